@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/xen/gntdev`: programs map pages that other domains granted.
+//!
+//! UAPI: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h).
+//!
+//! ```text
+//!   program                                    this module
+//!
+//!   open()                                     OpenFile
+//!   ioctl(MAP_GRANT_REF)  ---- grants --->       RegionIndex: a Region in the file's offsets
+//!   mmap(offset)          ---- offset --->          Region: a Mapping, once
+//!                                                      |
+//!                             auto-translated <--------+--------> paravirtual
+//!                         pages of the kernel's               page-table entries that
+//!                         own, inserted in the VMA            the hypervisor writes
+//! ```
+//!
+//! # Ownership
+//!
+//! The open file owns its regions, and so does each VMA that one is mapped at. The region owns its
+//! mapping; when the last owner is gone the mapping is dropped, the grants are unmapped and the
+//! frames given back. So a mapping outlives the file and the removal of its region from the file.
+//!
+//! # Locks
+//!
+//! Taken in this order:
+//!
+//! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
+//! 2. `RegionIndex::lock`: what regions a file has;
+//! 3. `Mapping::user` (paravirtual): which page-table entries hold grants. Taken inside of MMU
+//!    notifiers, so nothing that can wait for memory happens while it is held;
+//! 4. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
+//! 5. `deferred_unmap::PENDING`: the mappings that wait for a last reference.
+//!
+//! No lock is held while data goes to or comes from the user.
+
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+#[path = "../rust/mod.rs"]
+mod xen;
+
+mod auto_translated;
+mod limits;
+mod map_grant;
+mod mapping;
+mod open_file;
+mod paravirtual;
+mod region;
+mod region_index;
+
+use crate::{
+    open_file::OpenFile,
+    xen::{
+        deferred_unmap,
+        domain,
+        misc_device,
+        module_param::uint_param, //
+    },
+};
+use kernel::prelude::*;
+
+module! {
+    type: GntdevModule,
+    name: "xen_gntdev_rust",
+    authors: ["The Rust gntdev maintainers"],
+    description: "User-space granted page access driver",
+    license: "GPL",
+}
+
+uint_param! {
+    /// The number of grants that one region can have.
+    "xen_gntdev_rust", "limit", static LIMIT = limits::DEFAULT_LIMIT,
+    "Maximum number of grants that may be mapped by one mapping request"
+}
+
+/// What lives as long as the module is loaded.
+#[pin_data]
+struct GntdevModule {
+    /// The first field, so that no file can be opened while the rest goes.
+    #[pin]
+    _device: misc_device::Registration,
+    _worker: deferred_unmap::Worker,
+}
+
+impl kernel::InPlaceModule for GntdevModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _worker: {
+                if !domain::is_xen_domain() {
+                    return Err(ENODEV);
+                }
+                deferred_unmap::Worker::new()?
+            },
+            _device <- misc_device::Registration::new::<OpenFile>(c"xen/gntdev", module),
+        })
+    }
+}

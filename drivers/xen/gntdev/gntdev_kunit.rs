@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit tests of the parts of the Rust gntdev that need no hypervisor.
+//!
+//! A crate of its own, with the same source files, so that it can be loaded where there is no Xen.
+
+#[path = "../rust"]
+mod xen {
+    #[allow(dead_code)]
+    pub(crate) mod bindings;
+    #[allow(dead_code)]
+    pub(crate) mod grant_operation;
+    pub(crate) mod maple_tree;
+}
+
+mod limits;
+mod region_index;
+
+use kernel::prelude::*;
+
+module! {
+    type: GntdevKunitModule,
+    name: "xen_gntdev_rust_kunit",
+    authors: ["The Rust gntdev maintainers"],
+    description: "KUnit tests of the Rust gntdev",
+    license: "GPL",
+}
+
+/// Nothing to keep: KUnit runs the suites of a module when it is loaded.
+struct GntdevKunitModule;
+
+impl kernel::Module for GntdevKunitModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+#[kunit_tests(xen_gntdev_limits)]
+mod limits_tests {
+    use crate::limits::{
+        check_count,
+        DEFAULT_LIMIT, //
+    };
+    use kernel::prelude::*;
+
+    #[test]
+    fn no_grant_is_invalid() {
+        assert_eq!(check_count(0, DEFAULT_LIMIT), Err(EINVAL));
+    }
+
+    #[test]
+    fn one_to_the_limit_are_allowed() {
+        assert_eq!(check_count(1, DEFAULT_LIMIT), Ok(1));
+        assert_eq!(check_count(DEFAULT_LIMIT, DEFAULT_LIMIT), Ok(64 * 1024));
+    }
+
+    #[test]
+    fn more_than_the_limit_is_invalid() {
+        assert_eq!(check_count(DEFAULT_LIMIT + 1, DEFAULT_LIMIT), Err(EINVAL));
+        assert_eq!(check_count(1 << 31, DEFAULT_LIMIT), Err(EINVAL));
+        assert_eq!(check_count(u32::MAX, DEFAULT_LIMIT), Err(EINVAL));
+    }
+
+    #[test]
+    fn the_administrator_can_allow_none_and_all() {
+        assert_eq!(check_count(1, 0), Err(EINVAL));
+        assert_eq!(check_count(u32::MAX, u32::MAX), Ok(u32::MAX as usize));
+    }
+}
+
+#[kunit_tests(xen_gntdev_region_index)]
+mod region_index_tests {
+    use crate::region_index::RegionIndex;
+    use kernel::{
+        prelude::*,
+        sync::Arc, //
+    };
+
+    fn index() -> Result<Pin<KBox<RegionIndex<usize>>>> {
+        KBox::pin_init(RegionIndex::new(), GFP_KERNEL)
+    }
+
+    fn region(name: usize) -> Result<Arc<usize>> {
+        Ok(Arc::new(name, GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn the_first_region_is_at_zero() -> Result {
+        assert_eq!(index()?.insert(region(1)?, 5)?, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn regions_do_not_overlap() -> Result {
+        let index = index()?;
+        let mut expected = 0;
+        for pages in 1..=64 {
+            assert_eq!(index.insert(region(pages)?, pages)?, expected);
+            expected += pages;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_region_is_found_at_its_first_page_only() -> Result {
+        let index = index()?;
+        index.insert(region(1)?, 3)?;
+        index.insert(region(2)?, 4)?;
+        assert_eq!(index.get(3, None).map(|found| *found), Some(2));
+        for page in [1, 2, 4, 5, 6, 7, usize::MAX] {
+            assert!(index.get(page, None).is_none());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_count_must_be_that_of_the_region() -> Result {
+        let index = index()?;
+        index.insert(region(1)?, 3)?;
+        assert!(index.get(0, Some(3)).is_some());
+        for count in [0, 1, 2, 4, usize::MAX] {
+            assert!(index.get(0, Some(count)).is_none());
+            assert!(index.remove(0, Some(count)).is_none());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_removed_region_is_gone_and_its_range_free() -> Result {
+        let index = index()?;
+        index.insert(region(1)?, 2)?;
+        index.insert(region(2)?, 2)?;
+        index.insert(region(3)?, 2)?;
+        assert_eq!(index.remove(2, Some(2)).map(|found| *found), Some(2));
+        assert!(index.get(2, None).is_none());
+        assert!(index.remove(2, Some(2)).is_none());
+        assert_eq!(index.insert(region(4)?, 3)?, 6);
+        assert_eq!(index.insert(region(5)?, 2)?, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn another_region_at_the_place_is_not_removed() -> Result {
+        let index = index()?;
+        let first = region(1)?;
+        index.insert(first.clone(), 1)?;
+        assert!(index.remove(0, None).is_some());
+        index.insert(region(2)?, 1)?;
+        assert!(index.remove_region(0, &first).is_none());
+        assert_eq!(index.get(0, None).map(|found| *found), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn no_pages_are_invalid() -> Result {
+        assert_eq!(index()?.insert(region(1)?, 0), Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn more_pages_than_offsets_do_not_fit() -> Result {
+        let index = index()?;
+        assert!(index.insert(region(1)?, usize::MAX).is_err());
+        assert!(index
+            .insert(region(1)?, (i64::MAX as usize >> 12) + 2)
+            .is_err());
+        assert_eq!(index.insert(region(2)?, 1)?, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn huge_regions_fill_the_offsets() -> Result {
+        let index = index()?;
+        let half = (i64::MAX as usize >> 12).div_ceil(2);
+        assert_eq!(index.insert(region(1)?, half)?, 0);
+        assert_eq!(index.insert(region(2)?, half)?, half);
+        assert_eq!(index.insert(region(3)?, 1), Err(ENOMEM));
+        assert!(index.remove(0, Some(half)).is_some());
+        assert_eq!(index.insert(region(3)?, 1)?, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn four_thousand_regions_are_told_apart() -> Result {
+        let index = index()?;
+        for name in 0..4000 {
+            assert_eq!(index.insert(region(name)?, 2)?, 2 * name);
+        }
+        for name in (0..4000).step_by(3) {
+            assert_eq!(
+                index.remove(2 * name, Some(2)).map(|found| *found),
+                Some(name)
+            );
+        }
+        for name in 0..4000 {
+            let found = index.get(2 * name, Some(2)).map(|found| *found);
+            assert_eq!(found, (name % 3 != 0).then_some(name));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_index_drops_its_regions() -> Result {
+        let kept = region(7)?;
+        {
+            let index = index()?;
+            for _ in 0..100 {
+                index.insert(kept.clone(), 1)?;
+            }
+        }
+        assert!(Arc::into_unique_or_drop(kept).is_some());
+        Ok(())
+    }
+}
+
+#[kunit_tests(xen_gntdev_grant_operation)]
+mod grant_operation_tests {
+    use crate::xen::{
+        bindings,
+        grant_operation::{
+            for_each_mapped_run,
+            is_mapped,
+            map_operation,
+            settle_unmap,
+            succeeded,
+            unmap_operation,
+            Access,
+            GrantReference,
+            Target, //
+        },
+    };
+    use core::ops::Range;
+    use kernel::prelude::*;
+
+    const GRANT: GrantReference = GrantReference {
+        domain: 7,
+        reference: 0x1234_5678,
+    };
+
+    #[test]
+    fn a_domain_has_sixteen_bits() {
+        assert_eq!(
+            GrantReference::from_user(0xffff, u32::MAX),
+            Ok(GrantReference {
+                domain: 0xffff,
+                reference: u32::MAX,
+            })
+        );
+        assert_eq!(GrantReference::from_user(0x1_0000, 8), Err(EINVAL));
+        assert_eq!(GrantReference::from_user(u32::MAX, 8), Err(EINVAL));
+    }
+
+    #[test]
+    fn a_kernel_mapping_names_the_address_and_the_grant() {
+        let map = map_operation(GRANT, Target::Kernel(0xabc_d000), Access::ReadWrite);
+        assert_eq!(map.host_addr, 0xabc_d000);
+        assert_eq!(map.dom, 7);
+        assert_eq!(map.ref_, 0x1234_5678);
+        assert_eq!(map.flags, bindings::GNTMAP_host_map);
+    }
+
+    #[test]
+    fn no_kernel_mapping_is_for_a_device() {
+        for access in [Access::ReadOnly, Access::ReadWrite] {
+            let map = map_operation(GRANT, Target::Kernel(0x1000), access);
+            assert_eq!(map.flags & bindings::GNTMAP_device_map, 0);
+        }
+    }
+
+    #[test]
+    fn read_only_is_asked_for() {
+        let map = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadOnly);
+        assert_eq!(
+            map.flags,
+            bindings::GNTMAP_host_map | bindings::GNTMAP_readonly
+        );
+    }
+
+    #[test]
+    fn a_user_mapping_names_a_special_page_table_entry() {
+        let map = map_operation(GRANT, Target::UserPageTableEntry(0x5008), Access::ReadOnly);
+        assert_eq!(map.host_addr, 0x5008);
+        assert_eq!(
+            map.flags,
+            bindings::GNTMAP_host_map
+                | bindings::GNTMAP_readonly
+                | bindings::GNTMAP_application_map
+                | bindings::GNTMAP_contains_pte
+                | 1 << bindings::_GNTMAP_guest_avail0
+        );
+    }
+
+    #[test]
+    fn an_unanswered_operation_did_not_succeed() {
+        let map = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        assert!(!succeeded(&map));
+        assert!(!is_mapped(&unmap_operation(&map)));
+    }
+
+    #[test]
+    fn a_refused_operation_has_no_handle() {
+        let mut map = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        map.handle = 5;
+        map.status = bindings::GNTST_bad_gntref as i16;
+        assert!(!succeeded(&map));
+        assert!(!is_mapped(&unmap_operation(&map)));
+    }
+
+    #[test]
+    fn an_unmap_undoes_what_was_answered() {
+        let mut map = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        map.handle = 5;
+        map.status = bindings::GNTST_okay as i16;
+        map.dev_bus_addr = 0x9000;
+        let mut unmap = unmap_operation(&map);
+        assert!(succeeded(&map));
+        assert!(is_mapped(&unmap));
+        assert_eq!(unmap.host_addr, 0x1000);
+        assert_eq!(unmap.handle, 5);
+        assert_eq!(unmap.dev_bus_addr, 0);
+        assert!(!settle_unmap(&mut unmap));
+        assert!(is_mapped(&unmap));
+        unmap.status = bindings::GNTST_okay as i16;
+        assert!(settle_unmap(&mut unmap));
+        assert!(!is_mapped(&unmap));
+    }
+
+    /// Start and end of each run that is found among eight operations, of which those in `mapped` have handles.
+    fn runs(mapped: &[usize], range: Range<usize>) -> Result<KVec<(usize, usize)>> {
+        let mut operations: [bindings::gnttab_unmap_grant_ref; 8] = Default::default();
+        for (index, operation) in operations.iter_mut().enumerate() {
+            operation.handle = if mapped.contains(&index) {
+                index as u32
+            } else {
+                bindings::INVALID_GRANT_HANDLE
+            };
+        }
+        let mut runs = KVec::new();
+        let mut result = Ok(());
+        for_each_mapped_run(&mut operations, range, |run, operations| {
+            assert_eq!(run.len(), operations.len());
+            assert_eq!(run.start, operations[0].handle as usize);
+            if let Err(error) = runs.push((run.start, run.end), GFP_KERNEL) {
+                result = Err(error.into());
+            }
+        });
+        result.map(|()| runs)
+    }
+
+    #[test]
+    fn all_mapped_are_one_run() -> Result {
+        assert_eq!(runs(&[0, 1, 2, 3, 4, 5, 6, 7], 0..8)?.as_slice(), &[(0, 8)]);
+        Ok(())
+    }
+
+    #[test]
+    fn holes_separate_runs() -> Result {
+        let found = runs(&[0, 2, 3, 7], 0..8)?;
+        assert_eq!(found.as_slice(), &[(0, 1), (2, 4), (7, 8)]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_range_cuts_runs() -> Result {
+        assert_eq!(runs(&[1, 2, 3, 4, 5], 2..4)?.as_slice(), &[(2, 4)]);
+        assert_eq!(runs(&[0, 1, 6], 1..6)?.as_slice(), &[(1, 2)]);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_mapped_is_no_run() -> Result {
+        assert!(runs(&[], 0..8)?.is_empty());
+        assert!(runs(&[0, 7], 1..7)?.is_empty());
+        assert!(runs(&[0, 1], 4..4)?.is_empty());
+        assert!(runs(&[0, 1], 20..30)?.is_empty());
+        Ok(())
+    }
+}

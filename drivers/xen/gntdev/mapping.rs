@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A region's grants in a process, in either of the memory models.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    auto_translated, paravirtual,
+    xen::{
+        domain,
+        grant_operation::{
+            Access,
+            GrantReference, //
+        },
+        pages::UnpopulatedPages, //
+    },
+};
+use kernel::{
+    mm::virt::VmaNew,
+    prelude::*, //
+};
+
+/// Grants that are mapped in a process. Dropping it unmaps them.
+pub(crate) enum Mapping {
+    /// The hardware translates what the kernel calls a physical address (PVH, HVM, Arm).
+    AutoTranslated(auto_translated::Mapping),
+    /// The page tables hold machine addresses, and the hypervisor writes them.
+    Paravirtual(paravirtual::Mapping),
+}
+
+impl Mapping {
+    /// Maps `grants` at the pages of `vma`, in the memory model of this domain.
+    ///
+    /// Called while the VMA is set up, with the mmap lock held for writing. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if Xen refuses a grant; `ENOMEM`.
+    pub(crate) fn new(
+        vma: &VmaNew,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
+        access: Access,
+    ) -> Result<Self> {
+        if domain::is_paravirtual() {
+            paravirtual::Mapping::new(vma, grants, access).map(Self::Paravirtual)
+        } else {
+            auto_translated::Mapping::new(vma, grants, access).map(Self::AutoTranslated)
+        }
+    }
+
+    /// The frames that the grants are mapped at.
+    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+        match self {
+            Self::AutoTranslated(mapping) => mapping.frames(),
+            Self::Paravirtual(mapping) => mapping.frames(),
+        }
+    }
+}

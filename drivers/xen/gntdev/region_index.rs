@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which part of a file's offsets belongs to which region.
+//!
+//! All offsets are in pages. They exist to tell regions apart in `mmap()`, and say nothing about
+//! memory. A maple tree finds a region, and the lowest free range for a new one, in logarithmic
+//! time.
+
+#![forbid(unsafe_code)]
+
+use crate::xen::maple_tree::SharedMapleTree;
+use kernel::{
+    new_mutex,
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// The last offset that `mmap()` can name: offsets in bytes are signed 64-bit numbers.
+const LAST_PAGE: usize = (i64::MAX as usize) >> PAGE_SHIFT;
+
+/// One region of the index.
+struct Entry<T> {
+    first_page: usize,
+    page_count: usize,
+    region: Arc<T>,
+}
+
+/// The regions of an open file, by offset.
+#[pin_data]
+pub(crate) struct RegionIndex<T: 'static> {
+    /// Makes looking at an entry and removing it one step. Not held for anything but that.
+    #[pin]
+    lock: Mutex<()>,
+    #[pin]
+    tree: SharedMapleTree<KBox<Entry<T>>>,
+}
+
+impl<T> RegionIndex<T> {
+    /// An index without regions.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            lock <- new_mutex!((), "RegionIndex::lock"),
+            tree <- SharedMapleTree::new(),
+        })
+    }
+
+    /// Gives `region` the lowest free range of `page_count` pages, and returns its first page. The
+    /// first region of a file is at 0. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also if no free range is long enough; `EINVAL` if `page_count` is 0.
+    pub(crate) fn insert(&self, region: Arc<T>, page_count: usize) -> Result<usize> {
+        let entry = KBox::new(
+            Entry {
+                first_page: 0,
+                page_count,
+                region,
+            },
+            GFP_KERNEL,
+        )?;
+
+        let _guard = self.lock.lock();
+        let first_page = self
+            .tree
+            .alloc_range(page_count, entry, ..=LAST_PAGE, GFP_KERNEL)
+            .map_err(|error| match error.cause.into() {
+                EBUSY => ENOMEM,
+                other => other,
+            })?;
+        if let Some(entry) = self.tree.lock().load(first_page) {
+            entry.first_page = first_page;
+        }
+        Ok(first_page)
+    }
+
+    /// Finds the region that begins at `first_page` and has `page_count` pages, or whatever number
+    /// if that is `None`.
+    pub(crate) fn get(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
+        let _guard = self.lock.lock();
+        self.find(first_page, page_count)
+    }
+
+    /// Removes the region that [`Self::get`] would return.
+    pub(crate) fn remove(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
+        self.remove_if(first_page, page_count, |_| true)
+    }
+
+    /// Removes `region` if it still is at `first_page`.
+    pub(crate) fn remove_region(&self, first_page: usize, region: &Arc<T>) -> Option<Arc<T>> {
+        self.remove_if(first_page, None, |found| Arc::ptr_eq(found, region))
+    }
+
+    fn remove_if(
+        &self,
+        first_page: usize,
+        page_count: Option<usize>,
+        condition: impl FnOnce(&Arc<T>) -> bool,
+    ) -> Option<Arc<T>> {
+        let _guard = self.lock.lock();
+        let found = self.find(first_page, page_count)?;
+        if !condition(&found) {
+            return None;
+        }
+        self.tree.erase(first_page);
+        Some(found)
+    }
+
+    fn find(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
+        let mut tree = self.tree.lock();
+        let entry = tree.load(first_page)?;
+        if entry.first_page != first_page || page_count.is_some_and(|n| n != entry.page_count) {
+            return None;
+        }
+        Some(entry.region.clone())
+    }
+}

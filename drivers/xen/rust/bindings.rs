@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bindings that bindgen makes at build time from the kernel tree's own headers.
+//!
+//! Only what the [`kernel`] crate does not bind is generated; types that both know are the kernel
+//! crate's own. See `bindings_helper.h` for the headers and the Makefile for the list.
+
+#![allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+
+pub(crate) use kernel::bindings::*;
+use kernel::ffi;
+use pin_init::MaybeZeroable;
+
+include!(concat!(
+    env!("OBJTREE"),
+    "/drivers/xen/rust/bindings_generated.rs"
+));

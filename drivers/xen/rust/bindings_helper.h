@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads to make the bindings that the kernel crate lacks: Xen's
+ * public interface, the grant table API, MMU interval notifiers, the gntdev
+ * UAPI, and the shims of this folder.
+ */
+
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/workqueue.h>
+#include <xen/grant_table.h>
+#include <xen/interface/grant_table.h>
+#include <uapi/xen/gntdev.h>
+
+#include "helpers.h"
+
+/*
+ * bindgen cannot evaluate function-like macros. A constant makes the compiler
+ * do it; the build strips the prefix from the generated name.
+ */
+const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_MAP_GRANT_REF = IOCTL_GNTDEV_MAP_GRANT_REF;
+const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_UNMAP_GRANT_REF = IOCTL_GNTDEV_UNMAP_GRANT_REF;
+const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR =
+	IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR;
+const grant_handle_t RUST_CONST_HELPER_INVALID_GRANT_HANDLE = INVALID_GRANT_HANDLE;

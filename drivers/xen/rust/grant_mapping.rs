@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Grants mapped at kernel addresses, and the frames under them.
+//!
+//! C header: `include/xen/grant_table.h`.
+
+use super::{
+    bindings,
+    deferred_unmap,
+    domain,
+    grant_operation::{
+        self,
+        Access,
+        GrantReference,
+        Target, //
+    },
+    pages::UnpopulatedPages, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ops::Range,
+    ptr, //
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// Grants of other domains, mapped at the kernel addresses of frames of ours.
+///
+/// Dropping it unmaps the grants and then gives the frames back. As long as something else refers
+/// to a frame that waits, without blocking the one who drops: see [`deferred_unmap`]. May be
+/// dropped wherever sleeping is allowed, but not inside of an MMU notifier.
+pub(crate) struct GrantMapping {
+    grants: ManuallyDrop<Pin<KBox<MappedGrants>>>,
+}
+
+/// What a [`GrantMapping`] owns.
+#[pin_data(PinnedDrop)]
+pub(crate) struct MappedGrants {
+    frames: ManuallyDrop<UnpopulatedPages>,
+    /// One unmap operation for each frame; one with the invalid handle has no grant mapped.
+    ///
+    /// Taken inside of the mmap lock and of MMU notifiers, so that nothing may be allocated while
+    /// it is held.
+    #[pin]
+    unmap: Mutex<KVVec<bindings::gnttab_unmap_grant_ref>>,
+    /// The list of [`deferred_unmap`].
+    pub(super) next: Option<Pin<KBox<MappedGrants>>>,
+}
+
+impl GrantMapping {
+    /// Maps `grants` at new frames, with one hypercall (C: `gnttab_map_refs()`). May sleep, for
+    /// long if the granting domain's pages are paged out.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` if Xen refused one of the grants, and then none is left mapped.
+    pub(crate) fn new(
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+    ) -> Result<Self> {
+        let frames = UnpopulatedPages::new(grants.len())?;
+        let mut map = KVVec::with_capacity(grants.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        let mut push = |grant: Result<GrantReference>, address| -> Result {
+            let operation = grant_operation::map_operation(grant?, Target::Kernel(address), access);
+            map.push(operation, GFP_KERNEL)?;
+            Ok(())
+        };
+        if domain::is_paravirtual() {
+            for (grant, address) in grants.zip(frames.linear_addresses()) {
+                push(grant, address)?;
+            }
+        } else {
+            for (grant, address) in grants.zip(frames.physical_addresses()) {
+                push(grant, address)?;
+            }
+        }
+        // What undoes the mapping is ready before there is anything to undo: from the hypercall on,
+        // dropping `mapping` unmaps whatever was mapped.
+        let unmap = KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        let mapping = Self {
+            grants: ManuallyDrop::new(KBox::pin_init(
+                MappedGrants::new(frames, unmap),
+                GFP_KERNEL,
+            )?),
+        };
+
+        // SAFETY: `map` and the pages are arrays of this length. The frames are unused, so that
+        // nothing is lost when the hypervisor puts other pages there. The C function writes to the
+        // pages, but not to the array of pointers.
+        let result = unsafe {
+            bindings::gnttab_map_refs(
+                map.as_mut_ptr(),
+                ptr::null_mut(),
+                mapping.grants.frames.as_ptr().cast_mut(),
+                map.len() as u32,
+            )
+        };
+
+        let mut unmap = mapping.grants.unmap.lock();
+        for operation in &map {
+            unmap.push_within_capacity(grant_operation::unmap_operation(operation))?;
+        }
+        drop(unmap);
+
+        if result != 0 || !map.iter().all(grant_operation::succeeded) {
+            return Err(EINVAL);
+        }
+        Ok(mapping)
+    }
+
+    /// The frames that the grants are mapped at.
+    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+        &self.grants.frames
+    }
+
+    /// Unmaps the grants at the frames of `range` that nothing else refers to, and leaves the
+    /// others to the end of the mapping. May sleep, allocates nothing.
+    pub(crate) fn unmap_unreferenced(&self, range: Range<usize>) {
+        self.grants.unmap_unreferenced(range);
+    }
+}
+
+impl Drop for GrantMapping {
+    fn drop(&mut self) {
+        // SAFETY: `self.grants` is not used after this.
+        let grants = unsafe { ManuallyDrop::take(&mut self.grants) };
+        if let Some(grants) = MappedGrants::release(grants) {
+            deferred_unmap::defer(grants);
+        }
+    }
+}
+
+impl MappedGrants {
+    fn new(
+        frames: UnpopulatedPages,
+        unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
+            frames: ManuallyDrop::new(frames),
+            unmap <- new_mutex!(unmap, "MappedGrants::unmap"),
+            next: None,
+        })
+    }
+
+    /// Unmaps all grants and gives the frames back, or returns `grants` if something else still
+    /// refers to one of the frames. May sleep, allocates nothing.
+    pub(super) fn release(grants: Pin<KBox<Self>>) -> Option<Pin<KBox<Self>>> {
+        let count = grants.frames.len();
+        if grants.unmap_unreferenced(0..count) {
+            None
+        } else {
+            Some(grants)
+        }
+    }
+
+    /// Unmaps the runs of grants in `range` whose frames nothing else refers to. Returns whether
+    /// these were all.
+    fn unmap_unreferenced(&self, range: Range<usize>) -> bool {
+        let mut all = true;
+        let mut unmap = self.unmap.lock();
+        grant_operation::for_each_mapped_run(&mut unmap, range, |run, operations| {
+            if self.frames.are_unreferenced(run.clone()) {
+                self.unmap_run(run.start, operations);
+            } else {
+                all = false;
+            }
+        });
+        all
+    }
+
+    /// Unmaps with one hypercall the grants at the frames from `first` on.
+    fn unmap_run(&self, first: usize, operations: &mut [bindings::gnttab_unmap_grant_ref]) {
+        // SAFETY: The operations stand for mappings at `operations.len()` of our frames from
+        // `first` on, and nothing else refers to these. The C function does not write to the array
+        // of pointers. Its result says less than the status of each operation.
+        unsafe {
+            bindings::gnttab_unmap_refs(
+                operations.as_mut_ptr(),
+                ptr::null_mut(),
+                self.frames.as_ptr().add(first).cast_mut(),
+                operations.len() as u32,
+            )
+        };
+        for operation in operations {
+            if !grant_operation::settle_unmap(operation) {
+                pr_err!(
+                    "Xen refused to unmap grant handle {}: status {}\n",
+                    operation.handle,
+                    operation.status
+                );
+            }
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for MappedGrants {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        if this.unmap.lock().iter().any(grant_operation::is_mapped) {
+            // Xen refused to unmap, which was reported. Whoever got these frames next would share
+            // their memory with another domain: losing them is the lesser harm.
+            return;
+        }
+        // SAFETY: `frames` is not used after this, because `self` is being dropped.
+        unsafe { ManuallyDrop::drop(this.frames) };
+    }
+}

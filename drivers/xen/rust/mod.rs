@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe abstractions over Xen and over what the [`kernel`] crate does not yet wrap.
+//!
+//! Every `unsafe` block of the drivers that use this module is in here. One file stands for one
+//! concept, and is written so that it could move into the `kernel` crate as it is:
+//!
+//! ```text
+//!   domain            what kind of Xen domain this kernel runs in
+//!   grant_operation   the operations of the grant table hypercall, as plain values
+//!   grant_mapping     grants mapped at kernel addresses, and the frames under them
+//!   user_mapping      grants mapped at a process' page-table entries (paravirtual)
+//!   deferred_unmap    the unmapping of grants whose pages are still referenced
+//!   pages             frames that have no memory of their own
+//!   vma               operations and private data of a VMA
+//!   mmu_notifier      interval notifiers on a process' address space
+//!   maple_tree        a maple tree that threads can share
+//!   misc_device       a misc device that holds its module
+//!   module_param      a module parameter that can be written through sysfs
+//!   user_memory       arrays and structures of the UAPI, to and from the user
+//! ```
+
+pub(crate) mod bindings;
+pub(crate) mod deferred_unmap;
+pub(crate) mod domain;
+pub(crate) mod grant_mapping;
+pub(crate) mod grant_operation;
+pub(crate) mod maple_tree;
+pub(crate) mod misc_device;
+pub(crate) mod mmu_notifier;
+pub(crate) mod module_param;
+pub(crate) mod pages;
+pub(crate) mod user_mapping;
+pub(crate) mod user_memory;
+pub(crate) mod vma;

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Grants mapped at a process' page-table entries, as paravirtual domains do.
+//!
+//! The hypervisor writes the page-table entry itself, and it has to be the hypervisor again that
+//! clears it: the kernel may not write an entry with another domain's frame.
+//!
+//! C header: `include/xen/grant_table.h`.
+
+use super::{
+    bindings,
+    grant_operation::{
+        self,
+        Access,
+        GrantReference,
+        Target, //
+    },
+};
+use core::ops::Range;
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    error::to_result,
+    mm::virt::VmaNew,
+    prelude::*, //
+};
+
+/// Grants of other domains, mapped at the page-table entries of a VMA, one after the other.
+///
+/// An entry must be unmapped before the kernel clears or moves it: whoever owns this value must
+/// call [`Self::unmap`] from an MMU notifier. Dropping it unmaps what is left.
+pub(crate) struct UserMapping {
+    /// One operation for each page; one with the invalid handle has no grant mapped.
+    unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+}
+
+impl UserMapping {
+    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` if there are not as many grants as pages, or if Xen refused one of them,
+    /// and then none is left mapped.
+    pub(crate) fn new(
+        vma: &VmaNew,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+    ) -> Result<Self> {
+        let entries = page_table_entries(vma)?;
+        if entries.len() != grants.len() {
+            return Err(EINVAL);
+        }
+        let mut map = KVVec::with_capacity(entries.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        for (grant, entry) in grants.zip(&entries) {
+            let target = Target::UserPageTableEntry(*entry);
+            map.push_within_capacity(grant_operation::map_operation(grant?, target, access))?;
+        }
+        let mut mapping = Self {
+            unmap: KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?,
+        };
+
+        // SAFETY: `map` is an array of this length. The page-table entries belong to a VMA that is
+        // being set up, with the mmap lock held: they cannot go away, and nobody else uses them.
+        unsafe { bindings::gnttab_batch_map(map.as_mut_ptr(), map.len() as u32) };
+
+        for operation in &map {
+            mapping
+                .unmap
+                .push_within_capacity(grant_operation::unmap_operation(operation))?;
+        }
+        if !map.iter().all(grant_operation::succeeded) {
+            return Err(EINVAL);
+        }
+        Ok(mapping)
+    }
+
+    /// Unmaps the grants at the pages of `range`, of which some may not be mapped any more. When
+    /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
+    pub(crate) fn unmap(&mut self, range: Range<usize>) {
+        grant_operation::for_each_mapped_run(&mut self.unmap, range, |_, operations| {
+            // SAFETY: `operations` is an array of this length, of operations that the command
+            // takes.
+            let result = unsafe {
+                bindings::xen_rust_grant_table_op(
+                    bindings::GNTTABOP_unmap_grant_ref,
+                    operations.as_mut_ptr().cast(),
+                    operations.len() as u32,
+                )
+            };
+            for operation in operations {
+                if !grant_operation::settle_unmap(operation) {
+                    pr_err!(
+                        "Xen refused to unmap grant handle {} from a process: {}, status {}\n",
+                        operation.handle,
+                        result,
+                        operation.status
+                    );
+                }
+            }
+        });
+    }
+}
+
+impl Drop for UserMapping {
+    fn drop(&mut self) {
+        let count = self.unmap.len();
+        self.unmap(0..count);
+    }
+}
+
+/// Returns the machine address of the page-table entry of each page of `vma`, in order.
+///
+/// May sleep: it allocates the page tables that are missing.
+fn page_table_entries(vma: &VmaNew) -> Result<KVVec<u64>> {
+    /// Called with the page table's lock held, and for no more pages than the range has.
+    extern "C" fn collect(
+        entry: *mut kernel::bindings::pte_t,
+        _address: usize,
+        entries: *mut c_void,
+    ) -> c_int {
+        // SAFETY: This is the vector that is passed below, and nobody else uses it meanwhile.
+        let entries = unsafe { &mut *entries.cast::<KVVec<u64>>() };
+        // SAFETY: The caller passes a valid page-table entry.
+        let address = unsafe { bindings::xen_rust_pte_machine_address(entry) };
+        match entries.push_within_capacity(address) {
+            Ok(()) => 0,
+            Err(_) => ENOSPC.to_errno(),
+        }
+    }
+
+    let size = vma.end() - vma.start();
+    let pages = size >> kernel::page::PAGE_SHIFT;
+    let mut entries = KVVec::<u64>::with_capacity(pages, GFP_KERNEL | __GFP_NOWARN)?;
+    // SAFETY: The range is that of a VMA of this address space, whose mmap lock is held because the
+    // VMA is being set up. `collect()` takes a `KVVec<u64>`, which it cannot overflow.
+    to_result(unsafe {
+        bindings::apply_to_page_range(
+            vma.mm().as_raw(),
+            vma.start(),
+            size,
+            Some(collect),
+            (&raw mut entries).cast(),
+        )
+    })?;
+    Ok(entries)
+}

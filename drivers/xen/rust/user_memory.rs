@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Arrays and structures of the UAPI, to and from the user.
+//!
+//! C header: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h).
+
+use super::bindings;
+use core::mem::{
+    size_of,
+    MaybeUninit, //
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+
+/// Reads a structure from `address`. May sleep.
+///
+/// # Errors
+///
+/// `EFAULT` if some of it cannot be read.
+pub(crate) fn read<T: FromBytes>(address: UserPtr) -> Result<T> {
+    UserSlice::new(address, size_of::<T>()).reader().read()
+}
+
+/// Writes `value` to `address`. May sleep.
+///
+/// # Errors
+///
+/// `EFAULT` if some of it cannot be written.
+pub(crate) fn write<T: AsBytes>(address: UserPtr, value: &T) -> Result {
+    UserSlice::new(address, size_of::<T>())
+        .writer()
+        .write(value)
+}
+
+/// Reads `count` values that lie one after the other from `address` on. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EFAULT` if some of them cannot be read.
+pub(crate) fn read_array<T: FromBytes>(address: UserPtr, count: usize) -> Result<KVVec<T>> {
+    let mut values = KVVec::<T>::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+    let room = &mut values.spare_capacity_mut()[..count];
+    let size = size_of_val(room);
+    // SAFETY: These are the bytes of `room`. Bytes that may be uninitialized have no more demands
+    // than values that may be.
+    let bytes = unsafe {
+        core::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<MaybeUninit<u8>>(), size)
+    };
+    UserSlice::new(address, size).reader().read_raw(bytes)?;
+    // SAFETY: The capacity is `count` at least, and `read_raw()` initialized all bytes of so many
+    // values, for which any bytes are valid.
+    unsafe { values.inc_len(count) };
+    Ok(values)
+}
+
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_grant_ref {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_map_grant_ref {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_unmap_grant_ref {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_get_offset_for_vaddr {}
+// SAFETY: Integers without padding: every byte is initialized.
+unsafe impl AsBytes for bindings::ioctl_gntdev_get_offset_for_vaddr {}
