@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The cache folder: everything that is fetched or built, outside the checkout."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import sys
+
+from .failure import Failure
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+
+
+class Cache:
+    """Names the places of the cache. Making one creates no folder."""
+
+    def __init__(self):
+        given = os.environ.get("CACHE")
+        if given:
+            root = pathlib.Path(given).absolute()
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+            root = pathlib.Path(base).absolute() / "xen-rust"
+        if root == REPOSITORY or REPOSITORY in root.parents:
+            raise Failure(f"CACHE={root} is inside the checkout; name a folder outside it")
+        self.root = root
+        self.build_root = root / "build-root"
+        self.log = root / "log"
+        self.linux = root / "linux"
+        self.kernel = root / "kernel"
+        self.ccache = root / "ccache"
+        self.cargo = root / "cargo"
+        self.target = root / "target"
+
+    def make_folders(self):
+        """Create the folders that every step may write to."""
+        for folder in (self.root, self.log, self.linux, self.kernel, self.ccache, self.cargo,
+                       self.target):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise Failure(f"cannot create {folder}: {error.strerror}; "
+                              "CACHE= names another folder") from error
+
+    def require_space(self, gigabytes, what):
+        """Stop before a step that would fill the disk half-way."""
+        free = shutil.disk_usage(self.root).free / 1e9
+        if free < gigabytes:
+            raise Failure(f"{what} needs about {gigabytes} GB, {self.root} has {free:.1f} GB "
+                          "free; make room or set CACHE= to a folder on another disk")
+
+    @contextlib.contextmanager
+    def lock(self, name):
+        """Let one process at a time do the step NAME; the others wait and say so."""
+        self.make_folders()
+        path = self.root / f"{name}.lock"
+        with open(path, "w", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"{name}: another run is at it, waiting for it to finish "
+                      f"(lock {path})", file=sys.stderr)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield

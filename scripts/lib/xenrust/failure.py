@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One way to stop: a single line that says what happened, where to look and what to do."""
+
+import signal
+import sys
+
+
+class Failure(Exception):
+    """A step cannot go on. The text is written for the person at the terminal."""
+
+
+def run_main(main):
+    """Call main() and turn its result, or its failure, into an exit status."""
+    # A closed terminal or a time limit must run the same clean-up as Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _raise_exit)
+    try:
+        status = main()
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("error: interrupted; the next run goes on from here", file=sys.stderr)
+        status = 130
+    sys.exit(status or 0)
+
+
+def _raise_exit(number, _frame):
+    sys.exit(128 + number)
