@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel tree: Debian's linux-source package, fetched by apt, which checks its signature."""
+
+import pathlib
+import re
+import shutil
+
+from . import build_root
+from .failure import Failure
+from .progress import Step, say
+
+# The series that the overlay is written for; the first one is what we fetch by ourselves.
+SUPPORTED_SERIES = ("7.2", "7.3")
+
+
+def ensure(cache):
+    """Return the kernel tree in the cache, fetched and unpacked if it is not there yet."""
+    present = _newest(cache)
+    if present:
+        return present
+    with cache.lock("linux"):
+        present = _newest(cache)
+        return present or _fetch(cache)
+
+
+def version(tree):
+    """Read the version of a kernel tree from its Makefile, as in 7.2.1."""
+    makefile = pathlib.Path(tree) / "Makefile"
+    try:
+        text = makefile.read_text(encoding="utf-8", errors="replace")[:2000]
+    except OSError as error:
+        raise Failure(f"{tree} is not a kernel tree: {makefile}: {error.strerror}") from error
+    found = {name: re.search(rf"^{name} = ?(\d*)$", text, re.M)
+             for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")}
+    if not all(found.values()) or not (makefile.parent / "Kbuild").exists():
+        raise Failure(f"{tree} is not a kernel tree: its Makefile names no kernel version")
+    return ".".join(match[1] or "0" for match in found.values())
+
+
+def series(tree):
+    """Return the series of a kernel tree, as in 7.2."""
+    return version(tree).rpartition(".")[0]
+
+
+def _newest(cache):
+    """Return the tree to use: of the preferred series if there is one, else of the next."""
+    numbers = [tuple(map(int, folder.name.split("."))) for folder in cache.linux.glob("[0-9]*")
+               if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
+    if not numbers:
+        return None
+    first = min(number[:2] for number in numbers)
+    best = max(number for number in numbers if number[:2] == first)
+    return cache.linux / ".".join(map(str, best))
+
+
+def _fetch(cache):
+    build_root.ensure(cache)
+    cache.require_space(5, "the kernel source")
+    partial = cache.linux / "fetch.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    build_root.apt_update(cache, "kernel source: archive indexes")
+    package = _package(cache)
+    build_root.apt_get(cache, f"kernel source: {package}", ["download", package], cwd=partial,
+                       failed=f"could not download {package}: is the network up?")
+    step = Step("kernel source: unpacking", cache.log / "kernel-source.log", timeout=1800)
+    build_root.run_logged(
+        cache, step,
+        ["sh", "-ec", "dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards './usr/src/*.tar.*'; "
+         "tar -x --no-same-owner -f usr/src/linux-source-*.tar.*; rm -r usr ./*.deb"],
+        failed="could not unpack the kernel source", cwd=partial)
+    unpacked = next(partial.glob("linux-source-*"))
+    tree = cache.linux / version(unpacked)
+    # The new name is given last: a tree with a version for its name is a whole one.
+    unpacked.rename(tree)
+    partial.rmdir()
+    return tree
+
+
+def _package(cache):
+    """Choose the package of the wanted series, or of the next one that the archive still has."""
+    listed = build_root.output(cache, ["apt-cache", "search", "--names-only",
+                                       r"^linux-source-[0-9]+\.[0-9]+$"], cwd="/") or ""
+    available = {tuple(map(int, name.split("."))): f"linux-source-{name}"
+                 for name in re.findall(r"^linux-source-(\d+\.\d+)", listed, re.M)}
+    wanted = tuple(map(int, SUPPORTED_SERIES[0].split(".")))
+    usable = sorted(number for number in available if number >= wanted)
+    if not usable:
+        raise Failure(f"the archive has no linux-source package of series {SUPPORTED_SERIES[0]} "
+                      f"or later; it has {', '.join(available.values()) or 'none at all'}")
+    if usable[0] != wanted:
+        say(f"kernel source: series {SUPPORTED_SERIES[0]} has gone from the archive, "
+            f"trying {available[usable[0]]}")
+    return available[usable[0]]

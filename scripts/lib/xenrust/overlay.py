@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Puts this repository's folders into a kernel tree and takes them out again.
+
+The tree keeps a manifest of what was put where, and the originals of files that were replaced, so
+that taking out restores the tree byte for byte. The manifest is written before the files: an
+interrupted run is finished, or undone, by the next one.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+from . import kernel_source
+from .cache import REPOSITORY
+from .failure import Failure
+from .progress import say
+
+FOLDERS = ("drivers/xen/gntdev", "drivers/xen/rust", "drivers/xen/events", "include", "samples/xen",
+           "Documentation/xen")
+
+# What an editor, a merge or a build may leave beside our files.
+LITTER = ("~", ".o", ".ko", ".mod", ".orig", ".rej")
+
+# A line of ours in a file of the kernel. It goes in before the last line that equals `before`, or
+# at the end, and only if `needs` is in the overlay.
+Hook = collections.namedtuple("Hook", "file line before needs")
+HOOKS = (
+    Hook("drivers/xen/Kconfig", 'source "drivers/xen/gntdev/Kconfig"\n', "endmenu\n",
+         "drivers/xen/gntdev/Kconfig"),
+    Hook("drivers/xen/Makefile", "obj-y\t+= gntdev/\n", None, "drivers/xen/gntdev/Makefile"),
+)
+
+STATE = pathlib.PurePath(".xen-rust-overlay")
+
+
+class Overlay:
+    """The overlay of one kernel tree."""
+
+    def __init__(self, tree, repository=REPOSITORY):
+        self.tree = pathlib.Path(tree).absolute()
+        self.repository = pathlib.Path(repository)
+        self.manifest_file = self.tree / STATE / "manifest.json"
+        self.originals = self.tree / STATE / "original"
+        kernel_source.version(self.tree)
+
+    def require_supported(self):
+        """Stop at a tree of a series that the overlay was not written for."""
+        series = kernel_source.series(self.tree)
+        if series not in kernel_source.SUPPORTED_SERIES:
+            raise Failure(f"{self.tree} is a kernel of series {series}; this overlay supports "
+                          f"{' and '.join(kernel_source.SUPPORTED_SERIES)}")
+
+    def digest(self):
+        """Return a hash of all that the last apply() put into the tree."""
+        return _hash(self.manifest_file.read_bytes())
+
+    def status(self):
+        """Return (state, paths): 'absent', 'current', or 'outdated' with the paths that differ."""
+        manifest = self._read_manifest()
+        if not manifest:
+            return "absent", []
+        wanted = self._wanted()
+        differing = [path for path, content in wanted.items()
+                     if self._read(path) != content]
+        differing += [path for path in manifest if path not in wanted]
+        differing += [hook.file for hook in self._hooks(wanted) if not self._is_hooked(hook)]
+        return ("outdated", differing) if differing else ("current", [])
+
+    def apply(self):
+        """Make the tree carry the overlay as it is now; return how many files were written."""
+        wanted = self._wanted()
+        before = self._read_manifest()
+        self._refuse_foreign_changes(before, wanted)
+        self._write_manifest(self._save_originals(before, wanted))
+        written = 0
+        for path, content in wanted.items():
+            # Equal content keeps its time stamp, so that kbuild has nothing to rebuild.
+            if self._read(path) != content:
+                _write(self.tree / path, content)
+                written += 1
+        for path in before:
+            if path not in wanted:
+                self._take_out(path, before[path])
+                written += 1
+        hooks = self._hooks(wanted)
+        for hook in HOOKS:
+            if hook in hooks:
+                self._hook(hook)
+            else:
+                self._unhook(hook)
+        self._write_manifest({path: _entry(content, (self.originals / path).exists())
+                              for path, content in wanted.items()})
+        return written
+
+    def remove(self):
+        """Take the overlay out again; return how many files were taken out or restored."""
+        manifest = self._read_manifest()
+        self._refuse_foreign_changes(manifest, {})
+        for hook in HOOKS:
+            self._unhook(hook)
+        for path, entry in manifest.items():
+            self._take_out(path, entry)
+        shutil.rmtree(self.tree / STATE, ignore_errors=True)
+        return len(manifest)
+
+    def _wanted(self):
+        """Map each path of the overlay to its content, in a fixed order."""
+        found = {}
+        for folder in FOLDERS:
+            for place, folders, files in os.walk(self.repository / folder):
+                folders[:] = sorted(name for name in folders if name[0] != "." and
+                                    name != "__pycache__")
+                for name in sorted(files):
+                    if name[0] != "." and not name.endswith(LITTER):
+                        file = pathlib.Path(place, name)
+                        found[str(file.relative_to(self.repository))] = file.read_bytes()
+        return found
+
+    def _read(self, path):
+        try:
+            return (self.tree / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _read_manifest(self):
+        try:
+            return json.loads(self.manifest_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    def _write_manifest(self, manifest):
+        _write(self.manifest_file, (json.dumps(manifest, indent=1) + "\n").encode())
+
+    def _refuse_foreign_changes(self, manifest, wanted):
+        """Stop if somebody edited our files in the tree: that work would be lost."""
+        for path, entry in manifest.items():
+            content = self._read(path)
+            if content is None or content == wanted.get(path):
+                continue
+            known = set(entry["hashes"])
+            if entry["replaced"]:
+                known.add(_hash((self.originals / path).read_bytes()))
+            if _hash(content) not in known:
+                raise Failure(f"{self.tree / path} was changed after the overlay put it there; "
+                              f"carry the change over to {self.repository / path} or delete the "
+                              "file, then run this again")
+
+    def _save_originals(self, before, wanted):
+        """Keep the kernel's own version of files that we replace; return the manifest to be."""
+        manifest = dict(before)
+        for path, content in wanted.items():
+            if path in before:
+                hashes = sorted({*before[path]["hashes"], _hash(content)})
+                manifest[path] = {"hashes": hashes, "replaced": before[path]["replaced"]}
+                continue
+            replaced = (self.tree / path).exists()
+            if replaced:
+                saved = self.originals / path
+                saved.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.tree / path, saved)
+            manifest[path] = _entry(content, replaced)
+        return manifest
+
+    def _take_out(self, path, entry):
+        target = self.tree / path
+        if entry["replaced"]:
+            saved = self.originals / path
+            # Gone already if an interrupted run came this far.
+            if saved.exists():
+                os.replace(saved, target)
+            return
+        target.unlink(missing_ok=True)
+        for folder in target.relative_to(self.tree).parents:
+            try:
+                (self.tree / folder).rmdir()
+            except OSError:
+                break
+
+    def _hooks(self, wanted):
+        return [hook for hook in HOOKS if hook.needs in wanted]
+
+    def _is_hooked(self, hook):
+        return hook.line in self._hook_lines(hook)
+
+    def _hook_lines(self, hook):
+        text = self._read(hook.file)
+        if text is None:
+            raise Failure(f"{self.tree} has no {hook.file}: not a whole kernel tree")
+        return text.decode().splitlines(keepends=True)
+
+    def _hook(self, hook):
+        lines = self._hook_lines(hook)
+        if hook.line in lines:
+            return
+        at = len(lines)
+        if hook.before:
+            if hook.before not in lines:
+                raise Failure(f"{self.tree / hook.file} has no line '{hook.before.strip()}' to put "
+                              f"'{hook.line.strip()}' before")
+            at -= 1 + lines[::-1].index(hook.before)
+        lines.insert(at, hook.line)
+        _write(self.tree / hook.file, "".join(lines).encode())
+
+    def _unhook(self, hook):
+        lines = self._hook_lines(hook)
+        if hook.line in lines:
+            lines.remove(hook.line)
+            _write(self.tree / hook.file, "".join(lines).encode())
+
+
+def apply(tree, supported_only=True):
+    """Put the overlay into TREE and say so if anything changed."""
+    overlay = Overlay(tree)
+    if supported_only:
+        overlay.require_supported()
+    written = overlay.apply()
+    if written:
+        say(f"overlay: {written} files written to {overlay.tree}")
+    return overlay
+
+
+def _entry(content, replaced):
+    return {"hashes": [_hash(content)], "replaced": replaced}
+
+
+def _hash(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path, content):
+    """Write a file so that it is never seen half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    if path.exists():
+        shutil.copymode(path, partial)
+    os.replace(partial, path)
