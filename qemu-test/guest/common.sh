@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+# What the init scripts of all guests share; they source it first.
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root TERM="${TERM:-linux}"
+
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /proc /sys /run /tmp /root
+mount -t devpts devpts /dev/pts
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs run /run
+[ -d /sys/kernel/debug ] && mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+
+. /etc/boot/settings
+
+# One line to the program that started the machine. It travels in the kernel's log, where a
+# line is never torn, and carries a word that no other program's output can contain by chance.
+tell() {
+	echo "<1>$WORD $*" >/dev/kmsg
+}
+
+# The machine is of no more use: say why, and wait to be switched off.
+give_up() {
+	tell "failed $*"
+	while :; do sleep 1000; done
+}
+
+# step NAME COMMAND...: one part of the start. It must neither fail nor hang.
+step() {
+	step_name=$1
+	shift
+	tell "step $step_name"
+	timeout 60 "$@" >/tmp/step.log 2>&1 </dev/null && return
+	step_status=$?
+	while read -r line; do tell "says $line"; done </tmp/step.log
+	give_up "$step_name: '$*' ended with status $step_status"
+}
+
+load_grant_modules() {
+	step "load $GNTDEV_MODULE" insmod "/lib/modules/$GNTDEV_MODULE.ko"
+	step "load xen-gntalloc" insmod /lib/modules/xen-gntalloc.ko
+}
+
+# The second serial port is the command's alone. Raw: what it writes arrives byte for byte.
+RUN_PORT=/dev/ttyS1
+
+run_command() {
+	stty -F $RUN_PORT 115200 raw -echo || give_up "no serial port $RUN_PORT"
+	exec 4<>$RUN_PORT
+	cd /root
+	if [ "$SHELL_WANTED" = yes ]; then
+		stty -F $RUN_PORT sane
+		tell "run"
+		setsid /bin/sh -c "exec /bin/sh -l <$RUN_PORT >$RUN_PORT 2>&1 4>&-"
+	else
+		tell "run"
+		setsid /bin/sh -c "$(cat /etc/boot/run)" </dev/null >$RUN_PORT 2>&1 4>&-
+	fi
+	run_status=$?
+	# Setting the port waits until all of the output has left the machine.
+	stty -F $RUN_PORT 115200 raw -echo
+	# A command may have lowered it, and the last lines are needed.
+	dmesg -n 8
+	report_leaks
+	tell "exit $run_status"
+	while :; do sleep 1000; done
+}
+
+# A kernel with kmemleak tells what nobody holds any more. It counts an object only when it is
+# five seconds old and two scans in a row have missed it.
+report_leaks() {
+	[ -e /sys/kernel/debug/kmemleak ] || return
+	echo scan >/sys/kernel/debug/kmemleak 2>/dev/null || return
+	sleep 6
+	echo scan >/sys/kernel/debug/kmemleak
+	while read -r line; do echo "<4>kmemleak: $line" >/dev/kmsg; done \
+		</sys/kernel/debug/kmemleak
+}

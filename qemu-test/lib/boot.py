@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a machine, runs a command in it and says how that ended: boot(Spec(...)) -> Result."""
+
+import gzip
+import os
+import pathlib
+import re
+import secrets
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts/lib"))
+
+import guest_image  # noqa: E402
+import qemu_command  # noqa: E402
+from boot_log import Writer, read  # noqa: E402
+from machine import Machine  # noqa: E402
+from verdict import judge  # noqa: E402
+from xenrust import build_root  # noqa: E402
+from xenrust.cache import Cache  # noqa: E402
+from xenrust.failure import Failure  # noqa: E402
+
+TIMED_OUT, MACHINE_DIED = 124, 125
+RETRIES = 2
+KEPT_LOGS = 20
+GNTDEV_MODULES = {"rust": "xen_gntdev_rust", "c": "xen-gntdev"}
+
+# Without a command, boot shows what came up.
+STATUS_COMMAND = {
+    True: "xl info | grep -E '^(release|machine|nr_cpus|xen_version|xen_caps|virt_caps)' && "
+          "xl list && lsmod",
+    False: "uname -a && lsmod",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One boot. Each field is an option of qemu-test/boot, whose --help explains it."""
+    dom0: str = "pv"
+    domu: str = "none"
+    gntdev: str = "rust"
+    config: str = "dom0"
+    xen: bool = True
+    smp: int = 2
+    mem: int | None = None
+    domu_mem: int = 128
+    add: tuple = ()
+    run: str | None = None
+    domu_add: tuple = ()
+    domu_run: str | None = None
+    cmdline: str = ""
+    domu_cmdline: str = ""
+    xen_cmdline: str = ""
+    timeout: float | None = 300
+    log: str | None = None
+    shell: bool = False
+
+    def describe(self):
+        if not self.xen:
+            return f"kernel {self.config} without Xen"
+        names = {"pv": "PV", "pvh": "PVH"}
+        guests = f"{names[self.dom0]} dom0"
+        if self.domu != "none":
+            guests += f" and {names[self.domu]} domU"
+        kernel = "" if self.config == "dom0" else f", {self.config} kernel"
+        return f"{guests}{kernel}, {'C' if self.gntdev == 'c' else 'Rust'} gntdev"
+
+
+@dataclass
+class Result:
+    """How a boot ended."""
+    # "exit", "left" (a shell, by Ctrl-]), "timeout", "died" or "emulator".
+    kind: str
+    # The command's own status, or TIMED_OUT, or MACHINE_DIED.
+    status: int
+    # What the command printed, in the last attempt.
+    stdout: bytes
+    attempts: int
+    log: pathlib.Path
+    # Why, for a person.
+    reason: str
+    # (reason, log) of each attempt that the emulator's own faults ended.
+    deaths: list = field(default_factory=list)
+    # (step, seconds since the emulator's start), for those who measure.
+    steps: list = field(default_factory=list)
+    seconds: float = 0.0
+
+    def last_lines(self, count=25):
+        """The end of the log: what the machine said last, without our own words."""
+        lines = [line for line in read(self.log) if line.source != "boot"]
+        return [f"{line.source:4} | {line.text}" for line in lines[-count:]]
+
+
+def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, terminal=None):
+    """Boot as SPEC says; ON_OUTPUT gets the command's output as it comes, ON_PROGRESS texts for
+    the person who waits, TERMINAL is where --shell reads from."""
+    cache = Cache()
+    cache.make_folders()
+    log_path = pathlib.Path(spec.log) if spec.log else _next_log(cache.log)
+    deaths = []
+    with tempfile.TemporaryDirectory(prefix="xen-image-") as folder:
+        word = "boot-" + secrets.token_hex(8)
+        files = _prepare(cache, spec, word, pathlib.Path(folder))
+        while True:
+            outcome, verdict, steps = _attempt(cache, spec, word, files, log_path, terminal,
+                                               on_output, on_progress)
+            if verdict.kind != "emulator" or len(deaths) == RETRIES:
+                break
+            kept = log_path.with_name(f"{log_path.name}.death-{len(deaths) + 1}")
+            log_path.replace(kept)
+            deaths.append((verdict.reason, kept))
+            on_progress(f"emulator death ({verdict.reason}) after {outcome.seconds:.1f} s, not a "
+                        f"failure of the command: retry {len(deaths)} of {RETRIES}; log {kept}")
+    status = {"exit": outcome.status, "left": outcome.status,
+              "timeout": TIMED_OUT}.get(verdict.kind, MACHINE_DIED)
+    reason = verdict.reason
+    if verdict.kind == "emulator":
+        reason = f"emulator death ({reason}) in each of {RETRIES + 1} attempts"
+    return Result(verdict.kind, status, bytes(outcome.output), len(deaths) + 1, log_path, reason, deaths,
+                  steps, outcome.seconds)
+
+
+def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progress):
+    log = Writer(log_path)
+    steps = []
+
+    def on_step(text):
+        steps.append((text, log.elapsed()))
+        on_progress(f"{log.elapsed():6.1f} s  {text}")
+
+    def command(ports):
+        argv = qemu_command.command(spec, files, ports)
+        log.add("boot", f"{spec.describe()}: {' '.join(argv)}")
+        return build_root.command(cache, argv, cwd="/", binds=[ports, files.folder])
+
+    try:
+        machine = Machine(log, word, on_output, on_step, terminal)
+        outcome = machine.run(command, spec.timeout)
+        verdict = judge(outcome, log.lines, qemu_command.uses_svm(spec))
+        log.add("boot", f"end: {verdict.kind}: {verdict.reason}")
+    finally:
+        log.close()
+    return outcome, verdict, steps
+
+
+def _prepare(cache, spec, word, folder):
+    """Put together all files that the machine starts from."""
+    kernel = cache.kernel / spec.config
+    files = SimpleNamespace(folder=folder, kernel=kernel / "arch/x86/boot/bzImage",
+                            initramfs=folder / "initramfs", xen=folder / "xen")
+    modules = _modules(kernel, spec)
+    settings = {
+        "WORD": word, "DOM0_TYPE": spec.dom0, "DOMU_TYPE": spec.domu, "GNTDEV": spec.gntdev,
+        "GNTDEV_MODULE": GNTDEV_MODULES[spec.gntdev],
+        "SHELL_WANTED": "yes" if spec.shell else "no",
+    }
+    command = spec.run or STATUS_COMMAND[spec.xen]
+    if not spec.xen:
+        image = guest_image.build_without_xen(cache.build_root, settings, modules, command,
+                                              spec.add)
+    else:
+        files.xen.write_bytes(_hypervisor(cache.build_root))
+        domu = None
+        if spec.domu != "none":
+            domu = (qemu_command.domu_configuration(spec), files.kernel,
+                    guest_image.build_domu(cache.build_root, settings, modules, spec.domu_run,
+                                           spec.domu_add))
+        image = guest_image.build_dom0(cache.build_root, settings, modules, command, spec.add,
+                                       domu)
+    files.initramfs.write_bytes(image)
+    return files
+
+
+def _modules(kernel, spec):
+    if not (kernel / "arch/x86/boot/bzImage").is_file():
+        raise Failure(f"there is no kernel in {kernel}; "
+                      f"scripts/build-kernel --config {spec.config} builds it")
+    modules = sorted(kernel.rglob("*.ko"))
+    wanted = GNTDEV_MODULES[spec.gntdev]
+    if spec.xen and wanted not in [module.stem for module in modules]:
+        raise Failure(f"the kernel in {kernel} has no module {wanted}; "
+                      f"scripts/build-kernel --config {spec.config} builds it")
+    return modules
+
+
+def _hypervisor(root):
+    """The hypervisor of the build root, unpacked: QEMU's loader does not unpack."""
+    images = sorted((root / "boot").glob("xen-*-amd64.gz"))
+    if not images:
+        raise Failure("the build root has no Xen; run scripts/build-root to bring it up to date")
+    return gzip.decompress(images[-1].read_bytes())
+
+
+def _next_log(folder):
+    """A new log file; the oldest ones make room."""
+    pattern = re.compile(r"boot-(\d+)\.log(\.death-\d)?")
+    numbers = {}
+    for path in folder.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match:
+            numbers.setdefault(int(match[1]), []).append(path)
+    for number in sorted(numbers)[:-(KEPT_LOGS - 1)]:
+        for path in numbers[number]:
+            path.unlink(missing_ok=True)
+    number = max(numbers, default=0)
+    while True:
+        number += 1
+        path = folder / f"boot-{number}.log"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            return path
+        except FileExistsError:
+            continue

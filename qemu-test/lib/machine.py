@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs one emulated machine from start to end and notes what happened.
+
+The first serial port carries the logs of Xen and of dom0's kernel, and in the kernel's log the
+lines by which the guest's init talks to us: "WORD step|says|run|exit|failed ...", where WORD is
+drawn anew for each boot. The second port is the command's alone, the third the domU's console.
+"""
+
+import ctypes
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+import qemu_command
+from boot_log import Splitter
+
+# No output for so long before init starts: the machine hangs. Nothing there takes a third of it.
+SILENCE_BEFORE_INIT = 45
+# After the line that announces the end of the machine, time for the lines that explain it.
+LAST_WORDS = 2.0
+
+DEATH = re.compile(r"\(XEN\) .*(Hardware Dom0 (crashed|shutdown|halted)|Manual reset required)"
+                   r"|\(XEN\) Panic on CPU"
+                   r"|Kernel panic - not syncing")
+
+
+@dataclass
+class Outcome:
+    """What one run of the machine came to."""
+    # "exit": the command ended; "left": the person left the shell; "failed": init gave up;
+    # "timeout"; "silent": no word before init; "died": the machine or the emulator ended by
+    # itself.
+    end: str = "died"
+    status: int = 0
+    reason: str = ""
+    stage: str = "start"
+    output: bytearray = field(default_factory=bytearray)
+    seconds: float = 0.0
+
+
+class Machine:
+    """One emulator process with its serial ports."""
+
+    def __init__(self, log, word, on_output, on_step, terminal=None):
+        self._log = log
+        self._control = re.compile(re.escape(word) + r" (\w+) ?(.*)")
+        self._on_output = on_output
+        self._on_step = on_step
+        self._terminal = terminal
+        self._outcome = Outcome()
+        self._ended = None
+
+    def run(self, make_command, timeout):
+        """Start the command that make_command(folder of the ports) returns and follow it."""
+        with tempfile.TemporaryDirectory(prefix="xen-boot-") as folder:
+            ports = pathlib.Path(folder)
+            streams = {name: _make_port(ports / name) for name in qemu_command.PORTS}
+            self._keys = os.open(f"{ports / qemu_command.RUN_PORT}.in", os.O_RDWR)
+            process = subprocess.Popen(
+                make_command(ports), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent)
+            started = time.monotonic()
+            try:
+                self._follow(process, streams, started, timeout)
+            finally:
+                process.kill()
+                process.wait()
+                for stream in (*streams.values(), self._keys):
+                    os.close(stream)
+                process.stdout.close()
+        self._outcome.seconds = time.monotonic() - started
+        return self._outcome
+
+    def _follow(self, process, streams, started, timeout):
+        names = {stream: name for name, stream in streams.items()}
+        names[process.stdout.fileno()] = "qemu"
+        self._splitters = {name: Splitter() for name in names.values()}
+        if self._terminal:
+            names[self._terminal.fileno()] = "keyboard"
+        self._heard = started
+        while self._ended is None or time.monotonic() < self._ended:
+            ready, _, _ = select.select(list(names), [], [], 0.25)
+            for stream in ready:
+                self._read(stream, names)
+            now = time.monotonic()
+            if self._ended is not None:
+                continue
+            if process.poll() is not None:
+                self._end("died", f"the emulator ended with status {process.returncode}", 0.2)
+            elif timeout and now - started > timeout:
+                self._end("timeout", f"no end after {timeout:g} s", 0)
+            elif self._outcome.stage == "start" and now - self._heard > SILENCE_BEFORE_INIT:
+                self._end("silent", f"no word for {SILENCE_BEFORE_INIT} s and init had not "
+                                    "started", 0)
+        self._drain(names)
+
+    def _read(self, stream, names):
+        try:
+            chunk = os.read(stream, 65536)
+        except BlockingIOError:
+            return False
+        name = names[stream]
+        if not chunk:
+            del names[stream]
+            return False
+        if name == "keyboard":
+            if self._terminal.is_escape(chunk):
+                self._end("left", "left by Ctrl-]", 0)
+            else:
+                os.write(self._keys, chunk)
+            return True
+        self._heard = time.monotonic()
+        if name == qemu_command.RUN_PORT:
+            self._outcome.output += chunk
+            self._on_output(chunk)
+        for text in self._splitters[name].lines(chunk):
+            self._line(name, text.rstrip("\r"))
+        return True
+
+    def _drain(self, names):
+        """Read what has arrived already, and the unfinished last lines."""
+        for stream in [stream for stream, name in names.items()
+                       if name not in ("keyboard", "qemu")]:
+            while self._read(stream, names):
+                pass
+        for name, splitter in self._splitters.items():
+            for text in splitter.rest():
+                self._line(name, text)
+
+    def _line(self, name, text):
+        if name == qemu_command.LOG_PORT:
+            control = self._control.search(text)
+            if control:
+                self._log.add("boot", f"{control[1]} {control[2]}")
+                self._obey(control[1], control[2])
+                return
+            self._log.add("xen" if text.startswith("(XEN)") else "dom0", text)
+            if DEATH.search(text) and self._ended is None:
+                self._end("died", text.strip(), LAST_WORDS)
+        elif name == qemu_command.DOMU_PORT:
+            control = self._control.search(text)
+            if control and control[1] == "failed":
+                self._end("failed", f"in the domU: {control[2]}", 0.2)
+            self._log.add("domU", f"{control[1]} {control[2]}" if control else text)
+        else:
+            self._log.add(name, text)
+
+    def _obey(self, word, text):
+        outcome = self._outcome
+        if word in ("step", "run"):
+            outcome.stage = text or word
+            self._on_step(outcome.stage)
+        elif word == "exit" and self._ended is None:
+            outcome.status = int(text)
+            self._end("exit", f"the command ended with status {text}", 0)
+        elif word == "failed":
+            self._end("failed", text, 0)
+
+    def _end(self, end, reason, linger):
+        if self._ended is None:
+            self._outcome.end, self._outcome.reason = end, reason
+            self._ended = time.monotonic() + linger
+
+
+def _make_port(path):
+    """Make the pair of pipes that the emulator wants for a port; return the end to read."""
+    os.mkfifo(f"{path}.in")
+    os.mkfifo(f"{path}.out")
+    return os.open(f"{path}.out", os.O_RDONLY | os.O_NONBLOCK)
+
+
+def _die_with_parent():
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The emulator's command lines: which machine and which arguments each kind of boot takes."""
+
+LOG_PORT, RUN_PORT, DOMU_PORT = "log", "run", "domu"
+PORTS = (LOG_PORT, RUN_PORT, DOMU_PORT)
+
+DOM0_MEMORY = 1024
+DEFAULT_MEMORY = {"pv": 2048, "pvh": 3072}
+
+
+def uses_svm(spec):
+    """Whether any guest runs by (emulated) hardware virtualization."""
+    return spec.xen and "pvh" in (spec.dom0, spec.domu)
+
+
+def command(spec, files, ports):
+    """The emulator's argument list. FILES has kernel, initramfs and, with Xen, xen; PORTS is
+    the folder with the pipes of the serial ports."""
+    memory = spec.mem or DEFAULT_MEMORY[spec.dom0 if spec.xen else "pv"]
+    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+            "-no-reboot", "-m", str(memory), "-smp", str(spec.smp), *_processor(spec)]
+    for port in PORTS:
+        argv += ["-chardev", f"pipe,id={port},path={ports / port}"]
+    argv += ["-serial", f"chardev:{LOG_PORT}", "-serial", f"chardev:{RUN_PORT}"]
+    # The usual interrupt of the third port is the first port's, which Xen keeps for itself.
+    argv += ["-device", f"isa-serial,chardev={DOMU_PORT},iobase=0x3e8,irq=5"]
+    if spec.xen:
+        module = f"{files.kernel} {_dom0_arguments(spec)}".replace(",", ",,")
+        argv += ["-kernel", str(files.xen), "-append", _xen_arguments(spec),
+                 "-initrd", f"{module},{files.initramfs}"]
+    else:
+        argv += ["-kernel", str(files.kernel), "-initrd", str(files.initramfs),
+                 "-append", f"console=ttyS0 {_linux_arguments()} {spec.cmdline}".strip()]
+    return argv
+
+
+def _processor(spec):
+    if spec.xen and spec.dom0 == "pvh":
+        # Xen kills a PVH dom0 that sees RDTSCP here.
+        model, machine = "max,+svm,+npt,-rdtscp", "q35"
+    else:
+        model, machine = "max", "pc"
+    # One host thread for each processor: a PVH dom0 rarely survives a single thread.
+    argv = ["-machine", machine, "-cpu", model, "-accel", "tcg,thread=multi"]
+    if spec.xen and spec.dom0 == "pvh":
+        # The firmware leaves ACPI's tables in memory that is merely reserved. Xen shows that to
+        # a PVH dom0 only through an IOMMU's identity map; without the tables, dom0 reads ones
+        # for their lengths, may hang in them, and gets no interrupts from serial ports.
+        argv += ["-device", "amd-iommu"]
+    return argv
+
+
+def _xen_arguments(spec):
+    words = ["console=com1", "com1=115200,8n1", "loglvl=all", "guest_loglvl=all",
+             # Large enough for the whole log: nothing is dropped, nobody waits.
+             "serial_tx_buffer=1M",
+             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={_vcpus(spec)}"]
+    if spec.dom0 == "pvh":
+        words += ["dom0=pvh", "dom0-iommu=map-reserved"]
+    return " ".join(words + spec.xen_cmdline.split())
+
+
+def _dom0_arguments(spec):
+    words = ["console=hvc0", _linux_arguments()]
+    if _without_acpi(spec):
+        words.append("acpi=off")
+    return " ".join(words + spec.cmdline.split())
+
+
+def _linux_arguments():
+    # A panic ends the machine; the log takes all that user space writes to it.
+    return "panic=-1 printk.devkmsg=on loglevel=8"
+
+
+def _without_acpi(spec):
+    """A lockdep kernel does not get through ACPI's tables as a PVH dom0: each byte that it reads
+    leaves the virtual machine."""
+    return spec.dom0 == "pvh" and spec.config == "lockdep"
+
+
+def _vcpus(spec):
+    return 1 if _without_acpi(spec) else spec.smp
+
+
+def domu_configuration(spec):
+    """The domU as xl wants to have it described."""
+    return f"""\
+name = "domU"
+type = "{spec.domu}"
+kernel = "/boot/vmlinuz"
+ramdisk = "/boot/domU-initramfs"
+memory = {spec.domu_mem}
+vcpus = 1
+extra = "console=hvc0 {_linux_arguments()} {spec.domu_cmdline.replace('"', '')}"
+on_crash = "preserve"
+on_reboot = "destroy"
+"""

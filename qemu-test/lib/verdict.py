@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tells a death of the emulator from a failure of what it ran.
+
+QEMU's software emulation of AMD's virtualization (SVM) is not perfect. Now and then it lets a
+guest that runs by it die in one of three ways, with any kernel and with any driver:
+
+  * the hypervisor reports a triple fault of the guest;
+  * the guest's kernel reports a double fault in its entry code;
+  * dom0 hangs in its first second, before init starts.
+
+A fault of ours could look alike, so a death counts as the emulator's only when nothing points to
+us: a guest that runs by SVM is there, no test had failed, no kernel had complained before, and no
+frame of our module is in sight. The caller repeats such a boot a bounded number of times, so even
+a fault of ours that hid behind these rules would show, as soon as it is not rare.
+"""
+
+import re
+from dataclasses import dataclass
+
+EMULATOR_TRIPLE_FAULT = "triple fault"
+EMULATOR_DOUBLE_FAULT = "double fault in entry code"
+EMULATOR_HANG = "hang before init"
+
+TRIPLE_FAULT = re.compile(r"\(XEN\) .*\b(d\d+)v\d+ Triple fault", re.IGNORECASE)
+DOUBLE_FAULT = re.compile(r"traps: PANIC: double fault|Oops: double fault|"
+                          r"\bdouble fault: 0000|Kernel panic.*double fault", re.IGNORECASE)
+INSTRUCTION = re.compile(r"\bRIP: 0010:(?:0x[0-9a-f]+|([\w.]+)\+0x)")
+# The code between user space, interrupts and the kernel's C code, where a lost GS base shows.
+ENTRY_CODE = re.compile(r"(asm_(exc|sysvec|common|spurious)\w*|entry_\w+|xen_entry_\w+|error_\w+|"
+                        r"paranoid_\w+|common_interrupt_return|irq_entries_start\w*|"
+                        r"(swapgs|native_irq|restore_regs|sync_regs|fixup_bad_iret)\w*|"
+                        r"__switch_to_asm|ret_from_fork\w*|exc_double_fault|rewind_stack\w*)")
+COMPLAINT = re.compile(r"\bBUG: |\bWARNING: |\bOops: |\bkernel BUG at|Kernel panic|"
+                       r"general protection fault|\bINFO: |KFENCE|unreferenced object")
+OURS = re.compile(r"xen_gntdev_rust|\bgntdev\b.*\[|\[xen_gntdev")
+FAILED_TEST = re.compile(rb"^ *not ok ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How boot ends: kind is "exit", "left", "timeout", "died" or "emulator"."""
+    kind: str
+    reason: str
+
+
+def judge(outcome, lines, svm):
+    """OUTCOME of a run with the log LINES; SVM tells whether any guest ran by it."""
+    if outcome.end in ("left", "timeout"):
+        return Verdict(outcome.end, outcome.reason)
+    if outcome.end == "exit" and not _died_under_command(outcome, lines):
+        return Verdict("exit", outcome.reason)
+    death = _emulator_death(outcome, lines) if svm else None
+    if death:
+        return Verdict("emulator", death)
+    return Verdict("exit" if outcome.end == "exit" else "died", outcome.reason)
+
+
+def _died_under_command(outcome, lines):
+    """A command that fails because its domU has died is not to blame."""
+    return outcome.status != 0 and any(TRIPLE_FAULT.search(line.text) for line in lines)
+
+
+def _emulator_death(outcome, lines):
+    if FAILED_TEST.search(outcome.output) or any(OURS.search(line.text) for line in lines
+                                                 if line.source in ("xen", "dom0", "domU")):
+        return None
+    kernel = [line for line in lines if line.source in ("xen", "dom0", "domU")]
+    for index, line in enumerate(kernel):
+        fault = TRIPLE_FAULT.search(line.text)
+        if fault:
+            return f"{EMULATOR_TRIPLE_FAULT} of {'dom0' if fault[1] == 'd0' else 'the domU'}"
+        if DOUBLE_FAULT.search(line.text):
+            return EMULATOR_DOUBLE_FAULT if _in_entry_code(kernel[index:index + 12]) else None
+        if COMPLAINT.search(line.text):
+            return None
+    return EMULATOR_HANG if outcome.end == "silent" else None
+
+
+def _in_entry_code(report):
+    for line in report:
+        instruction = INSTRUCTION.search(line.text)
+        if instruction:
+            return bool(instruction[1] and ENTRY_CODE.fullmatch(instruction[1]))
+    return False
