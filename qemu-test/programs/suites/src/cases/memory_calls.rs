@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What mprotect, madvise, mremap and the kernel's own access do to mapped
+//! grants.
+//!
+//! A paravirtual mapping lives in page-table entries that the hypervisor
+//! wrote, so whatever would change those ends the grants: the pages are gone
+//! and touching them is a bus error, since nobody fills the hole.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+
+use xen_guest::errno::EFAULT;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Pipe;
+use xen_guest::mapping::Protection;
+use xen_guest::process::in_child;
+use xen_guest::process::End;
+use xen_guest::signal::SIGBUS;
+use xen_guest::signal::SIGSEGV;
+use xen_guest::PAGE_SIZE;
+
+use crate::suite::Rule;
+use crate::world::assert_error;
+use crate::world::assert_released;
+use crate::world::World;
+
+/// The rules of this subject.
+pub const RULES: &[Rule] = &[
+    Rule::new(
+        "write(2) takes data from a mapped grant",
+        write_from_mapping,
+    ),
+    Rule::new("read(2) puts data into a mapped grant", read_into_mapping),
+    Rule::new(
+        "the kernel gets at the pages of a mapped grant",
+        page_access,
+    ),
+    Rule::new("a page in a pipe stays whole after munmap", page_in_pipe),
+    Rule::new("mincore tells of a mapped grant", residency),
+    Rule::new("mprotect to read-only stops writing", protect_from_writing),
+    Rule::new(
+        "mprotect does not make a read-only grant writable",
+        protect_for_writing,
+    ),
+    Rule::new("madvise lets go of the pages", discarded),
+    Rule::new("mremap moves a mapping", moved),
+    Rule::new("mremap does not grow a mapping", not_grown),
+];
+
+fn write_from_mapping(world: &mut World) -> Verdict {
+    let held = world.mapped(1, 80)?;
+    let (mut reader, writer) = UnixStream::pair()?;
+    let expected = held.mapping.read_vec(0, PAGE_SIZE);
+    assert_eq!(held.mapping.write_to(writer.as_fd())?, PAGE_SIZE);
+    let mut data = vec![0; PAGE_SIZE];
+    reader.read_exact(&mut data)?;
+    assert!(data == expected, "other bytes came out");
+    Ok(())
+}
+
+fn read_into_mapping(world: &mut World) -> Verdict {
+    let held = world.mapped(1, 81)?;
+    let source = Mapping::anonymous(1, Protection::ReadWrite)?;
+    source.fill(82);
+    let (reader, mut writer) = UnixStream::pair()?;
+    writer.write_all(&source.read_vec(0, PAGE_SIZE))?;
+    assert_eq!(held.mapping.read_from(reader.as_fd())?, PAGE_SIZE);
+    world.assert_granter_sees(&held.share, 82);
+    Ok(())
+}
+
+/// /proc/self/mem takes references to the pages themselves.
+fn page_access(world: &mut World) -> Verdict {
+    let held = world.mapped(2, 83)?;
+    let memory = File::options()
+        .read(true)
+        .write(true)
+        .open("/proc/self/mem")?;
+    let address = held.mapping.address() as u64;
+
+    let mut data = vec![0; 2 * PAGE_SIZE];
+    memory.read_exact_at(&mut data, address)?;
+    assert!(
+        data == held.mapping.read_vec(0, 2 * PAGE_SIZE),
+        "other bytes came out"
+    );
+
+    memory.write_all_at(b"through the kernel", address + PAGE_SIZE as u64)?;
+    assert_eq!(held.mapping.read_vec(PAGE_SIZE, 18), b"through the kernel");
+    assert_eq!(world.granter.read(&held.share, PAGE_SIZE)?, b't');
+    Ok(())
+}
+
+/// The page itself is in the pipe, not a copy. The grant can only be unmapped
+/// when the pipe has let go of it.
+fn page_in_pipe(world: &mut World) -> Verdict {
+    let held = world.mapped(1, 84)?;
+    let expected = held.mapping.read_vec(0, PAGE_SIZE);
+    let mut pipe = Pipe::new()?;
+    assert_eq!(pipe.take_pages(&held.mapping)?, PAGE_SIZE);
+    if world.is_paravirtual() {
+        // Here munmap cannot wait for the pipe, so it is emptied first.
+        assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+        held.mapping.unmap()?;
+    } else {
+        held.mapping.unmap()?;
+        held.device.remove(held.index, 1)?;
+        assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+    }
+    drop((pipe, held.device));
+    assert_released(&held.share.grants);
+    Ok(())
+}
+
+fn residency(world: &mut World) -> Verdict {
+    let held = world.mapped(3, 85)?;
+    assert_eq!(held.mapping.residency()?.len(), 3);
+    assert_eq!(held.mapping.first_difference(85), None);
+    Ok(())
+}
+
+/// How touching a page ends that was taken from under a paravirtual mapping.
+const GONE: End = End::Signalled(SIGBUS);
+
+/// How touching a mapping of this process ends, tried in a process that has
+/// mapped the same and made the same change.
+fn touch(
+    world: &mut World,
+    protection: Protection,
+    change: impl FnOnce(Mapping) -> io::Result<Mapping>,
+    touch: impl FnOnce(&Mapping),
+) -> Result<End, xen_guest::ktap::Stop> {
+    let share = world.share(2)?;
+    world.granter.fill(&share, 86)?;
+    let end = in_child(|| {
+        let device = xen_guest::gntdev::Gntdev::open().expect("open");
+        let index = device.insert(&share.grants).expect("insert");
+        let mapping = device.map(index, 2, protection).expect("map");
+        let mapping = change(mapping).expect("the change");
+        touch(&mapping);
+    })?;
+    assert_released(&share.grants);
+    world.assert_granter_sees(&share, 86);
+    Ok(end)
+}
+
+fn protect_from_writing(world: &mut World) -> Verdict {
+    let change = |mapping: Mapping| mapping.protect(Protection::Read).map(|()| mapping);
+    let read = touch(world, Protection::ReadWrite, change, |mapping| {
+        assert_eq!(mapping.first_difference(86), None);
+    })?;
+    let write = touch(world, Protection::ReadWrite, change, |mapping| {
+        mapping.write(0, 1);
+    })?;
+    assert_eq!(write, End::Signalled(SIGSEGV));
+    let expected = if world.is_paravirtual() {
+        GONE
+    } else {
+        End::Exited(0)
+    };
+    assert_eq!(read, expected);
+    Ok(())
+}
+
+/// `touch` sees to it that nothing reached the granter.
+fn protect_for_writing(world: &mut World) -> Verdict {
+    let change = |mapping: Mapping| mapping.protect(Protection::ReadWrite).map(|()| mapping);
+    touch(world, Protection::Read, change, |mapping| {
+        mapping.write(0, 1)
+    })?;
+    Ok(())
+}
+
+fn discarded(world: &mut World) -> Verdict {
+    let change = |mapping: Mapping| mapping.discard().map(|()| mapping);
+    let end = touch(world, Protection::ReadWrite, change, |mapping| {
+        mapping.read(PAGE_SIZE);
+    })?;
+    assert_eq!(end, GONE);
+    Ok(())
+}
+
+fn moved(world: &mut World) -> Verdict {
+    let end = touch(world, Protection::ReadWrite, Mapping::relocate, |mapping| {
+        assert_eq!(mapping.first_difference(86), None);
+    })?;
+    let expected = if world.is_paravirtual() {
+        GONE
+    } else {
+        End::Exited(0)
+    };
+    assert_eq!(end, expected);
+    Ok(())
+}
+
+fn not_grown(world: &mut World) -> Verdict {
+    let mut held = world.mapped(2, 87)?;
+    assert_error(held.mapping.grow(), EFAULT, "growing");
+    assert_eq!(held.mapping.first_difference(87), None);
+    Ok(())
+}

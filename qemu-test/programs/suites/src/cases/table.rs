@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether the look at Xen's grant table, which follows every case, can tell.
+
+use xen_guest::gntdev::Gntdev;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Protection;
+
+use crate::suite::Rule;
+use crate::world::assert_released;
+use crate::world::in_use;
+use crate::world::World;
+
+/// The rules of this subject.
+pub const RULES: &[Rule] = &[
+    Rule::new(
+        "xen's table shows a grant while it is mapped",
+        shown_while_mapped,
+    ),
+    Rule::new("a region maps nothing before mmap", nothing_before_mmap),
+];
+
+fn shown_while_mapped(world: &mut World) -> Verdict {
+    let held = world.mapped(3, 1)?;
+    assert_eq!(in_use(&held.share.grants)?, 3);
+
+    held.mapping.unmap()?;
+    held.device.remove(held.index, 3)?;
+    assert_released(&held.share.grants);
+    Ok(())
+}
+
+fn nothing_before_mmap(world: &mut World) -> Verdict {
+    let share = world.share(2)?;
+    let device = Gntdev::open()?;
+    let index = device.insert(&share.grants)?;
+    assert_eq!(in_use(&share.grants)?, 0);
+
+    let mapping = device.map(index, 2, Protection::Read)?;
+    assert_eq!(in_use(&share.grants)?, 2);
+    drop(mapping);
+    Ok(())
+}

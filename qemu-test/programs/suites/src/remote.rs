@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A granter in a domU, reached through xenstore.
+
+use std::env;
+use std::io;
+use std::time::Duration;
+
+use xen_guest::gntdev::GrantRef;
+use xen_guest::grant_share::Access;
+use xen_guest::xenstore::Xenstore;
+
+use crate::granter::Granter;
+use crate::granter::Share;
+use crate::protocol;
+use crate::protocol::Command;
+
+/// Longer than any command takes, also in an emulator that is busy otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The client of program `granter` in a domU.
+pub struct RemoteGranter {
+    store: Xenstore,
+    domid: u32,
+    number: u64,
+}
+
+impl RemoteGranter {
+    /// The domU that the harness named in `$DOMU`.
+    pub fn domid_of_domu() -> io::Result<u32> {
+        let text = env::var("DOMU").map_err(|_| io::Error::other("$DOMU names no domain"))?;
+        text.parse()
+            .map_err(|_| io::Error::other(format!("$DOMU is no domain id: {text:?}")))
+    }
+
+    /// Connects to the granter in domain `domid` and ends what it shared so far.
+    pub fn connect(domid: u32) -> io::Result<Self> {
+        let store = Xenstore::open()?;
+        // Go on where the client before this one stopped.
+        let last = store.read(&node(domid, protocol::REQUEST))?;
+        let number = last
+            .as_deref()
+            .and_then(protocol::numbered)
+            .map_or(0, |(number, _)| number);
+        let mut granter = Self {
+            store,
+            domid,
+            number,
+        };
+        granter.call(&Command::Reset)?;
+        Ok(granter)
+    }
+
+    fn call(&mut self, command: &Command) -> io::Result<String> {
+        self.number += 1;
+        let request = format!("{} {command}", self.number);
+        self.store
+            .write(&node(self.domid, protocol::REQUEST), &request)?;
+        let response = self.store.wait_for(
+            &node(self.domid, protocol::RESPONSE),
+            PATIENCE,
+            |response| match protocol::numbered(response) {
+                Some((number, text)) if number == self.number => Some(text.to_string()),
+                _ => None,
+            },
+        )?;
+        match response.split_once(' ') {
+            Some(("ok", result)) => Ok(result.to_string()),
+            _ => Err(io::Error::other(format!("{command:?}: {response}"))),
+        }
+    }
+}
+
+fn node(domid: u32, path: &str) -> String {
+    format!("/local/domain/{domid}/{path}")
+}
+
+fn parsed<T>(result: Result<T, String>) -> io::Result<T> {
+    result.map_err(io::Error::other)
+}
+
+impl Granter for RemoteGranter {
+    fn domid(&self) -> u32 {
+        self.domid
+    }
+
+    fn share(&mut self, pages: usize, access: Access) -> io::Result<Share> {
+        let answer = self.call(&Command::Share(pages, access))?;
+        let (id, references) = answer.split_once(' ').unwrap_or((&answer, ""));
+        let grants = parsed(protocol::references(references))?
+            .into_iter()
+            .map(|reference| GrantRef {
+                domid: self.domid,
+                reference,
+            })
+            .collect();
+        let id = parsed(protocol::number(id))?;
+        Ok(Share { id, grants })
+    }
+
+    fn fill(&mut self, share: &Share, seed: u32) -> io::Result<()> {
+        self.call(&Command::Fill(share.id, seed)).map(drop)
+    }
+
+    fn first_difference(&mut self, share: &Share, seed: u32) -> io::Result<Option<usize>> {
+        let answer = self.call(&Command::Compare(share.id, seed))?;
+        match answer.as_str() {
+            "same" => Ok(None),
+            at => parsed(protocol::number(at)).map(Some),
+        }
+    }
+
+    fn read(&mut self, share: &Share, at: usize) -> io::Result<u8> {
+        let answer = self.call(&Command::Read(share.id, at))?;
+        parsed(protocol::number(&answer))
+    }
+
+    fn write(&mut self, share: &Share, at: usize, value: u8) -> io::Result<()> {
+        self.call(&Command::Write(share.id, at, value)).map(drop)
+    }
+
+    fn unshare(&mut self, share: Share) -> io::Result<()> {
+        self.call(&Command::End(share.id)).map(drop)
+    }
+}

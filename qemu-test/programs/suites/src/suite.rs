@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rules, and running a list of them as a suite.
+
+use std::cell::RefCell;
+use std::env;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use xen_guest::grant_usage::GrantUsage;
+use xen_guest::ktap;
+use xen_guest::ktap::Case;
+use xen_guest::ktap::Stop;
+use xen_guest::ktap::Verdict;
+use xen_guest::platform::Driver;
+use xen_guest::platform::MemoryModel;
+
+use crate::world::settled;
+use crate::world::Source;
+use crate::world::World;
+
+/// A rule of the device, and how it is checked.
+pub struct Rule {
+    name: &'static str,
+    check: fn(&mut World) -> Verdict,
+    limit: Duration,
+    difference: Option<Difference>,
+}
+
+/// Where Linux's C driver does otherwise.
+struct Difference {
+    models: &'static [MemoryModel],
+    reason: &'static str,
+}
+
+const BOTH: &[MemoryModel] = &[MemoryModel::Paravirtual, MemoryModel::AutoTranslated];
+
+impl Rule {
+    /// A rule that takes seconds at most.
+    pub const fn new(name: &'static str, check: fn(&mut World) -> Verdict) -> Self {
+        Self {
+            name,
+            check,
+            limit: Duration::from_secs(60),
+            difference: None,
+        }
+    }
+
+    /// Allows it more time.
+    pub const fn long(mut self) -> Self {
+        self.limit = Duration::from_secs(240);
+        self
+    }
+
+    /// The C driver does not keep this rule.
+    pub const fn expect_c_differs(self, reason: &'static str) -> Self {
+        self.differs(BOTH, reason)
+    }
+
+    /// The C driver does not keep this rule in a paravirtual domain.
+    pub const fn expect_c_differs_on_pv(self, reason: &'static str) -> Self {
+        self.differs(&[MemoryModel::Paravirtual], reason)
+    }
+
+    /// The C driver does not keep this rule in an auto-translated domain.
+    pub const fn expect_c_differs_on_auto_translated(self, reason: &'static str) -> Self {
+        self.differs(&[MemoryModel::AutoTranslated], reason)
+    }
+
+    const fn differs(mut self, models: &'static [MemoryModel], reason: &'static str) -> Self {
+        self.difference = Some(Difference { models, reason });
+        self
+    }
+
+    fn expected_failure(&self, driver: Driver, model: MemoryModel) -> Option<&'static str> {
+        let difference = self.difference.as_ref()?;
+        let here = driver == Driver::C && difference.models.contains(&model);
+        here.then_some(difference.reason)
+    }
+}
+
+/// Tries `rules` on grants of `source`, and after each whether anything is
+/// still mapped that was not before. A person may give a part of a rule's name
+/// as the program's argument to try only those.
+pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
+    let wanted = env::args().nth(1).unwrap_or_default();
+    let setting = || -> std::io::Result<_> {
+        Ok((
+            GrantUsage::read()?,
+            Driver::current()?,
+            MemoryModel::current()?,
+        ))
+    };
+    let (before, driver, model) = match setting() {
+        Ok(setting) => setting,
+        Err(error) => {
+            println!("Bail out! {name} cannot begin: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("# {name}: {driver:?} driver, {model:?} domain, grants of {source:?}");
+
+    let cases = rules
+        .iter()
+        .filter(|rule| rule.name.contains(&wanted))
+        .map(|rule| Case {
+            name: rule.name.to_string(),
+            limit: rule.limit,
+            expected_failure: rule.expected_failure(driver, model),
+            body: Box::new(|| (rule.check)(&mut World::new(source)?)),
+        })
+        .collect();
+    // A leak is reported once, for the case that left it.
+    let known = RefCell::new(before);
+    ktap::run(name, cases, || {
+        let usage = settled(|usage| usage.beyond(&known.borrow()).is_empty())
+            .map_err(|error| error.to_string())?;
+        let left = usage.beyond(&known.borrow());
+        if left.is_empty() {
+            return Ok(());
+        }
+        known.replace(usage);
+        Err(format!("still mapped after the end: {left}"))
+    })
+}
+
+/// A suite that cannot be tried here, as a plan of no cases.
+pub fn skip(name: &str, reason: &str) -> ExitCode {
+    println!("KTAP version 1");
+    println!("# Subtest: {name}");
+    println!("1..0 # SKIP {reason}");
+    ExitCode::SUCCESS
+}
+
+/// Ends a case that cannot be tried here.
+pub fn skip_case(reason: &str) -> Verdict {
+    Err(Stop::Skip(reason.into()))
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a case has to work with.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use xen_guest::gntdev::Gntdev;
+use xen_guest::gntdev::GrantRef;
+use xen_guest::grant_usage::GrantUsage;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Protection;
+use xen_guest::platform::Driver;
+use xen_guest::platform::MemoryModel;
+
+use crate::granter::Access;
+use crate::granter::Granter;
+use crate::granter::Share;
+use crate::local::LocalGranter;
+use crate::remote::RemoteGranter;
+
+/// The only domain that runs the suites.
+pub const DOM0: u32 = 0;
+
+/// Grants may be unmapped in the background, but not later than this.
+pub const RELEASE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whose grants a suite maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Dom0's own.
+    Own,
+    /// Those of a domU.
+    Domu(u32),
+}
+
+/// What a case has to work with.
+pub struct World {
+    /// Whose grants are mapped.
+    pub source: Source,
+    /// Hands out grants.
+    pub granter: Box<dyn Granter>,
+    /// How this domain's memory works.
+    pub model: MemoryModel,
+    /// The driver that is tested.
+    pub driver: Driver,
+}
+
+impl World {
+    /// A fresh one; what an earlier one shared is gone.
+    pub fn new(source: Source) -> io::Result<Self> {
+        let granter: Box<dyn Granter> = match source {
+            Source::Own => Box::new(LocalGranter::new(DOM0, DOM0)?),
+            Source::Domu(domid) => Box::new(RemoteGranter::connect(domid)?),
+        };
+        Ok(Self {
+            source,
+            granter,
+            model: MemoryModel::current()?,
+            driver: Driver::current()?,
+        })
+    }
+
+    /// Gets `pages` writable pages granted.
+    pub fn share(&mut self, pages: usize) -> io::Result<Share> {
+        self.granter.share(pages, Access::ReadWrite)
+    }
+
+    /// Gets pages granted, fills them with a pattern and maps them writable.
+    pub fn mapped(&mut self, pages: usize, seed: u32) -> io::Result<Mapped> {
+        let share = self.share(pages)?;
+        self.granter.fill(&share, seed)?;
+        let device = Gntdev::open()?;
+        let index = device.insert(&share.grants)?;
+        let mapping = device.map(index, pages, Protection::ReadWrite)?;
+        Ok(Mapped {
+            device,
+            index,
+            share,
+            mapping,
+        })
+    }
+
+    /// Fails the case if the granter does not see the pattern.
+    pub fn assert_granter_sees(&mut self, share: &Share, seed: u32) {
+        let difference = self.granter.first_difference(share, seed);
+        assert_eq!(difference.expect("the granter's answer"), None);
+    }
+
+    /// Whether this domain is paravirtual.
+    pub fn is_paravirtual(&self) -> bool {
+        self.model == MemoryModel::Paravirtual
+    }
+}
+
+/// Pages of a granter, mapped writable through the device itself.
+pub struct Mapped {
+    /// The open file that mapped them.
+    pub device: Gntdev,
+    /// The region's index in it.
+    pub index: u64,
+    /// The pages, seen from the granter.
+    pub share: Share,
+    /// The pages, seen from here.
+    pub mapping: Mapping,
+}
+
+/// How many of `grants` the hypervisor holds mapped.
+pub fn in_use(grants: &[GrantRef]) -> io::Result<usize> {
+    Ok(GrantUsage::read()?.count(grants))
+}
+
+/// Fails the case if one of `grants` is still mapped after a while.
+pub fn assert_released(grants: &[GrantRef]) {
+    let usage = settled(|usage| usage.count(grants) == 0).expect("Xen's grant table");
+    assert_eq!(usage.count(grants), 0, "still mapped: {usage}");
+}
+
+/// Reads the hypervisor's table until it is as `wanted` or the time is up.
+pub fn settled(wanted: impl Fn(&GrantUsage) -> bool) -> io::Result<GrantUsage> {
+    let deadline = Instant::now() + RELEASE_LIMIT;
+    loop {
+        let usage = GrantUsage::read()?;
+        if wanted(&usage) || Instant::now() >= deadline {
+            return Ok(usage);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Fails the case unless `result` is the error `errno`.
+pub fn assert_error<T>(result: io::Result<T>, errno: i32, what: &str) {
+    match result {
+        Ok(_) => panic!("{what}: no error"),
+        Err(error) => assert_eq!(
+            error.raw_os_error(),
+            Some(errno),
+            "{what}: {error}, not {}",
+            io::Error::from_raw_os_error(errno)
+        ),
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The grant device itself, for what libxengnttab does not show: indexes,
+//! wrong arguments, and mappings made by hand.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+
+use crate::bytes::Bytes;
+use crate::mapping::check;
+use crate::mapping::Mapping;
+use crate::mapping::Protection;
+use crate::mapping::Sharing;
+
+/// The device's path.
+pub const PATH: &str = "/dev/xen/gntdev";
+
+/// A grant: whose, and which.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantRef {
+    /// The domain that granted.
+    pub domid: u32,
+    /// Its grant reference.
+    pub reference: u32,
+}
+
+#[repr(C)]
+struct UnmapGrantRef {
+    index: u64,
+    count: u32,
+    pad: u32,
+}
+
+#[repr(C)]
+struct GetOffsetForVaddr {
+    vaddr: u64,
+    offset: u64,
+    count: u32,
+    pad: u32,
+}
+
+#[repr(C)]
+struct SetMaxGrants {
+    count: u32,
+}
+
+/// Size of what precedes the references in the argument of `MAP_GRANT_REF`:
+/// count, padding, index.
+pub const MAP_GRANT_REF_HEADER: usize = 16;
+
+/// The most that any request writes back to its argument.
+const LARGEST_ANSWER: usize = MAP_GRANT_REF_HEADER + size_of::<GrantRef>();
+
+/// A request number of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request(u32);
+
+impl Request {
+    /// Enters grants into the file's table.
+    pub const MAP_GRANT_REF: Self = Self::new(0, LARGEST_ANSWER);
+    /// Takes a region out of the file's table.
+    pub const UNMAP_GRANT_REF: Self = Self::new(1, size_of::<UnmapGrantRef>());
+    /// Finds the region that is mapped at an address.
+    pub const GET_OFFSET_FOR_VADDR: Self = Self::new(2, size_of::<GetOffsetForVaddr>());
+    /// Once told the device how many grants to expect.
+    pub const SET_MAX_GRANTS: Self = Self::new(3, size_of::<SetMaxGrants>());
+    /// A number that the device has never had.
+    pub const UNKNOWN: Self = Self::new(0xee, 8);
+
+    const fn new(number: u32, size: usize) -> Self {
+        Self(((size as u32) << 16) | ((b'G' as u32) << 8) | number)
+    }
+}
+
+/// An address that no argument can be at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadAddress {
+    /// The null pointer.
+    Null,
+    /// In the kernel's half of the address space.
+    Kernel,
+    /// The last page below the user's limit, which is never mapped.
+    Limit,
+    /// So near the end of all addresses that a sum wraps around.
+    Wrapping,
+}
+
+impl BadAddress {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Null, Self::Kernel, Self::Limit, Self::Wrapping];
+
+    fn value(self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Kernel => 0xffff_8880_0000_1000,
+            Self::Limit => 0x7fff_ffff_f000,
+            Self::Wrapping => usize::MAX - 7,
+        }
+    }
+}
+
+/// A region's place, as `GET_OFFSET_FOR_VADDR` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Offset in the file.
+    pub offset: u64,
+    /// Number of pages.
+    pub count: u32,
+}
+
+/// The device, opened without a library.
+#[derive(Debug)]
+pub struct Gntdev {
+    file: File,
+}
+
+impl Gntdev {
+    /// Opens the device.
+    pub fn open() -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(PATH)?;
+        Ok(Self { file })
+    }
+
+    /// Enters `grants` as a region and returns its index, the offset for mmap.
+    pub fn insert(&self, grants: &[GrantRef]) -> io::Result<u64> {
+        self.insert_claiming(grants.len() as u32, grants)
+    }
+
+    /// As [`Self::insert`], but says that there are `count` grants.
+    pub fn insert_claiming(&self, count: u32, grants: &[GrantRef]) -> io::Result<u64> {
+        // The argument ends with an array of any length, so it is laid out by
+        // hand: count and padding, index, then domain and reference of each.
+        // The device writes back a first reference even where there is none.
+        let mut words = vec![0u64; 2 + grants.len().max(1)];
+        words[0] = count.into();
+        words[1] = u64::MAX;
+        for (word, grant) in words[2..].iter_mut().zip(grants) {
+            *word = u64::from(grant.domid) | (u64::from(grant.reference) << 32);
+        }
+        // SAFETY: The device writes at most the header and one reference, which
+        // the vector holds; it may read further, up to `count` references, but
+        // then gets whatever bytes are there or an error.
+        unsafe { self.ioctl(Request::MAP_GRANT_REF, words.as_mut_ptr() as usize)? };
+        Ok(words[1])
+    }
+
+    /// Takes the region at `index` out of the file's table.
+    pub fn remove(&self, index: u64, count: u32) -> io::Result<()> {
+        let mut argument = UnmapGrantRef {
+            index,
+            count,
+            pad: 0,
+        };
+        // SAFETY: The argument is what this request wants.
+        unsafe { self.ioctl(Request::UNMAP_GRANT_REF, &raw mut argument as usize) }
+    }
+
+    /// Where the region that is mapped at `vaddr` lies in the file.
+    pub fn place_of(&self, vaddr: usize) -> io::Result<Place> {
+        let mut argument = GetOffsetForVaddr {
+            vaddr: vaddr as u64,
+            offset: 0,
+            count: 0,
+            pad: 0,
+        };
+        // SAFETY: The argument is what this request wants.
+        unsafe { self.ioctl(Request::GET_OFFSET_FOR_VADDR, &raw mut argument as usize)? };
+        Ok(Place {
+            offset: argument.offset,
+            count: argument.count,
+        })
+    }
+
+    /// The request that old libraries begin with.
+    pub fn set_max_grants(&self, count: u32) -> io::Result<()> {
+        let mut argument = SetMaxGrants { count };
+        // SAFETY: The argument is what this request wants.
+        unsafe { self.ioctl(Request::SET_MAX_GRANTS, &raw mut argument as usize) }
+    }
+
+    /// Sends `request` with an argument at offset `at` of `memory`, parts of
+    /// which may be protected.
+    pub fn request_at(&self, request: Request, memory: &Bytes, at: usize) -> io::Result<()> {
+        assert!(at + LARGEST_ANSWER <= memory.len());
+        // SAFETY: `memory` holds no Rust object, and no request writes more
+        // than what was just found to fit in it.
+        unsafe { self.ioctl(request, memory.address() + at) }
+    }
+
+    /// Sends `request` with an argument that cannot be read.
+    pub fn request_at_bad_address(&self, request: Request, address: BadAddress) -> io::Result<()> {
+        // SAFETY: No memory of this process is at any of these addresses.
+        unsafe { self.ioctl(request, address.value()) }
+    }
+
+    /// # Safety
+    ///
+    /// The memory at `argument` must be free to be written by the request.
+    unsafe fn ioctl(&self, request: Request, argument: usize) -> io::Result<()> {
+        // SAFETY: Passed on to the caller.
+        check(unsafe { libc::ioctl(self.file.as_raw_fd(), request.0.into(), argument) })
+    }
+
+    /// Maps the region at `index` for all to see, as a program does.
+    pub fn map(&self, index: u64, pages: usize, protection: Protection) -> io::Result<Mapping> {
+        Mapping::of_file(self.file.as_fd(), index, pages, protection, Sharing::Shared)
+    }
+
+    /// The open file.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping other domains' grants through libxengnttab.
+
+use std::ffi::c_int;
+use std::ffi::c_void;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+use std::ptr::NonNull;
+
+use crate::bytes::Bytes;
+use crate::gntdev::GrantRef;
+use crate::mapping::check;
+use crate::mapping::Protection;
+use crate::PAGE_SIZE;
+
+#[repr(C)]
+struct Handle {
+    _opaque: [u8; 0],
+}
+
+#[link(name = "xengnttab")]
+extern "C" {
+    fn xengnttab_open(logger: *mut c_void, flags: u32) -> *mut Handle;
+    fn xengnttab_close(handle: *mut Handle) -> c_int;
+    fn xengnttab_fd(handle: *mut Handle) -> c_int;
+    fn xengnttab_set_max_grants(handle: *mut Handle, count: u32) -> c_int;
+    fn xengnttab_map_grant_ref(
+        handle: *mut Handle,
+        domid: u32,
+        reference: u32,
+        protection: c_int,
+    ) -> *mut c_void;
+    fn xengnttab_map_grant_refs(
+        handle: *mut Handle,
+        count: u32,
+        domids: *mut u32,
+        references: *mut u32,
+        protection: c_int,
+    ) -> *mut c_void;
+    fn xengnttab_map_domain_grant_refs(
+        handle: *mut Handle,
+        count: u32,
+        domid: u32,
+        references: *mut u32,
+        protection: c_int,
+    ) -> *mut c_void;
+    fn xengnttab_unmap(handle: *mut Handle, start: *mut c_void, count: u32) -> c_int;
+}
+
+/// An open grant device, as libxengnttab holds one.
+pub struct GrantTable {
+    handle: NonNull<Handle>,
+}
+
+impl GrantTable {
+    /// Opens the device.
+    pub fn open() -> io::Result<Self> {
+        // SAFETY: A null logger asks for the library's default.
+        let handle = unsafe { xengnttab_open(ptr::null_mut(), 0) };
+        match NonNull::new(handle) {
+            Some(handle) => Ok(Self { handle }),
+            None => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The library's own file descriptor.
+    pub fn device(&self) -> BorrowedFd<'_> {
+        // SAFETY: The handle is open as long as `self` lives, and so is the
+        // descriptor in it.
+        unsafe { BorrowedFd::borrow_raw(xengnttab_fd(self.handle.as_ptr())) }
+    }
+
+    /// Says how many grants will be mapped at most.
+    pub fn set_max_grants(&self, count: u32) -> io::Result<()> {
+        // SAFETY: The handle is open.
+        check(unsafe { xengnttab_set_max_grants(self.handle.as_ptr(), count) })
+    }
+
+    /// Maps one grant.
+    pub fn map(&self, grant: GrantRef, protection: Protection) -> io::Result<GrantMapping<'_>> {
+        // SAFETY: The handle is open.
+        let start = unsafe {
+            xengnttab_map_grant_ref(
+                self.handle.as_ptr(),
+                grant.domid,
+                grant.reference,
+                protection.bits(),
+            )
+        };
+        self.mapping(start, 1)
+    }
+
+    /// Maps grants of any domains side by side.
+    pub fn map_all(
+        &self,
+        grants: &[GrantRef],
+        protection: Protection,
+    ) -> io::Result<GrantMapping<'_>> {
+        let mut domids: Vec<u32> = grants.iter().map(|grant| grant.domid).collect();
+        let mut references: Vec<u32> = grants.iter().map(|grant| grant.reference).collect();
+        // SAFETY: The handle is open; both arrays have as many entries as said.
+        let start = unsafe {
+            xengnttab_map_grant_refs(
+                self.handle.as_ptr(),
+                grants.len() as u32,
+                domids.as_mut_ptr(),
+                references.as_mut_ptr(),
+                protection.bits(),
+            )
+        };
+        self.mapping(start, grants.len())
+    }
+
+    /// Maps grants of one domain side by side.
+    pub fn map_domain(
+        &self,
+        domid: u32,
+        references: &[u32],
+        protection: Protection,
+    ) -> io::Result<GrantMapping<'_>> {
+        let mut references = references.to_vec();
+        // SAFETY: The handle is open; the array has as many entries as said.
+        let start = unsafe {
+            xengnttab_map_domain_grant_refs(
+                self.handle.as_ptr(),
+                references.len() as u32,
+                domid,
+                references.as_mut_ptr(),
+                protection.bits(),
+            )
+        };
+        self.mapping(start, references.len())
+    }
+
+    fn mapping(&self, start: *mut c_void, pages: usize) -> io::Result<GrantMapping<'_>> {
+        if start.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: The library has just mapped these pages; they go with the
+        // object made here.
+        let bytes = unsafe { Bytes::new(start as usize, pages * PAGE_SIZE) };
+        Ok(GrantMapping { table: self, bytes })
+    }
+}
+
+impl Drop for GrantTable {
+    fn drop(&mut self) {
+        // SAFETY: The handle is open and nobody has it any more. Closing does
+        // not unmap what is mapped.
+        unsafe { xengnttab_close(self.handle.as_ptr()) };
+    }
+}
+
+/// Grants that libxengnttab mapped; they are unmapped when dropped.
+pub struct GrantMapping<'a> {
+    table: &'a GrantTable,
+    bytes: Bytes,
+}
+
+impl GrantMapping<'_> {
+    /// Unmaps and reports how that went.
+    pub fn unmap(self) -> io::Result<()> {
+        let result = self.release();
+        std::mem::forget(self);
+        result
+    }
+
+    fn release(&self) -> io::Result<()> {
+        let start = self.address() as *mut c_void;
+        // SAFETY: These are pages that the same handle mapped, and nobody uses
+        // them after this: both callers end the object's life.
+        check(unsafe { xengnttab_unmap(self.table.handle.as_ptr(), start, self.pages() as u32) })
+    }
+}
+
+impl Deref for GrantMapping<'_> {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl Drop for GrantMapping<'_> {
+    fn drop(&mut self) {
+        // As for `Mapping`: a leak shows in the hypervisor's table.
+        let _ = self.release();
+    }
+}

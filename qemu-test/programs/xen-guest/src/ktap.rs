@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs a suite's cases and reports them as KTAP.
+//!
+//! Each case runs in a process of its own: one that crashes, hangs or leaks
+//! fails alone, and what it left open is closed for the next one.
+
+use std::fs;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::panic;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::process::Child;
+use crate::process::End;
+
+/// Why a case did not pass.
+#[derive(Debug)]
+pub enum Stop {
+    /// It cannot be tried here, and why.
+    Skip(String),
+    /// It failed, and how.
+    Fail(String),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Fail(error.to_string())
+    }
+}
+
+/// What a case returns; a panic is a failure too.
+pub type Verdict = Result<(), Stop>;
+
+/// A case, ready to run.
+pub struct Case<'a> {
+    /// The rule that it checks.
+    pub name: String,
+    /// How long it may take.
+    pub limit: Duration,
+    /// Why it is known to fail with the driver in use.
+    pub expected_failure: Option<&'a str>,
+    /// The check.
+    pub body: Box<dyn FnOnce() -> Verdict + 'a>,
+}
+
+/// Runs `cases` and prints the results. `after_each` looks at what is left in
+/// the system when a case's process is gone; what it finds fails the case.
+pub fn run(
+    suite: &str,
+    cases: Vec<Case<'_>>,
+    mut after_each: impl FnMut() -> Result<(), String>,
+) -> ExitCode {
+    println!("KTAP version 1");
+    println!("# Subtest: {suite}");
+    println!("1..{}", cases.len());
+    let mut failed = 0;
+    for (index, case) in cases.into_iter().enumerate() {
+        let number = index + 1;
+        let Case {
+            name,
+            limit,
+            expected_failure,
+            body,
+        } = case;
+        let begin = Instant::now();
+        let verdict = run_case(limit, body);
+        let verdict = match after_each() {
+            Ok(()) => verdict,
+            Err(message) => also_failed(verdict, message),
+        };
+        let seconds = begin.elapsed().as_secs_f32();
+        match (verdict, expected_failure) {
+            (Ok(()), None) => println!("ok {number} {name} # {seconds:.1} s"),
+            (Ok(()), Some(reason)) => {
+                println!("# passed, but was expected to fail: {reason}");
+                println!("not ok {number} {name}");
+                failed += 1;
+            }
+            (Err(Stop::Skip(reason)), _) => println!("ok {number} {name} # SKIP {reason}"),
+            (Err(Stop::Fail(message)), Some(reason)) => {
+                print_diagnostic(&message);
+                println!("ok {number} {name} # XFAIL {reason}");
+            }
+            (Err(Stop::Fail(message)), None) => {
+                print_diagnostic(&message);
+                println!("not ok {number} {name}");
+                failed += 1;
+            }
+        }
+    }
+    // A failed write must not look like a pass.
+    if io::stdout().flush().is_err() || failed > 0 {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn also_failed(verdict: Verdict, message: String) -> Verdict {
+    Err(Stop::Fail(match verdict {
+        Err(Stop::Fail(first)) => format!("{first}\n{message}"),
+        _ => message,
+    }))
+}
+
+fn print_diagnostic(message: &str) {
+    for line in message.lines() {
+        println!("# {line}");
+    }
+}
+
+/// What a case's process says of its end; silence is a pass.
+const SKIPPED: u8 = b'S';
+const FAILED: u8 = b'F';
+
+/// Longer messages are cut: this much fits into a socket without a reader.
+const LONGEST_MESSAGE: usize = 2000;
+
+fn run_case(limit: Duration, body: Box<dyn FnOnce() -> Verdict + '_>) -> Verdict {
+    let (mut reader, mut writer) = UnixStream::pair()?;
+    let mut child = Child::spawn(|| {
+        let (kind, message) = match verdict_of(body) {
+            Ok(()) => return,
+            Err(Stop::Skip(reason)) => (SKIPPED, reason),
+            Err(Stop::Fail(message)) => (FAILED, message),
+        };
+        let mut message = message.into_bytes();
+        message.insert(0, kind);
+        message.truncate(LONGEST_MESSAGE);
+        writer.write_all(&message).expect("the runner has gone");
+    })?;
+
+    let Some(end) = child.wait(limit)? else {
+        let place = stuck_at(child.id());
+        child.kill()?;
+        let killed = child.wait(Duration::from_secs(5))?.is_some();
+        let fate = if killed { "killed" } else { "cannot be killed" };
+        let seconds = limit.as_secs();
+        return fail(format!("not done after {seconds} s, {fate}; {place}"));
+    };
+    if end != End::Exited(0) {
+        return fail(format!("the case's process ended: {end:?}"));
+    }
+
+    // The process has ended, so all that it had to say is here.
+    reader.set_nonblocking(true)?;
+    let mut buffer = [0; LONGEST_MESSAGE];
+    let length = match reader.read(&mut buffer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        other => other?,
+    };
+    let text = String::from_utf8_lossy(buffer.get(1..length).unwrap_or_default());
+    match buffer[..length].first() {
+        None => Ok(()),
+        Some(&SKIPPED) => Err(Stop::Skip(text.into_owned())),
+        Some(_) => fail(text.into_owned()),
+    }
+}
+
+fn fail(message: String) -> Verdict {
+    Err(Stop::Fail(message))
+}
+
+/// Calls `body`; a panic becomes a failure with its message and place.
+fn verdict_of(body: Box<dyn FnOnce() -> Verdict + '_>) -> Verdict {
+    let message = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&message);
+    panic::set_hook(Box::new(move |panic| {
+        if let Ok(mut heard) = heard.lock() {
+            *heard = panic.to_string();
+        }
+    }));
+    panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+        let message = message.lock().expect("the hook does not panic");
+        fail(message.clone())
+    })
+}
+
+/// Where a process that does not end is, as far as the kernel tells.
+fn stuck_at(pid: i32) -> String {
+    let read = |name| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let state = read("status")
+        .lines()
+        .find(|line| line.starts_with("State:"))
+        .unwrap_or("State: unknown")
+        .to_string();
+    format!("{state}\n{}", read("stack"))
+}

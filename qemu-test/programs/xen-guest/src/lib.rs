@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a program in a Xen guest works with, behind safe interfaces: the
+//! distribution's libxengnttab and libxenstore, the grant device itself,
+//! mapped memory, child processes, and what the hypervisor says of its grants.
+//!
+//! All `unsafe` of the guest programs is in this crate.
+
+pub mod bytes;
+pub mod console_ring;
+pub mod gntdev;
+pub mod grant_share;
+pub mod grant_table;
+pub mod grant_usage;
+pub mod ktap;
+pub mod mapping;
+pub mod platform;
+pub mod process;
+pub mod xenstore;
+
+/// Bytes in a page, and in a grant.
+pub const PAGE_SIZE: usize = 4096;
+
+/// The error numbers that the grant device answers.
+pub mod errno {
+    pub use libc::{EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTTY, EOVERFLOW};
+}
+
+/// The signals that end a program which touches memory it may not.
+pub mod signal {
+    pub use libc::{SIGBUS, SIGKILL, SIGSEGV};
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What kind of domain this is, and which driver serves it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// How a domain's memory works, which decides how a grant is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryModel {
+    /// The domain writes machine frames into its page tables (PV).
+    Paravirtual,
+    /// The hypervisor translates (PVH, HVM, arm64).
+    AutoTranslated,
+}
+
+impl MemoryModel {
+    /// This domain's.
+    pub fn current() -> io::Result<Self> {
+        let guest_type = fs::read_to_string("/sys/hypervisor/guest_type")?;
+        match guest_type.trim() {
+            "PV" => Ok(Self::Paravirtual),
+            "PVH" | "HVM" => Ok(Self::AutoTranslated),
+            other => Err(io::Error::other(format!("unknown guest type {other:?}"))),
+        }
+    }
+}
+
+/// The driver behind the grant device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Linux's own, in C.
+    C,
+    /// This project's.
+    Rust,
+}
+
+impl Driver {
+    /// The one in use.
+    pub fn current() -> io::Result<Self> {
+        [Self::Rust, Self::C]
+            .into_iter()
+            .find(|driver| driver.folder().exists())
+            .ok_or_else(|| io::Error::other("no grant device driver is loaded"))
+    }
+
+    /// The module's folder in sysfs.
+    fn folder(self) -> PathBuf {
+        let module = match self {
+            Self::C => "xen_gntdev",
+            Self::Rust => "xen_gntdev_rust",
+        };
+        Path::new("/sys/module").join(module)
+    }
+
+    /// The file of the module's parameter `limit`.
+    pub fn limit_file(self) -> PathBuf {
+        self.folder().join("parameters/limit")
+    }
+}
+
+/// A number of /proc/meminfo, in kB.
+pub fn memory_info(field: &str) -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| *name == field)
+        .and_then(|(_, value)| value.split_whitespace().next()?.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("/proc/meminfo has no {field}")))
+}
