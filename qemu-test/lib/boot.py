@@ -118,8 +118,8 @@ def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, term
     reason = verdict.reason
     if verdict.kind == "emulator":
         reason = f"emulator death ({reason}) in each of {RETRIES + 1} attempts"
-    return Result(verdict.kind, status, bytes(outcome.output), len(deaths) + 1, log_path, reason, deaths,
-                  steps, outcome.seconds)
+    return Result(verdict.kind, status, bytes(outcome.output), len(deaths) + 1, log_path, reason,
+                  deaths, steps, outcome.seconds)
 
 
 def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progress):

@@ -65,7 +65,7 @@ class Image:
         data = self._read_from_build_root(source)
         if data is None:
             raise Failure(f"the build root lacks /{source}; "
-                              "run scripts/build-root to bring it up to date")
+                          "run scripts/build-root to bring it up to date")
         self.write(place or source, data, executable=True)
 
     def add(self, source, place=None):
@@ -81,7 +81,7 @@ class Image:
             self._add_file(source, place or f"{home}/{source.name}", executable)
         else:
             raise Failure(f"cannot add {source}: there is no such file or folder; "
-                              "give --add the path of a file or folder on this machine")
+                          "give --add the path of a file or folder on this machine")
 
     def finish(self):
         """The whole image as bytes."""
@@ -122,7 +122,7 @@ class Image:
             self.write(place, source.read_bytes(), executable)
         except OSError as error:
             raise Failure(f"cannot add {source}: {error.strerror}; "
-                              "make it readable for you") from error
+                          "make it readable for you") from error
         self._host_sources[_canonical(place)] = source.resolve()
 
     def _add_what_programs_need(self):
@@ -145,7 +145,7 @@ class Image:
             if place not in self._host_sources:
                 return []
             raise Failure(f"cannot add {self._host_sources[place]}: it is {error}; "
-                              "build it for x86_64") from error
+                          "build it for x86_64") from error
         added = []
         if needs.interpreter:
             added += self._add_interpreter(place, needs.interpreter)
@@ -163,7 +163,7 @@ class Image:
             data = pathlib.Path(interpreter).read_bytes()
         if data is None:
             raise Failure(f"/{place} runs by {interpreter}, which is nowhere to be found; "
-                              "add that too, or link the program statically")
+                          "add that too, or link the program statically")
         self.write(target, data, executable=True)
         return [target]
 
@@ -279,7 +279,7 @@ def _xen_tool_folder(build_root):
     folders = sorted(pathlib.Path(build_root, "usr/lib").glob("xen-[0-9]*/bin/xenstored"))
     if not folders:
         raise Failure("the build root has no Xen toolstack; "
-                          "run scripts/build-root to bring it up to date")
+                      "run scripts/build-root to bring it up to date")
     return str(folders[-1].parent.relative_to(build_root))
 
 

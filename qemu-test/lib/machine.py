@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 import qemu_command
 from boot_log import Splitter
 
-# No output for so long before init starts: the machine hangs. Nothing there takes a third of it.
-SILENCE_BEFORE_INIT = 45
+# No output for so long before init starts: the machine hangs. Nothing there takes a tenth of it
+# on a machine with time to spare.
+SILENCE_BEFORE_INIT = 60
 # After the line that announces the end of the machine, time for the lines that explain it.
 LAST_WORDS = 2.0
 

@@ -5,7 +5,7 @@ LOG_PORT, RUN_PORT, DOMU_PORT = "log", "run", "domu"
 PORTS = (LOG_PORT, RUN_PORT, DOMU_PORT)
 
 DOM0_MEMORY = 1024
-DEFAULT_MEMORY = {"pv": 2048, "pvh": 3072}
+DEFAULT_MEMORY = 2048
 
 
 def uses_svm(spec):
@@ -16,7 +16,7 @@ def uses_svm(spec):
 def command(spec, files, ports):
     """The emulator's argument list. FILES has kernel, initramfs and, with Xen, xen; PORTS is
     the folder with the pipes of the serial ports."""
-    memory = spec.mem or DEFAULT_MEMORY[spec.dom0 if spec.xen else "pv"]
+    memory = spec.mem or DEFAULT_MEMORY
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-m", str(memory), "-smp", str(spec.smp), *_processor(spec)]
     for port in PORTS:
@@ -54,6 +54,8 @@ def _xen_arguments(spec):
     words = ["console=com1", "com1=115200,8n1", "loglvl=all", "guest_loglvl=all",
              # Large enough for the whole log: nothing is dropped, nobody waits.
              "serial_tx_buffer=1M",
+             # The emulator's memory is fresh; clearing it again would only take time.
+             "bootscrub=0",
              f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={_vcpus(spec)}"]
     if spec.dom0 == "pvh":
         words += ["dom0=pvh", "dom0-iommu=map-reserved"]

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Finds what a kernel or the hypervisor complained about in the log of a boot.
+
+Usage: log_check.py LOG [BASELINE]
+
+Prints each report that the baseline does not explain and exits with status 1 if there is one.
+
+A baseline names what the core kernel itself reports on the debug kernel. Each of its lines is
+"TITLE @@ FRAME", two regular expressions: a report is explained only if its title matches one and
+a function in its call trace matches the other, and never when our own code is in the trace.
+"""
+
+import pathlib
+import re
+import sys
+from collections import namedtuple
+
+import boot_log
+
+# The titles under which kernels report that something is wrong. WARNING and BUG cover most of
+# lockdep's, KFENCE's and the allocators' reports; the rest go by names of their own.
+KERNEL_TITLES = re.compile("|".join((
+    r"\bWARNING: ",
+    r"\bBUG: ",
+    r"\bBUG [\w.:-]+ \(",
+    r"\bkernel BUG at ",
+    r"\bOops: ",
+    r"^(?:\[ *[\d.]+\] )?(?:Oops|general protection fault)",
+    r"\bKernel panic - ",
+    r"\bINFO: (?!lockdep is turned off)",
+    r"\bunreferenced object 0x",
+    r"\bkmemleak: \d+ new suspected memory leaks",
+    r"\bUBSAN: ",
+    r"\brefcount_t: ",
+    r"\blist_(?:add|del) corruption",
+    r"\bpage allocation failure",
+    r"\bSLUB: Unable to allocate",
+    r"\bDEBUG_LOCKS_WARN_ON",
+    r"\bTrying to vfree\(\) ",
+)))
+
+# What the hypervisor says when a domain did what it must never do, or Xen itself failed.
+XEN_TITLES = re.compile("|".join((
+    r"Xen (?:BUG|WARN) at ",
+    r"Assertion '",
+    r"Panic on CPU",
+    r"domain_crash called from",
+    r"(?:Domain|Hardware Dom)\S* .*crashed",
+    r"Triple fault",
+    r"Bad type in validate_page",
+    r"Unhandled: vec ",
+)))
+
+CALL_TRACE = re.compile(r"\bCall Trace:")
+REPORT_END = re.compile(r"\[ end (?:trace|Kernel panic)|</TASK>")
+LONGEST_REPORT = 120
+# The guest's init prints what kmemleak has found with this in front of each line.
+LEAK = "kmemleak: "
+# A frame of our code; the mere list of loaded modules says nothing.
+OURS = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[xen_gntdev_rust")
+
+Report = namedtuple("Report", "source seconds title lines")
+Known = namedtuple("Known", "title frame")
+
+
+def find(lines):
+    """All reports in the log LINES, in order."""
+    reports = []
+    for source in ("xen", "dom0", "domU"):
+        reports += _find_in([line for line in lines if line.source == source], source)
+    return sorted(reports, key=lambda report: report.seconds)
+
+
+def unexplained(lines, baseline=()):
+    """The reports that no entry of BASELINE explains."""
+    return [report for report in find(lines)
+            if not any(explains(known, report) for known in baseline)]
+
+
+def explains(known, report):
+    """Whether a baseline entry accounts for REPORT."""
+    frames = report.lines[1:]
+    return (known.title.search(report.title) is not None
+            and any(known.frame.search(frame) for frame in frames)
+            and not any(OURS.search(line) for line in report.lines))
+
+
+def read_baseline(path):
+    """The entries of a baseline file; "#" starts a comment."""
+    entries = []
+    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        title, separator, frame = line.partition(" @@ ")
+        if not separator:
+            raise ValueError(f"{path}:{number}: no ' @@ ' between title and frame")
+        entries.append(Known(re.compile(title), re.compile(frame)))
+    return entries
+
+
+def _find_in(lines, source):
+    titles = XEN_TITLES if source == "xen" else KERNEL_TITLES
+    texts = [line.text for line in lines]
+    reports = []
+    index = 0
+    while index < len(lines):
+        # A call trace that no title has announced is a report too.
+        if titles.search(texts[index]) or CALL_TRACE.search(texts[index]):
+            end = _end_of_report(texts, index, titles)
+            reports.append(Report(source, lines[index].seconds, _without_time(texts[index]),
+                                  texts[index:end]))
+            index = end
+        else:
+            index += 1
+    return reports
+
+
+def _end_of_report(texts, start, titles):
+    """The index after the report's last line. The next title always starts a report of its own:
+    a known one must not swallow an unknown one."""
+    leak = LEAK in texts[start]
+    for index in range(start + 1, min(start + LONGEST_REPORT, len(texts))):
+        if titles.search(texts[index]) or (leak and LEAK not in texts[index]):
+            return index
+        if REPORT_END.search(texts[index]):
+            return index + 1
+    return min(start + LONGEST_REPORT, len(texts))
+
+
+def _without_time(text):
+    return re.sub(r"^\[ *[\d.]+\](?:\[ *[TC]\d+\])? ?", "", text).strip()
+
+
+def main():
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
+    baseline = read_baseline(sys.argv[2]) if len(sys.argv) == 3 else []
+    reports = unexplained(boot_log.read(sys.argv[1]), baseline)
+    for report in reports:
+        print(f"{report.seconds:.3f} {report.source}: {report.title}")
+        print("".join(f"    {line}\n" for line in report.lines), end="")
+    print(f"{len(reports)} unexplained reports in {sys.argv[1]}")
+    sys.exit(1 if reports else 0)
+
+
+if __name__ == "__main__":
+    main()

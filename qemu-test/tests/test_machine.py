@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The machine runner, with a short program in the emulator's place."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+import machine  # noqa: E402
+from boot_log import Writer, read  # noqa: E402
+
+WORD = "boot-0123"
+
+# What a fake emulator starts with: log(), run() and domu() write to the serial ports.
+PRELUDE = """
+import os, sys, time
+ports = {name: os.open(f"{sys.argv[1]}/{name}.out", os.O_RDWR) for name in ("log", "run", "domu")}
+def log(text): os.write(ports["log"], text.encode())
+def run(data): os.write(ports["run"], data)
+def domu(text): os.write(ports["domu"], text.encode())
+def tell(text): log(f"[    1.0] boot-0123 {text}\\r\\n")
+"""
+
+
+class Run(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name, "log")
+        self.chunks = []
+        self.steps = []
+
+    def run_script(self, script, timeout=20):
+        log = Writer(self.path)
+        runner = machine.Machine(log, WORD, self.chunks.append, self.steps.append)
+        try:
+            return runner.run(
+                lambda ports: [sys.executable, "-c", PRELUDE + script, str(ports)], timeout)
+        finally:
+            log.close()
+
+    def texts(self, source):
+        return [line.text for line in read(self.path) if line.source == source]
+
+    def test_the_command_s_own_status(self):
+        outcome = self.run_script("tell('step init'); tell('run'); tell('exit 42'); "
+                                  "time.sleep(60)")
+        self.assertEqual((outcome.end, outcome.status, outcome.stage), ("exit", 42, "run"))
+        self.assertEqual(self.steps, ["init", "run"])
+
+    def test_output_is_passed_byte_for_byte(self):
+        outcome = self.run_script("tell('run'); run(bytes(range(256)) * 100); tell('exit 0'); "
+                                  "time.sleep(60)")
+        self.assertEqual(b"".join(self.chunks), bytes(range(256)) * 100)
+        self.assertEqual(bytes(outcome.output), bytes(range(256)) * 100)
+
+    def test_output_cannot_forge_the_status(self):
+        outcome = self.run_script("tell('run'); run(b'[    1.0] boot-0123 exit 0\\n'); "
+                                  "log('[    1.0] boot-9999 exit 0\\n'); time.sleep(0.5); "
+                                  "tell('exit 7'); time.sleep(60)")
+        self.assertEqual(outcome.status, 7)
+
+    def test_each_source_is_marked_in_the_log(self):
+        self.run_script("log('(XEN) one\\r\\n'); log('[    1.0] two\\r\\n'); domu('three\\r\\n'); "
+                        "run(b'four\\n'); print('five', flush=True); time.sleep(0.5); "
+                        "tell('exit 0'); time.sleep(60)")
+        for source, text in (("xen", "(XEN) one"), ("dom0", "[    1.0] two"), ("domU", "three"),
+                             ("run", "four"), ("qemu", "five")):
+            self.assertEqual(self.texts(source), [text])
+
+    def test_the_time_limit(self):
+        outcome = self.run_script("tell('run'); time.sleep(60)", timeout=1)
+        self.assertEqual(outcome.end, "timeout")
+        self.assertLess(outcome.seconds, 10)
+
+    def test_the_emulator_s_end(self):
+        outcome = self.run_script("log('last words'); sys.exit(3)")
+        self.assertEqual(outcome.end, "died")
+        self.assertIn("status 3", outcome.reason)
+        self.assertEqual(self.texts("dom0"), ["last words"])
+
+    def test_a_panic_ends_it_and_its_trace_is_kept(self):
+        outcome = self.run_script("log('Kernel panic - not syncing: x\\n'); time.sleep(0.5); "
+                                  "log('the trace\\n'); time.sleep(60)")
+        self.assertEqual(outcome.end, "died")
+        self.assertIn("Kernel panic", outcome.reason)
+        self.assertIn("the trace", self.texts("dom0"))
+
+    def test_silence_before_init(self):
+        before = machine.SILENCE_BEFORE_INIT
+        machine.SILENCE_BEFORE_INIT = 1
+        self.addCleanup(setattr, machine, "SILENCE_BEFORE_INIT", before)
+        outcome = self.run_script("log('(XEN) started\\n'); time.sleep(60)")
+        self.assertEqual(outcome.end, "silent")
+
+    def test_a_step_that_fails(self):
+        outcome = self.run_script("tell('step xenstored'); tell('failed xenstored: status 1'); "
+                                  "time.sleep(60)")
+        self.assertEqual((outcome.end, outcome.stage), ("failed", "xenstored"))
+        self.assertIn("status 1", outcome.reason)
+
+    def test_a_step_that_fails_in_the_domu(self):
+        outcome = self.run_script(f"domu('{WORD} failed no module\\n'); time.sleep(60)")
+        self.assertEqual(outcome.end, "failed")
+        self.assertIn("no module", outcome.reason)
+
+    def test_nothing_is_left_running(self):
+        outcome = self.run_script("tell('exit 0'); time.sleep(6789)")
+        self.assertEqual(outcome.end, "exit")
+        self.assertEqual(subprocess.run(["pgrep", "-f", "sleep.6789"], stdout=subprocess.PIPE,
+                                        check=False).stdout, b"")
+
+    def test_the_emulator_dies_with_its_starter(self):
+        """Even SIGKILL of the starter, which it cannot answer, leaves nothing behind."""
+        with tempfile.TemporaryDirectory() as folder:
+            mark = pathlib.Path(folder, "pid")
+            fake = (PRELUDE + f"open({str(mark)!r}, 'w').write(str(os.getpid())); "
+                    "time.sleep(100)")
+            starter = subprocess.Popen([sys.executable, "-c", (
+                f"import sys; sys.path[:0] = {sys.path!r}\n"
+                "import machine; from boot_log import Writer\n"
+                f"log = Writer({str(self.path)!r})\n"
+                f"machine.Machine(log, 'w', print, print).run("
+                f"lambda ports: [sys.executable, '-c', {fake!r}, str(ports)], 50)")])
+            wait_until(lambda: mark.exists() and mark.read_text())
+            emulator = pathlib.Path("/proc", mark.read_text())
+            starter.kill()
+            starter.wait()
+            wait_until(lambda: not emulator.exists() or
+                       ") Z " in (emulator / "stat").read_text())
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("nothing happened in time")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    unittest.main()
