@@ -13,17 +13,26 @@ mount -t tmpfs run /run
 [ -d /sys/kernel/debug ] && mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 
 . /etc/boot/settings
+export DOM0_TYPE DOMU_TYPE GNTDEV
 
-# One line to the program that started the machine. It travels in the kernel's log, where a
-# line is never torn, and carries a word that no other program's output can contain by chance.
+# One line to the program that started the machine. It travels in the kernel's log and carries a
+# word that no other program's output can contain by chance.
 tell() {
-	echo "<1>$WORD $*" >/dev/kmsg
+	echo "<1>$WORD $*;" >/dev/kmsg
 }
 
-# The machine is of no more use: say why, and wait to be switched off.
+# The last word, until the machine is switched off. The hypervisor may tear any one line apart
+# with a message of its own.
+tell_the_end() {
+	while :; do
+		tell "$@"
+		sleep 2
+	done
+}
+
+# The machine is of no more use: say why.
 give_up() {
-	tell "failed $*"
-	while :; do sleep 1000; done
+	tell_the_end "failed $*"
 }
 
 # step NAME COMMAND...: one part of the start. It must neither fail nor hang.
@@ -63,8 +72,7 @@ run_command() {
 	# A command may have lowered it, and the last lines are needed.
 	dmesg -n 8
 	report_leaks
-	tell "exit $run_status"
-	while :; do sleep 1000; done
+	tell_the_end "exit $run_status"
 }
 
 # A kernel with kmemleak tells what nobody holds any more. It counts an object only when it is

@@ -87,7 +87,7 @@ class Result:
     steps: list = field(default_factory=list)
     seconds: float = 0.0
 
-    def last_lines(self, count=25):
+    def last_lines(self, count=40):
         """The end of the log: what the machine said last, without our own words."""
         lines = [line for line in read(self.log) if line.source != "boot"]
         return [f"{line.source:4} | {line.text}" for line in lines[-count:]]

@@ -256,7 +256,7 @@ def build_without_xen(build_root, settings, modules, command, additions):
 def _add_scripts(image, init, settings, command):
     image.write("init", (GUEST_SCRIPTS / init).read_bytes(), executable=True)
     image.write("etc/boot/common.sh", (GUEST_SCRIPTS / "common.sh").read_bytes())
-    lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
+    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
     image.write("etc/boot/settings", lines.encode())
     image.write("etc/boot/run", (command or "").encode())
     image.write("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")

@@ -2,7 +2,7 @@
 """Runs one emulated machine from start to end and notes what happened.
 
 The first serial port carries the logs of Xen and of dom0's kernel, and in the kernel's log the
-lines by which the guest's init talks to us: "WORD step|says|run|exit|failed ...", where WORD is
+lines by which the guest's init talks to us: "WORD step|says|run|exit|failed ...;", where WORD is
 drawn anew for each boot. The second port is the command's alone, the third the domU's console.
 """
 
@@ -25,6 +25,9 @@ from boot_log import Splitter
 SILENCE_BEFORE_INIT = 60
 # After the line that announces the end of the machine, time for the lines that explain it.
 LAST_WORDS = 2.0
+
+# Xen does not wait for the end of a line of dom0's before it begins one of its own.
+XEN_MESSAGE = re.compile(r"(?<=.)(?=\(XEN\) )")
 
 DEATH = re.compile(r"\(XEN\) .*(Hardware Dom0 (crashed|shutdown|halted)|Manual reset required)"
                    r"|\(XEN\) Panic on CPU"
@@ -50,7 +53,7 @@ class Machine:
 
     def __init__(self, log, word, on_output, on_step, terminal=None):
         self._log = log
-        self._control = re.compile(re.escape(word) + r" (\w+) ?(.*)")
+        self._control = re.compile(re.escape(word) + r" (\w+) ?(.*);$")
         self._on_output = on_output
         self._on_step = on_step
         self._terminal = terminal
@@ -121,7 +124,8 @@ class Machine:
             self._outcome.output += chunk
             self._on_output(chunk)
         for text in self._splitters[name].lines(chunk):
-            self._line(name, text.rstrip("\r"))
+            for part in XEN_MESSAGE.split(text.rstrip("\r")):
+                self._line(name, part)
         return True
 
     def _drain(self, names):

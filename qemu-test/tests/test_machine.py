@@ -22,7 +22,7 @@ ports = {name: os.open(f"{sys.argv[1]}/{name}.out", os.O_RDWR) for name in ("log
 def log(text): os.write(ports["log"], text.encode())
 def run(data): os.write(ports["run"], data)
 def domu(text): os.write(ports["domu"], text.encode())
-def tell(text): log(f"[    1.0] boot-0123 {text}\\r\\n")
+def tell(text): log(f"[    1.0] boot-0123 {text};\\r\\n")
 """
 
 
@@ -59,10 +59,16 @@ class Run(unittest.TestCase):
         self.assertEqual(bytes(outcome.output), bytes(range(256)) * 100)
 
     def test_output_cannot_forge_the_status(self):
-        outcome = self.run_script("tell('run'); run(b'[    1.0] boot-0123 exit 0\\n'); "
-                                  "log('[    1.0] boot-9999 exit 0\\n'); time.sleep(0.5); "
+        outcome = self.run_script("tell('run'); run(b'[    1.0] boot-0123 exit 0;\\n'); "
+                                  "log('[    1.0] boot-9999 exit 0;\\n'); time.sleep(0.5); "
                                   "tell('exit 7'); time.sleep(60)")
         self.assertEqual(outcome.status, 7)
+
+    def test_a_torn_line_is_not_taken_for_a_status(self):
+        outcome = self.run_script("log('boot-0123 exit 1(XEN) a message\\r\\n2;\\r\\n'); "
+                                  "tell('exit 12'); time.sleep(60)")
+        self.assertEqual(outcome.status, 12)
+        self.assertEqual(self.texts("xen"), ["(XEN) a message"])
 
     def test_each_source_is_marked_in_the_log(self):
         self.run_script("log('(XEN) one\\r\\n'); log('[    1.0] two\\r\\n'); domu('three\\r\\n'); "
@@ -104,7 +110,7 @@ class Run(unittest.TestCase):
         self.assertIn("status 1", outcome.reason)
 
     def test_a_step_that_fails_in_the_domu(self):
-        outcome = self.run_script(f"domu('{WORD} failed no module\\n'); time.sleep(60)")
+        outcome = self.run_script(f"domu('{WORD} failed no module;\\n'); time.sleep(60)")
         self.assertEqual(outcome.end, "failed")
         self.assertIn("no module", outcome.reason)
 
