@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 import re
-import shutil
 
 from . import build_root, kernel_source, overlay
 from .cache import REPOSITORY
 from .failure import Failure
-from .progress import Step
+from .progress import Step, say
 
 CONFIGS = REPOSITORY / "qemu-test" / "configs"
 
@@ -22,52 +21,96 @@ FRAGMENTS = {
 }
 
 IMAGE = "arch/x86/boot/bzImage"
+MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntdev_rust_kunit.ko")
 BUILT = ".xen-rust-built"
 CONFIGURED = ".xen-rust-configured"
 
-BUILT_LINE = re.compile(r"  (CC|AS|LD|AR|RUSTC|BINDGEN|HOSTCC|HOSTLD|HOSTRUSTC)\b")
+BUILT_LINE = re.compile(r"  (CC|AS|LD|AR|RUSTC|CLIPPY|BINDGEN|HOSTCC|HOSTLD|HOSTRUSTC)\b")
 
 
-def ensure(cache, config="dom0"):
-    """Return the folder of the built kernel CONFIG; at once when nothing changed since."""
+def ensure(cache, config="dom0", tree=None, only_module=False):
+    """Return the folder of the built kernel CONFIG; at once when nothing changed since.
+
+    TREE is a person's own kernel tree. ONLY_MODULE leaves the rest of a kernel that was built
+    before as it is.
+    """
+    applied = _overlaid_tree(cache, tree)
+    # A tree of one's own gets folders of its own, so that neither disturbs the other.
+    name = f"{config}-{applied.tree.name}-{_hash(str(applied.tree))[:8]}" if tree else config
+    build = Build(cache, applied.tree, config, name)
+    with cache.lock(f"kernel-{name}"):
+        build.ensure(applied, only_module)
+    return build.folder
+
+
+def clippy(cache):
+    """Let clippy read the module, in a build folder of its own; any warning is a failure."""
+    build = Build(cache, _overlaid_tree(cache).tree, "dom0", "clippy")
+    with cache.lock("kernel-clippy"):
+        build.configure()
+        build.make(["drivers/xen/gntdev/"], variables=["CLIPPY=1", "W=e"],
+                   failed="clippy has complaints about the module")
+
+
+def _overlaid_tree(cache, tree=None):
+    """Bring the overlay in TREE, or in our own tree, up to date and return it."""
     build_root.ensure(cache)
-    tree = kernel_source.ensure(cache)
-    with cache.lock("kernel"):
-        applied = overlay.apply(tree, supported_only=False)
-        return Build(cache, tree, config, cache.kernel / config).ensure(applied)
+    place = overlay.Overlay(tree or kernel_source.ensure(cache))
+    if tree:
+        place.require_supported()
+    with cache.lock("overlay"):
+        written = place.apply()
+    if written:
+        say(f"overlay: {written} files written to {place.tree}")
+    return place
 
 
 class Build:
     """One build folder of one kernel tree."""
 
-    def __init__(self, cache, tree, config, folder):
+    def __init__(self, cache, tree, config, name):
         self.cache = cache
         self.tree = tree
         self.config = config
-        self.folder = folder
-        self.title = f"kernel {config}"
-        self.log = cache.log / f"kernel-{config}.log"
+        self.folder = cache.kernel / name
+        self.title = f"kernel {name}"
+        self.log = cache.log / f"kernel-{name}.log"
 
-    def ensure(self, applied):
+    def ensure(self, applied, only_module):
         """Bring the folder up to date with the tree and the overlay APPLIED to it."""
-        fragment = merge([(CONFIGS / name).read_text(encoding="utf-8")
-                          for name in FRAGMENTS[self.config]])
-        version = kernel_source.version(self.tree)
-        configured = _hash(version, json.dumps(fragment), self._overlay_kconfig())
-        built = _hash(configured, applied.digest())
-        if self._stamp(BUILT) == built and (self.folder / IMAGE).exists():
-            return self.folder
-        if not (self.folder / IMAGE).exists():
-            self.cache.require_space(5, f"building the kernel {self.config}")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.log.unlink(missing_ok=True)
-        if self._stamp(CONFIGURED) != configured:
-            self._configure(fragment)
-            (self.folder / CONFIGURED).write_text(configured, encoding="utf-8")
-        self.make(["bzImage", "modules"], failed=f"the kernel {version} ({self.config}) does not "
-                                                 "build")
+        # Taken before the build: what another run applies meanwhile counts as not built.
+        built = _hash(self._configuration_hash(), applied.digest())
+        present = self._stamp(BUILT) if (self.folder / IMAGE).exists() else None
+        if present == built:
+            return
+        self.configure()
+        if only_module and present:
+            self.make(MODULES, failed="the module does not build")
+            return
+        self.make(["bzImage", "modules"], failed=f"the kernel {self.config} does not build")
         (self.folder / BUILT).write_text(built, encoding="utf-8")
-        return self.folder
+
+    def configure(self):
+        """Write the .config, unless it is that of these fragments and this tree already."""
+        self.log.unlink(missing_ok=True)
+        if self._stamp(CONFIGURED) == self._configuration_hash():
+            return
+        self.cache.require_space(5, f"building the {self.title}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fragment = self._fragment()
+        file = self.folder / "fragment.config"
+        file.write_text("".join(f"{name}={value}\n" for name, value in fragment.items()),
+                        encoding="utf-8")
+        title = f"{self.title}: configuration"
+        self.make(["allnoconfig"], variables=[f"KCONFIG_ALLCONFIG={file}"], title=title,
+                  failed=f"the {self.title} cannot be configured")
+        dropped = missing(fragment, (self.folder / ".config").read_text(encoding="utf-8"))
+        if dropped:
+            raise Failure(f"{self.title}: the configuration lost {', '.join(dropped)}; "
+                          f"look for what they depend on and add it to {CONFIGS}")
+        self.make(["rustavailable"], title=title,
+                  failed="the build root's Rust cannot build this kernel")
+        (self.folder / CONFIGURED).write_text(self._configuration_hash(), encoding="utf-8")
 
     def make(self, targets, failed, variables=(), title=None):
         """Run make in the build folder as a logged step."""
@@ -75,7 +118,7 @@ class Build:
         build_root.run_logged(
             self.cache, step,
             ["make", f"-j{os.cpu_count()}", f"O={self.folder}", *self.variables(), *variables,
-             *targets], failed=failed, cwd=self.tree)
+             *targets], failed=failed, cwd=self.tree, binds=[self.tree])
 
     def variables(self):
         """Return the make variables that every use of the build folder must agree in."""
@@ -84,19 +127,13 @@ class Build:
         return ["LLVM=1", "CC=ccache clang", "KBUILD_BUILD_USER=xen-rust",
                 "KBUILD_BUILD_HOST=build-root", f"KBUILD_BUILD_TIMESTAMP={released}"]
 
-    def _configure(self, fragment):
-        file = self.folder / "fragment.config"
-        file.write_text("".join(f"{name}={value}\n" for name, value in fragment.items()),
-                        encoding="utf-8")
-        title = f"{self.title}: configuration"
-        self.make(["allnoconfig"], variables=[f"KCONFIG_ALLCONFIG={file}"], title=title,
-                  failed=f"the kernel {self.config} cannot be configured")
-        dropped = missing(fragment, (self.folder / ".config").read_text(encoding="utf-8"))
-        if dropped:
-            raise Failure(f"kernel {self.config}: the configuration lost {', '.join(dropped)}; "
-                          f"look for what they depend on and add it to {CONFIGS}")
-        self.make(["rustavailable"], title=title,
-                  failed="the build root's Rust cannot build this kernel")
+    def _fragment(self):
+        return merge([(CONFIGS / name).read_text(encoding="utf-8")
+                      for name in FRAGMENTS[self.config]])
+
+    def _configuration_hash(self):
+        return _hash(kernel_source.version(self.tree), json.dumps(self._fragment()),
+                     self._overlay_kconfig())
 
     def _overlay_kconfig(self):
         return "".join(path.read_text(encoding="utf-8") for path in
@@ -128,11 +165,6 @@ def missing(fragment, config):
     actual = merge([config])
     return [f"{name}={value}" for name, value in fragment.items()
             if actual.get(name, "n") != value]
-
-
-def remove(cache):
-    """Delete the build folders."""
-    shutil.rmtree(cache.kernel, ignore_errors=True)
 
 
 def _hash(*parts):

@@ -16,13 +16,13 @@ import shutil
 from . import kernel_source
 from .cache import REPOSITORY
 from .failure import Failure
-from .progress import say
 
 FOLDERS = ("drivers/xen/gntdev", "drivers/xen/rust", "drivers/xen/events", "include", "samples/xen",
            "Documentation/xen")
 
-# What an editor, a merge or a build may leave beside our files.
+# What an editor, a merge or a build may leave beside our files; so may most hidden files be.
 LITTER = ("~", ".o", ".ko", ".mod", ".orig", ".rej")
+HIDDEN_BUT_OURS = (".kunitconfig",)
 
 # A line of ours in a file of the kernel. It goes in before the last line that equals `before`, or
 # at the end, and only if `needs` is in the overlay.
@@ -114,7 +114,8 @@ class Overlay:
                 folders[:] = sorted(name for name in folders if name[0] != "." and
                                     name != "__pycache__")
                 for name in sorted(files):
-                    if name[0] != "." and not name.endswith(LITTER):
+                    hidden = name[0] == "." and name not in HIDDEN_BUT_OURS
+                    if not hidden and not name.endswith(LITTER):
                         file = pathlib.Path(place, name)
                         found[str(file.relative_to(self.repository))] = file.read_bytes()
         return found
@@ -209,17 +210,6 @@ class Overlay:
         if hook.line in lines:
             lines.remove(hook.line)
             _write(self.tree / hook.file, "".join(lines).encode())
-
-
-def apply(tree, supported_only=True):
-    """Put the overlay into TREE and say so if anything changed."""
-    overlay = Overlay(tree)
-    if supported_only:
-        overlay.require_supported()
-    written = overlay.apply()
-    if written:
-        say(f"overlay: {written} files written to {overlay.tree}")
-    return overlay
 
 
 def _entry(content, replaced):
