@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Formatting, lint and the rules of the repository: what `make check` runs."""
+
+import re
+import subprocess
+import time
+
+from . import build_root, guest, kernel, kernel_source, overlay, rules
+from .cache import REPOSITORY
+from .failure import Failure
+from .progress import duration
+
+# What checkpatch knows to read. It wants kernel style of C, and of the rest what holds anywhere:
+# SPDX lines, line length, trailing blanks, spelling.
+CHECKPATCH_SUFFIXES = (".rs", ".c", ".h", ".sh", ".py", ".rst", "Makefile", "Kconfig")
+
+SHELL = re.compile(rb"#!\s*/\S*/(ba|da)?sh\b|#!\s*/bin/busybox sh\b")
+PYTHON = re.compile(rb"#!.*\bpython3?\b")
+
+
+class Checks:
+    """All checks over the files that git knows, or would know after `git add`."""
+
+    def __init__(self, cache):
+        self.cache = cache
+        self.files = _repository_files()
+        self.tree = None
+
+    def run(self):
+        """Run every check; return how many failed."""
+        build_root.ensure(self.cache)
+        self.tree = kernel_source.ensure(self.cache)
+        checks = (("rules", self.rules), ("python", self.python), ("shell", self.shell),
+                  ("rustfmt", self.rustfmt), ("checkpatch", self.checkpatch),
+                  ("spelling", self.spelling),
+                  ("clippy of the programs", self.clippy_programs),
+                  ("clippy of the module", self.clippy_module))
+        failed = 0
+        for name, check in checks:
+            started = time.monotonic()
+            found = check()
+            failed += bool(found)
+            for line in found:
+                print(line)
+            print(f"check {name}: {'FAILED' if found else 'ok'}, "
+                  f"{duration(time.monotonic() - started)}", flush=True)
+        print(f"{len(checks) - failed} checks passed, {failed} failed")
+        return failed
+
+    def rules(self):
+        """The repository's own rules."""
+        return [problem for path in self.files for problem in
+                rules.problems(path, (REPOSITORY / path).read_text("utf-8", errors="replace"))]
+
+    def python(self):
+        """Style, and that the host's own Python can read every file."""
+        files = [path for path in self.files if path.endswith(".py") or self._runs(path, PYTHON)]
+        found = []
+        for path in files:
+            try:
+                compile((REPOSITORY / path).read_bytes(), path, "exec")
+            except SyntaxError as error:
+                found.append(f"{path}:{error.lineno}: {error.msg}")
+        return found + self._in_root(["flake8", "--max-line-length=100", *files])
+
+    def shell(self):
+        """Syntax of the shell scripts, as the guests' shell reads them."""
+        files = [path for path in self.files if path.endswith(".sh") or self._runs(path, SHELL)]
+        return [line for path in files for line in self._in_root(["busybox", "sh", "-n", path])]
+
+    def rustfmt(self):
+        """Format of the module by the kernel's settings, of the programs by the default ones."""
+        module = [path for path in self.files if path.endswith(".rs")
+                  and path.startswith(overlay.FOLDERS)]
+        found = self._in_root(["rustfmt", "--check", "--edition=2021", "--config-path",
+                               str(self.tree / ".rustfmt.toml"), *module]) if module else []
+        return found + self._in_root(["cargo", "fmt", "--check", "--all"], cwd=guest.PROGRAMS)
+
+    def checkpatch(self):
+        """The kernel's own style checker, in its strict mode, without a single complaint."""
+        # A mount command names the file system twice, which is no slip: REPEATED_WORD.
+        files = [path for path in self.files if path.endswith(CHECKPATCH_SUFFIXES)]
+        return self._in_root(
+            ["perl", str(self.tree / "scripts/checkpatch.pl"), "--no-tree", "--strict", "--terse",
+             "--no-summary", "--show-types", "--ignore=REPEATED_WORD", "--file", *files])
+
+    def spelling(self):
+        """The misspellings that codespell knows."""
+        return self._in_root(["codespell", "--ignore-words-list=parm", *self.files])
+
+    def clippy_programs(self):
+        """Clippy on the guest programs; a warning is an error."""
+        try:
+            with self.cache.lock("guest"):
+                guest.cargo(self.cache, "clippy of the programs",
+                            ["clippy", "--release", "--all-targets", "--", "-D", "warnings"],
+                            failed="clippy has complaints")
+        except Failure as failure:
+            return [str(failure)]
+        return []
+
+    def clippy_module(self):
+        """Clippy on the module, as the kernel sets it up; a warning is an error.
+
+        It works in a build folder of its own, because clippy instead of rustc changes every
+        command, and with it the objects of the kernel that the tests boot.
+        """
+        try:
+            kernel.clippy(self.cache)
+        except Failure as failure:
+            return [str(failure)]
+        return []
+
+    def _runs(self, path, interpreter):
+        with open(REPOSITORY / path, "rb") as file:
+            return bool(interpreter.match(file.readline()))
+
+    def _in_root(self, argv, cwd=REPOSITORY):
+        """Run a checker in the build root; return its output if it fails."""
+        result = subprocess.run(build_root.command(self.cache, argv, cwd=cwd),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, check=False, timeout=600)
+        if result.returncode == 0:
+            return []
+        return result.stdout.splitlines() or [f"{argv[0]}: exit status {result.returncode}"]
+
+
+def _repository_files():
+    listed = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "-c", f"safe.directory={REPOSITORY}", "ls-files", "-z",
+         "--cached", "--others", "--exclude-standard"], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        raise Failure(f"git cannot list the files of {REPOSITORY}: {listed.stderr.strip()}")
+    return [path for path in sorted(set(listed.stdout.split("\0")))
+            if path and (REPOSITORY / path).is_file()]

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Rules of this repository that no other tool knows."""
+
+import re
+
+# Data and prose: no SPDX line wanted.
+UNMARKED = ("Cargo.lock", "COPYING", "README.md", ".kunitconfig")
+
+# The two places where unsafe code lives: all else is safe Rust.
+UNSAFE_PLACES = ("drivers/xen/rust/", "qemu-test/programs/xen-guest/")
+
+# The macros of a kernel crate's root expand to unsafe code, so it cannot forbid it.
+KERNEL_CRATE_ROOT = re.compile(r"^module! \{$", re.M)
+PROGRAM_CRATE_ROOT = re.compile(r"/src/(lib|main|bin/[^/]+|bin/[^/]+/main)\.rs$")
+FORBIDS_UNSAFE = re.compile(r"^#!\[forbid\(unsafe_code\)\]$", re.M)
+COMMENT_OR_STRING = re.compile(r'//.*|"(?:[^"\\]|\\.)*"')
+
+# Where a word of the pattern is split by brackets, this file itself must not match.
+PLACES = (
+    (re.compile(r"/w[o]rk/|/h[o]me/\w"), "names a path of one machine"),
+    (re.compile(r"//(deb|ftp|security|snapshot|archive|static|index|registry|files)\.\w"),
+     "names a host of a package archive"),
+    (re.compile(r"\b(TO[D]O|FIX[M]E|X[X]X)\b"), "leaves something open"),
+)
+
+
+def problems(path, text):
+    """List what is wrong with the file at PATH, a path inside the repository."""
+    found = []
+    lines = text.splitlines()
+    if not path.endswith(UNMARKED) and not any("SPDX-License-Identifier:" in line
+                                               for line in lines[:2]):
+        found.append(f"{path}:1: no SPDX line")
+    if not path.endswith("Cargo.lock"):
+        for number, line in enumerate(lines, 1):
+            found += [f"{path}:{number}: {complaint}: {line.strip()}"
+                      for pattern, complaint in PLACES if pattern.search(line)]
+    if path.endswith(".rs"):
+        found += _unsafe_problems(path, text)
+    return found
+
+
+def _unsafe_problems(path, text):
+    if path.startswith(UNSAFE_PLACES):
+        return []
+    found = [f"{path}:{number}: unsafe outside of {' and '.join(UNSAFE_PLACES)}"
+             for number, line in enumerate(text.splitlines(), 1)
+             if re.search(r"\bunsafe\b", COMMENT_OR_STRING.sub("", line))]
+    forbids = (not KERNEL_CRATE_ROOT.search(text) if path.startswith("drivers/")
+               else PROGRAM_CRATE_ROOT.search(path))
+    if forbids and not FORBIDS_UNSAFE.search(text):
+        found.append(f"{path}:1: does not say #![forbid(unsafe_code)]")
+    return found
