@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+# Front door. Every target is one line that calls what does the work.
+
+CONFIG := $(or $(DEBUG),dom0)
+TREE := $(if $(KDIR),--tree $(KDIR))
+
+.PHONY: help run test check bench kernel module clean
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+run:
+	@qemu-test/run
+test:
+	@qemu-test/run-suites --config $(CONFIG)
+check:
+	@scripts/check
+bench:
+	@qemu-test/bench
+kernel:
+	@scripts/build-kernel --config $(CONFIG) $(TREE)
+module:
+	@scripts/build-kernel --config $(CONFIG) $(TREE) --only-module
+clean:
+	@scripts/clean
+
+#: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted
+#: make test     run all tests; the last line counts them
+#: make check    run rustfmt, clippy, checkpatch and the Python checks
+#: make kernel   build the kernel with the overlay in it
+#: make module   build the modules only, in a kernel that is built already
+#: make clean    remove what was built, keep what was fetched
+#:
+#: What is missing is fetched and built first; the first time takes half an hour.
+#:
+#: CACHE=DIR      where everything is kept (default: ~/.cache/xen-rust)
+#: MIRROR=URL     the Debian mirror to fetch from (default: the one this machine uses)
+#: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
+#: KDIR=DIR       kernel, module: put the overlay into this kernel tree and build that
