@@ -4,7 +4,7 @@
 CONFIG := $(or $(DEBUG),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 
-.PHONY: help run test check bench kernel module clean
+.PHONY: help run test check kernel module clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -15,8 +15,6 @@ test:
 	@qemu-test/run-suites --config $(CONFIG)
 check:
 	@scripts/check
-bench:
-	@qemu-test/bench
 kernel:
 	@scripts/build-kernel --config $(CONFIG) $(TREE)
 module:
