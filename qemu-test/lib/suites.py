@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What there is to test, and how each part of it is run and counted."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import boot
+import boot_log
+import ktap
+import log_check
+from ktap import FAILED, PASSED, SKIPPED, Test
+from xenrust import build_root, guest, kernel, kernel_source
+from xenrust.cache import REPOSITORY, Cache
+
+# The emulator's AVX registers do not survive a switch between two domains: with a domU beside it,
+# any multi-threaded program in dom0 soon finds its memory damaged, whichever driver is loaded. A
+# hypervisor without XSAVE hides AVX from its domains.
+XEN_ARGUMENTS = "xsave=0"
+
+CONFIGS = REPOSITORY / "qemu-test" / "configs"
+UNIT_TESTS = ("scripts/tests", "qemu-test/tests")
+KUNIT_MODULE = "xen_gntdev_rust_kunit"
+
+# Seconds. Far more than is needed: they end what hangs.
+UNIT_TEST_LIMIT = 300
+CARGO_LIMIT = 1800
+BOOT_LIMIT = {"dom0": 900, "lockdep": 1800}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all suites of a run have in common."""
+    config: str
+    gntdev: str
+    # Called with each result as it comes, and with texts for the person who waits.
+    on_test: callable
+    on_progress: callable
+
+    @property
+    def cache(self):
+        return Cache()
+
+
+def unit_tests(context):
+    """The unit tests of the scripts and of the harness, on this machine's Python."""
+    tests = []
+    for folder in UNIT_TESTS:
+        suite = ktap.Suite(folder)
+        command = [sys.executable, str(REPOSITORY / "qemu-test/lib/unittest_ktap.py"),
+                   str(REPOSITORY / folder)]
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                text=True, check=False, timeout=UNIT_TEST_LIMIT)
+        for line in result.stdout.splitlines():
+            _tell(context, suite.feed(line))
+        tests += suite.finish(result.returncode)
+    return tests
+
+
+CARGO_BEGIN = re.compile(r"running (\d+) tests?")
+CARGO_RESULT = re.compile(r"test (\S+)(?: - .*)? \.\.\. (ok|FAILED|ignored)(?:, (.*))?")
+
+
+def cargo_tests(context):
+    """The unit tests of the guest programs, in the build root."""
+    cache = context.cache
+    build_root.ensure(cache)
+    log = cache.log / "guest-tests.log"
+    with cache.lock("guest"):
+        result = subprocess.run(
+            build_root.command(cache, ["cargo", "test", "--release", "--locked"],
+                               cwd=guest.PROGRAMS),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False, timeout=CARGO_LIMIT)
+    log.write_text(result.stdout, encoding="utf-8")
+    return read_cargo_tests(result.stdout, result.returncode, f"log {log}",
+                            lambda test: _tell(context, test))
+
+
+def read_cargo_tests(output, status, hint, on_test):
+    """The results in what `cargo test` printed."""
+    outcomes = {"ok": PASSED, "FAILED": FAILED, "ignored": SKIPPED}
+    tests, planned = [], 0
+    for line in output.splitlines():
+        begin = CARGO_BEGIN.fullmatch(line)
+        result = CARGO_RESULT.fullmatch(line)
+        if begin:
+            planned += int(begin[1])
+        elif result:
+            test = Test(result[1], outcomes[result[2]], result[3] or "")
+            tests.append(test)
+            on_test(test)
+    failed = any(test.outcome == FAILED for test in tests)
+    if not planned or planned != len(tests) or failed != (status != 0):
+        tests.append(Test("the programs' tests as a whole", FAILED,
+                          f"{planned} tests announced, {len(tests)} results, cargo's status "
+                          f"{status}; {hint}"))
+    return tests
+
+
+def kunit(context):
+    """The module's KUnit suites, on the kernel alone."""
+    cache = context.cache
+    kernel.ensure(cache, context.config)
+    spec = boot.Spec(xen=False, config=context.config, run=f"insmod /lib/modules/{KUNIT_MODULE}.ko",
+                     timeout=BOOT_LIMIT[context.config])
+    result = boot.boot(spec, on_progress=context.on_progress)
+    lines = boot_log.read(result.log)
+    text = "\n".join(line.text for line in lines if line.source == "dom0")
+    tests = _read_kunit(cache, text, result)
+    for test in tests:
+        _tell(context, test)
+    return tests + _check_log(context, result)
+
+
+def _read_kunit(cache, text, result):
+    """The results in a kernel's log, as the kernel tree's own tool finds them."""
+    tool = kernel_source.ensure(cache) / "tools/testing/kunit/kunit.py"
+    answer = cache.log / "kunit.json"
+    answer.unlink(missing_ok=True)
+    parsed = subprocess.run(
+        build_root.command(cache, ["python3", tool, "parse", f"--json={answer}"], cwd=cache.log),
+        input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        timeout=UNIT_TEST_LIMIT)
+    try:
+        tests = list(kunit_results(json.loads(answer.read_text(encoding="utf-8"))))
+    except (OSError, ValueError):
+        tests = []
+    failed = any(test.outcome == FAILED for test in tests)
+    if result.status or not tests or failed != (parsed.returncode != 0):
+        tests.append(Test("KUnit as a whole", FAILED,
+                          f"{len(tests)} results; kunit.py ended with status {parsed.returncode}; "
+                          f"{result.reason}; log {result.log}"))
+    return tests
+
+
+def kunit_results(group):
+    """The results in kunit.py's JSON: each group has test cases and groups below it."""
+    outcomes = {"PASS": PASSED, "SKIP": SKIPPED}
+    for case in group["test_cases"]:
+        yield Test(f"{group['name']}: {case['name']}", outcomes.get(case["status"], FAILED),
+                   case["status"])
+    for inner in group["sub_groups"]:
+        yield from kunit_results(inner)
+
+
+def paravirtual(context):
+    """A PV dom0 maps its own grants, and those of a PV domU."""
+    return _boot(context, "pv", "pv", ["gntdev-self", "gntdev-domu"])
+
+
+def auto_translated(context):
+    """A PVH dom0 maps the grants of a PVH domU."""
+    return _boot(context, "pvh", "pvh", ["gntdev-domu"])
+
+
+def _boot(context, dom0, domu, suites):
+    """Boot once and run SUITES one after the other in dom0."""
+    cache = context.cache
+    programs = guest.ensure(cache)
+    kernel.ensure(cache, context.config)
+    steps = [f"echo '{ktap.begin_mark(name)}'; {name}; echo \"{ktap.end_mark(name, '$?')}\""
+             for name in suites]
+    spec = boot.Spec(
+        dom0=dom0, domu=domu, gntdev=context.gntdev, config=context.config,
+        run="\n".join(steps) + "\nexit 0", domu_run="granter",
+        add=tuple((str(programs / name), None) for name in suites),
+        domu_add=((str(programs / "granter"), None),), xen_cmdline=XEN_ARGUMENTS,
+        timeout=BOOT_LIMIT[context.config])
+    live = _Live(context, suites)
+    result = boot.boot(spec, on_output=live.take, on_progress=live.progress)
+
+    # What counts is the output of the last attempt, which boot hands back whole.
+    output = ktap.Output(suites)
+    for line in result.stdout.decode(errors="replace").splitlines():
+        output.feed(line)
+    tests = output.finish()
+    if result.status:
+        tests.append(Test("the machine", FAILED, f"{result.reason}; log {result.log}"))
+    context.on_progress(f"{spec.describe()}: {result.seconds:.0f} s, log {result.log}")
+    return tests + _check_log(context, result)
+
+
+class _Live:
+    """Shows the results of a boot while it goes on."""
+
+    def __init__(self, context, suites):
+        self._context = context
+        self._suites = suites
+        self._splitter = boot_log.Splitter()
+        self._output = ktap.Output(suites)
+
+    def take(self, chunk):
+        for line in self._splitter.lines(chunk):
+            _tell(self._context, self._output.feed(line))
+
+    def progress(self, text):
+        # Another attempt begins from nothing.
+        if "retry" in text:
+            self._output = ktap.Output(self._suites)
+        self._context.on_progress(text)
+
+
+def _check_log(context, result):
+    """One result for each complaint in the log of a boot, or one that there is none."""
+    baseline = CONFIGS / f"{context.config}-baseline"
+    known = log_check.read_baseline(baseline) if baseline.exists() else []
+    reports = log_check.unexplained(boot_log.read(result.log), known)
+    tests = [Test(f"{report.source}: {report.title}", FAILED,
+                  "\n".join(report.lines[:40]) + f"\nlog {result.log}") for report in reports]
+    if not tests:
+        tests = [Test("no complaint in the logs of the kernels and Xen", PASSED)]
+    for test in tests:
+        _tell(context, test)
+    return tests
+
+
+def _tell(context, test):
+    if test:
+        context.on_test(test)
+
+
+CATCHES = re.compile(r"possible circular locking dependency")
+
+
+def check_catches(context):
+    """The debug kernel with the C driver, whose first mapping can deadlock: if its log passed for
+    clean, so would that of a driver of ours."""
+    cache = context.cache
+    programs = guest.ensure(cache)
+    kernel.ensure(cache, context.config)
+    spec = boot.Spec(dom0="pv", gntdev="c", config=context.config, run="gntdev-self 'one page'",
+                     add=((str(programs / "gntdev-self"), None),),
+                     timeout=BOOT_LIMIT[context.config])
+    result = boot.boot(spec, on_progress=context.on_progress)
+    baseline = log_check.read_baseline(CONFIGS / f"{context.config}-baseline")
+    reports = log_check.unexplained(boot_log.read(result.log), baseline)
+    found = any(CATCHES.search(line) for report in reports for line in report.lines)
+    test = Test("the log check catches the C driver's lock order", PASSED if found else FAILED,
+                "" if found else f"none of {len(reports)} reports is that; log {result.log}")
+    _tell(context, test)
+    return [test]
+
+
+# By configuration of the kernel, in the order in which they run: the fast ones first.
+SUITES = {
+    "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
+             "pvh": auto_translated},
+    "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
+}

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0
+"""KTAP is believed only when it is complete."""
+
+import unittest
+
+import ktap
+import suites
+from ktap import FAILED, PASSED, SKIPPED
+
+GOOD = """\
+KTAP version 1
+# Subtest: example
+1..3
+gnttab: error: a message of a library
+ok 1 the first # 1.5 s
+# seen here
+not ok 2 the second
+ok 3 the third # SKIP not on this machine
+""".splitlines()
+
+
+def results(lines, status=0):
+    suite = ktap.Suite("example")
+    for line in lines:
+        suite.feed(line)
+    return suite.finish(status)
+
+
+def failures(lines, status=0):
+    return [(test.name, test.reason) for test in results(lines, status)
+            if test.outcome == FAILED]
+
+
+class SuiteTest(unittest.TestCase):
+    def test_whole_suite(self):
+        first, second, third = results(GOOD, 1)
+        self.assertEqual((first.name, first.outcome, first.seconds), ("the first", PASSED, 1.5))
+        self.assertEqual((second.name, second.outcome, second.reason),
+                         ("the second", FAILED, "seen here"))
+        self.assertEqual((third.name, third.outcome, third.reason),
+                         ("the third", SKIPPED, "not on this machine"))
+
+    def test_known_difference_is_no_pass(self):
+        test, = results(["KTAP version 1", "1..1", "ok 1 a rule # XFAIL not kept"])
+        self.assertEqual((test.outcome, test.reason), (SKIPPED, "not kept"))
+
+    def test_a_failed_test_does_not_hide_behind_a_directive(self):
+        self.assertEqual(len(failures(["KTAP version 1", "1..1", "not ok 1 a rule # SKIP"], 1)), 1)
+
+    def test_every_truncation_fails(self):
+        passing = [line for line in GOOD if not line.startswith("not ok")]
+        passing[passing.index("1..3")] = "1..2"
+        passing[-1] = "ok 2 the third"
+        self.assertEqual(failures(passing), [])
+        for length in range(len(passing)):
+            with self.subTest(lines=length):
+                self.assertTrue(failures(passing[:length]))
+
+    def test_results_beyond_the_plan(self):
+        lines = ["KTAP version 1", "1..1", "ok 1 one", "ok 2 two"]
+        self.assertEqual(failures(lines),
+                         [("example as a whole", "planned 1 tests, printed 2 results")])
+
+    def test_results_out_of_order(self):
+        lines = ["KTAP version 1", "1..2", "ok 2 two", "ok 1 one"]
+        self.assertIn(("example as a whole", "printed result 2 where 1 was due"), failures(lines))
+
+    def test_second_plan(self):
+        lines = ["KTAP version 1", "1..2", "ok 1 one", "1..1"]
+        self.assertIn(("example as a whole", "printed a second plan"), failures(lines))
+
+    def test_plan_at_the_end(self):
+        lines = ["KTAP version 1", "ok 1 one", "1..1"]
+        self.assertEqual(failures(lines),
+                         [("example as a whole", "printed results before its plan")])
+
+    def test_no_version(self):
+        self.assertEqual(failures(["1..1", "ok 1 one"]),
+                         [("example as a whole", "printed no KTAP version line")])
+
+    def test_no_tests(self):
+        self.assertEqual(failures(["KTAP version 1", "1..0"]),
+                         [("example as a whole", "has no tests")])
+
+    def test_skipped_suite(self):
+        self.assertEqual(failures(["KTAP version 1", "1..0 # SKIP not here"]),
+                         [("example as a whole", "skipped itself: not here")])
+
+    def test_bail_out(self):
+        lines = ["KTAP version 1", "1..1", "ok 1 one", "Bail out! no device"]
+        self.assertEqual(failures(lines), [("example as a whole", "gave up: no device")])
+
+    def test_status_without_failed_test(self):
+        lines = ["KTAP version 1", "1..1", "ok 1 one"]
+        reason = "ended with status 139, which its results do not explain"
+        self.assertEqual(failures(lines, 139), [("example as a whole", reason)])
+
+    def test_failed_test_without_status(self):
+        self.assertEqual(len(failures(GOOD, 0)), 2)
+
+    def test_suite_that_did_not_end(self):
+        lines = ["KTAP version 1", "1..1", "ok 1 one"]
+        self.assertEqual(failures(lines, None), [("example as a whole", "did not end")])
+
+
+class OutputTest(unittest.TestCase):
+    def outcomes(self, lines, names=("one", "two")):
+        output = ktap.Output(names)
+        for line in lines:
+            output.feed(line)
+        return [(test.name, test.outcome, test.reason) for test in output.finish()]
+
+    def suite(self, name, end=True):
+        lines = [ktap.begin_mark(name), "KTAP version 1", "1..1", f"ok 1 rule of {name}"]
+        return lines + [ktap.end_mark(name, 0)] if end else lines
+
+    def test_all_suites(self):
+        self.assertEqual(self.outcomes(self.suite("one") + self.suite("two")),
+                         [("rule of one", PASSED, ""), ("rule of two", PASSED, "")])
+
+    def test_suite_that_did_not_run(self):
+        self.assertEqual(self.outcomes(self.suite("one")),
+                         [("rule of one", PASSED, ""),
+                          ("two as a whole", FAILED, "did not run")])
+
+    def test_nothing_at_all(self):
+        self.assertEqual([outcome for _, outcome, _ in self.outcomes([])], [FAILED, FAILED])
+
+    def test_machine_died_in_the_second(self):
+        self.assertIn(("two as a whole", FAILED, "did not end"),
+                      self.outcomes(self.suite("one") + self.suite("two", end=False)))
+
+    def test_second_began_before_the_first_ended(self):
+        lines = self.suite("one", end=False) + self.suite("two")
+        self.assertIn(("one as a whole", FAILED, "did not end"), self.outcomes(lines))
+
+
+CARGO = """\
+     Running unittests src/lib.rs
+running 2 tests
+test tests::one ... ok
+test tests::two ... ok
+
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out
+running 1 test
+test other::three ... ignored
+"""
+
+
+class CargoTest(unittest.TestCase):
+    def outcomes(self, text, status):
+        return [test.outcome for test in
+                suites.read_cargo_tests(text, status, "log", lambda test: None)]
+
+    def test_all_results(self):
+        self.assertEqual(self.outcomes(CARGO, 0), [PASSED, PASSED, SKIPPED])
+
+    def test_truncated(self):
+        lines = CARGO.splitlines()
+        for length in (0, 1, 2, 3, 7):
+            with self.subTest(lines=length):
+                self.assertIn(FAILED, self.outcomes("\n".join(lines[:length]), 0))
+
+    def test_failed_build(self):
+        self.assertEqual(self.outcomes("error: could not compile\n", 101), [FAILED])
+
+    def test_failed_test(self):
+        self.assertEqual(self.outcomes(CARGO.replace("two ... ok", "two ... FAILED"), 101),
+                         [PASSED, FAILED, SKIPPED])
+
+
+class KunitTest(unittest.TestCase):
+    def test_nested_groups(self):
+        group = {"name": "main", "test_cases": [], "sub_groups": [
+            {"name": "index", "sub_groups": [], "test_cases": [
+                {"name": "first", "status": "PASS"}, {"name": "second", "status": "FAIL"},
+                {"name": "third", "status": "SKIP"}, {"name": "fourth", "status": "ERROR"}]}]}
+        self.assertEqual([(test.name, test.outcome) for test in suites.kunit_results(group)],
+                         [("index: first", PASSED), ("index: second", FAILED),
+                          ("index: third", SKIPPED), ("index: fourth", FAILED)])
+
+
+if __name__ == "__main__":
+    unittest.main()
