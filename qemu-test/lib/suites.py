@@ -108,7 +108,10 @@ def kunit(context):
                      timeout=BOOT_LIMIT[context.config])
     result = boot.boot(spec, on_progress=context.on_progress)
     lines = boot_log.read(result.log)
-    text = "\n".join(line.text for line in lines if line.source == "dom0")
+    # At boot KUnit announces a plan of its own, of the suites in the kernel: none.
+    begin = max((number for number, line in enumerate(lines)
+                 if line.source == "boot" and line.text.strip() == "run"), default=0)
+    text = "\n".join(line.text for line in lines[begin:] if line.source == "dom0")
     tests = _read_kunit(cache, text, result)
     for test in tests:
         _tell(context, test)
