@@ -23,7 +23,7 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// The error numbers that the grant device answers.
 pub mod errno {
-    pub use libc::{EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, ENOTTY, EOVERFLOW};
+    pub use libc::{EACCES, EFAULT, EINVAL, ENOENT, ENOTTY, EOVERFLOW};
 }
 
 /// The signals that end a program which touches memory it may not.

@@ -2,6 +2,8 @@
 
 //! Xenstore, where domains leave each other short messages.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::c_char;
 use std::ffi::c_int;
 use std::ffi::c_uint;
@@ -42,7 +44,6 @@ extern "C" {
     ) -> bool;
     fn xs_rm(handle: *mut Handle, transaction: u32, path: *const c_char) -> bool;
     fn xs_watch(handle: *mut Handle, path: *const c_char, token: *const c_char) -> bool;
-    fn xs_unwatch(handle: *mut Handle, path: *const c_char, token: *const c_char) -> bool;
     fn xs_fileno(handle: *mut Handle) -> c_int;
     fn xs_check_watch(handle: *mut Handle) -> *mut *mut c_char;
 }
@@ -51,6 +52,7 @@ extern "C" {
 /// `/local/domain/ID`.
 pub struct Xenstore {
     handle: NonNull<Handle>,
+    watched: RefCell<BTreeSet<String>>,
 }
 
 impl Xenstore {
@@ -58,7 +60,10 @@ impl Xenstore {
     pub fn open() -> io::Result<Self> {
         // SAFETY: Takes no pointer.
         match NonNull::new(unsafe { xs_open(0) }) {
-            Some(handle) => Ok(Self { handle }),
+            Some(handle) => Ok(Self {
+                handle,
+                watched: RefCell::default(),
+            }),
             None => Err(io::Error::last_os_error()),
         }
     }
@@ -121,7 +126,7 @@ impl Xenstore {
         mut wanted: impl FnMut(&str) -> Option<T>,
     ) -> io::Result<T> {
         let deadline = Instant::now() + limit;
-        let watch = Watch::new(self, path)?;
+        self.watch(path)?;
         loop {
             if let Some(result) = self.read(path)?.as_deref().and_then(&mut wanted) {
                 return Ok(result);
@@ -131,37 +136,26 @@ impl Xenstore {
                 let message = format!("nothing came to {path} within {} s", limit.as_secs());
                 return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
-            watch.wait(left)?;
+            self.wait_for_change(left)?;
         }
     }
-}
 
-impl Drop for Xenstore {
-    fn drop(&mut self) {
-        // SAFETY: The connection is open and nobody has it any more.
-        unsafe { xs_close(self.handle.as_ptr()) };
-    }
-}
-
-struct Watch<'a> {
-    store: &'a Xenstore,
-    path: CString,
-}
-
-/// Tells watches apart; one at a time is all that is used here.
-const TOKEN: &std::ffi::CStr = c"wait";
-
-impl<'a> Watch<'a> {
-    fn new(store: &'a Xenstore, path: &str) -> io::Result<Self> {
-        let path = CString::new(path)?;
+    /// Asks to be told of changes of `path` from now on. Who waits for a path
+    /// once does so again, and asking anew would take longer than the answer.
+    fn watch(&self, path: &str) -> io::Result<()> {
+        if self.watched.borrow().contains(path) {
+            return Ok(());
+        }
+        let c_path = CString::new(path)?;
         // SAFETY: The connection is open; path and token live long enough.
-        succeeded(unsafe { xs_watch(store.handle.as_ptr(), path.as_ptr(), TOKEN.as_ptr()) })?;
-        Ok(Self { store, path })
+        succeeded(unsafe { xs_watch(self.handle.as_ptr(), c_path.as_ptr(), c"".as_ptr()) })?;
+        self.watched.borrow_mut().insert(path.to_string());
+        Ok(())
     }
 
-    /// Waits for a change, `limit` at most.
-    fn wait(&self, limit: Duration) -> io::Result<()> {
-        let handle = self.store.handle.as_ptr();
+    /// Waits until something that is watched may have changed, `limit` at most.
+    fn wait_for_change(&self, limit: Duration) -> io::Result<()> {
+        let handle = self.handle.as_ptr();
         let mut poll = libc::pollfd {
             // SAFETY: The connection is open.
             fd: unsafe { xs_fileno(handle) },
@@ -183,16 +177,10 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for Xenstore {
     fn drop(&mut self) {
-        // SAFETY: The connection is open; path and token live long enough.
-        unsafe {
-            xs_unwatch(
-                self.store.handle.as_ptr(),
-                self.path.as_ptr(),
-                TOKEN.as_ptr(),
-            )
-        };
+        // SAFETY: The connection is open and nobody has it any more.
+        unsafe { xs_close(self.handle.as_ptr()) };
     }
 }
 

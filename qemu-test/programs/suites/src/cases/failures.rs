@@ -29,6 +29,15 @@ pub const RULES: &[Rule] = &[
     Rule::new("a grant that has ended is EINVAL", ended_grant),
     Rule::new("an absent domain is EINVAL", absent_domain),
     Rule::new(
+        "a domain number beyond 16 bits is EINVAL",
+        domain_beyond_16_bits,
+    )
+    .expect_c_differs("drops the upper bits and maps another domain's page"),
+    Rule::new(
+        "a region whose mapping failed cannot be mapped again",
+        failed_once,
+    ),
+    Rule::new(
         "one bad grant among good ones leaves none mapped",
         one_bad_among_good,
     )
@@ -93,6 +102,29 @@ fn absent_domain(world: &mut World) -> Verdict {
         reference: good.grants[0].reference,
     };
     assert_refused(world, &[grant], &good)
+}
+
+fn domain_beyond_16_bits(world: &mut World) -> Verdict {
+    let good = world.share(1)?;
+    let grant = GrantRef {
+        domid: good.grants[0].domid | (1 << 16),
+        ..good.grants[0]
+    };
+    assert_refused(world, &[grant], &good)
+}
+
+fn failed_once(world: &mut World) -> Verdict {
+    let device = Gntdev::open()?;
+    let index = device.insert(&[GrantRef {
+        domid: world.granter.domid(),
+        reference: BEYOND_TABLE,
+    }])?;
+    for attempt in ["the first", "the second"] {
+        let result = device.map(index, 1, Protection::Read);
+        assert_error(result, EINVAL, &format!("{attempt} attempt"));
+    }
+    device.remove(index, 1)?;
+    Ok(())
 }
 
 /// Each place for the bad one, and the file stays open: what is mapped must go

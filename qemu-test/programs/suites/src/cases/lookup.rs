@@ -30,6 +30,7 @@ pub const RULES: &[Rule] = &[
         "what is left of a mapping leads to the whole region",
         after_partial_munmap,
     ),
+    Rule::new("a mapping of another file is found too", other_file),
     Rule::new(
         "an address that nothing is mapped at is EINVAL",
         nothing_mapped,
@@ -80,6 +81,14 @@ fn after_partial_munmap(world: &mut World) -> Verdict {
     held.mapping.unmap()?;
     let place = held.device.place_of(rest.address())?;
     assert_eq!((place.offset, place.count), (held.index, 3));
+    Ok(())
+}
+
+/// The request is about the process's addresses, not about the file.
+fn other_file(world: &mut World) -> Verdict {
+    let held = world.mapped(2, 34)?;
+    let place = Gntdev::open()?.place_of(held.mapping.address())?;
+    assert_eq!((place.offset, place.count), (held.index, 2));
     Ok(())
 }
 

@@ -38,6 +38,10 @@ pub const RULES: &[Rule] = &[
         removed_with_other_count,
     ),
     Rule::new("removing what never was is ENOENT", removed_unknown),
+    Rule::new(
+        "removing with count 0 takes a region of any count",
+        removed_with_count_zero,
+    ),
     Rule::new("a region is mapped once only", mapped_once),
     Rule::new("a mapping of another length is EINVAL", other_length),
     Rule::new("a mapping without a region is EINVAL", no_region),
@@ -191,6 +195,15 @@ fn removed_unknown(_: &mut World) -> Verdict {
         assert_error(device.remove(index, count), ENOENT, &what);
     }
     device.remove(index, 4)?;
+    Ok(())
+}
+
+/// Not in the header, but what the device has always done.
+fn removed_with_count_zero(_: &mut World) -> Verdict {
+    let device = Gntdev::open()?;
+    let index = device.insert(&[ANY; 4])?;
+    device.remove(index, 0)?;
+    assert_error(device.remove(index, 0), ENOENT, "the second time");
     Ok(())
 }
 
