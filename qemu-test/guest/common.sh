@@ -4,14 +4,6 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root TERM="${TERM:-linux}"
 
-mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /proc /sys /run /tmp /root
-mount -t devpts devpts /dev/pts
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t tmpfs run /run
-[ -d /sys/kernel/debug ] && mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
-
 . /etc/boot/settings
 export DOM0_TYPE DOMU_TYPE GNTDEV
 
@@ -33,6 +25,15 @@ tell_the_end() {
 # The machine is of no more use: say why.
 give_up() {
 	tell_the_end "failed $*"
+}
+
+mount_all() {
+	mkdir -p /dev/pts /proc /sys /run /tmp /root &&
+		mount -t devpts devpts /dev/pts &&
+		mount -t proc proc /proc &&
+		mount -t sysfs sysfs /sys &&
+		mount -t tmpfs run /run &&
+		{ [ ! -d /sys/kernel/debug ] || mount -t debugfs debugfs /sys/kernel/debug; }
 }
 
 # step NAME COMMAND...: one part of the start. It must neither fail nor hang.
@@ -85,3 +86,8 @@ report_leaks() {
 	while read -r line; do echo "<4>kmemleak: $line" >/dev/kmsg; done \
 		</sys/kernel/debug/kmemleak
 }
+
+# Needed by all that follows, by tell too.
+mount -t devtmpfs dev /dev
+tell "step init"
+mount_all || give_up "cannot mount the file systems"

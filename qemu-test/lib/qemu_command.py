@@ -35,14 +35,12 @@ def command(spec, files, ports):
 
 
 def _processor(spec):
-    if spec.xen and spec.dom0 == "pvh":
-        # Xen kills a PVH dom0 that sees RDTSCP here.
-        model, machine = "max,+svm,+npt,-rdtscp", "q35"
-    else:
-        model, machine = "max", "pc"
+    # With RDTSCP, Xen kills a PVH dom0, and a PVH domU hangs.
+    model = "max,+svm,+npt,-rdtscp" if uses_svm(spec) else "max"
+    machine = "q35" if spec.xen and spec.dom0 == "pvh" else "pc"
     # One host thread for each processor: a PVH dom0 rarely survives a single thread.
     argv = ["-machine", machine, "-cpu", model, "-accel", "tcg,thread=multi"]
-    if spec.xen and spec.dom0 == "pvh":
+    if machine == "q35":
         # The firmware leaves ACPI's tables in memory that is merely reserved. Xen shows that to
         # a PVH dom0 only through an IOMMU's identity map; without the tables, dom0 reads ones
         # for their lengths, may hang in them, and gets no interrupts from serial ports.
@@ -57,6 +55,10 @@ def _xen_arguments(spec):
              # The emulator's memory is fresh; clearing it again would only take time.
              "bootscrub=0",
              f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={_vcpus(spec)}"]
+    if uses_svm(spec):
+        # When Xen hands the FPU over lazily, by a trap in the guest, the emulator now and then
+        # leaves a program with registers that are not its own.
+        words.append("spec-ctrl=eager-fpu")
     if spec.dom0 == "pvh":
         words += ["dom0=pvh", "dom0-iommu=map-reserved"]
     return " ".join(words + spec.xen_cmdline.split())
