@@ -44,7 +44,7 @@ class Checks:
                 print(line)
             print(f"check {name}: {'FAILED' if found else 'ok'}, "
                   f"{duration(time.monotonic() - started)}", flush=True)
-        print(f"{len(checks) - failed} checks passed, {failed} failed")
+        print(f"{len(checks) - failed} passed, {failed} failed, 0 skipped")
         return failed
 
     def rules(self):
