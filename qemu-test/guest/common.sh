@@ -71,7 +71,7 @@ run_command() {
 	# Setting the port waits until all of the output has left the machine.
 	stty -F $RUN_PORT 115200 raw -echo
 	# A command may have lowered it, and the last lines are needed.
-	dmesg -n 8
+	dmesg -n 7
 	report_leaks
 	tell_the_end "exit $run_status"
 }

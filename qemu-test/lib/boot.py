@@ -71,7 +71,7 @@ class Spec:
 @dataclass
 class Result:
     """How a boot ended."""
-    # "exit", "left" (a shell, by Ctrl-]), "timeout", "died" or "emulator".
+    # "exit", "left" (a shell, by Ctrl-^), "timeout", "died" or "emulator".
     kind: str
     # The command's own status, or TIMED_OUT, or MACHINE_DIED.
     status: int

@@ -26,6 +26,9 @@ SILENCE_BEFORE_INIT = 60
 # After the line that announces the end of the machine, time for the lines that explain it.
 LAST_WORDS = 2.0
 
+# How long output may be held up; short enough for a person who types.
+PAUSE = 0.01
+
 # Xen does not wait for the end of a line of dom0's before it begins one of its own.
 XEN_MESSAGE = re.compile(r"(?<=.)(?=\(XEN\) )")
 
@@ -90,6 +93,10 @@ class Machine:
         self._heard = started
         while self._ended is None or time.monotonic() < self._ended:
             ready, _, _ = select.select(list(names), [], [], 0.25)
+            if ready:
+                # The emulator writes each byte by itself; reading them so would cost it a
+                # processor.
+                time.sleep(PAUSE)
             for stream in ready:
                 self._read(stream, names)
             now = time.monotonic()
@@ -115,7 +122,7 @@ class Machine:
             return False
         if name == "keyboard":
             if self._terminal.is_escape(chunk):
-                self._end("left", "left by Ctrl-]", 0)
+                self._end("left", "left by Ctrl-^", 0)
             else:
                 os.write(self._keys, chunk)
             return True

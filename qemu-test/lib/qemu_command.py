@@ -73,7 +73,7 @@ def _dom0_arguments(spec):
 
 def _linux_arguments():
     # A panic ends the machine; the log takes all that user space writes to it.
-    return "panic=-1 printk.devkmsg=on loglevel=8"
+    return "panic=-1 printk.devkmsg=on loglevel=7"
 
 
 def _without_acpi(spec):

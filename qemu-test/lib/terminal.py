@@ -5,7 +5,7 @@ import sys
 import termios
 import tty
 
-ESCAPE = b"\x1d"
+ESCAPE = b"\x1e"
 
 
 class Terminal:
@@ -29,5 +29,5 @@ class Terminal:
         return sys.stdin.fileno()
 
     def is_escape(self, keys):
-        """Whether KEYS contain Ctrl-], by which the person leaves."""
+        """Whether KEYS contain Ctrl-^, by which the person leaves."""
         return ESCAPE in keys
