@@ -3,9 +3,11 @@
 
 import pathlib
 import tempfile
+import types
 import unittest
 
 from xenrust import kernel, kernel_source
+from xenrust.failure import Failure
 
 
 class ConfigTest(unittest.TestCase):
@@ -52,6 +54,79 @@ class SourceTest(unittest.TestCase):
                                            "EXTRAVERSION = -rc4\n", encoding="utf-8")
             self.assertEqual(kernel_source.version(tree), "7.3.0")
             self.assertEqual(kernel_source.series(tree), "7.3")
+
+
+class FakeBuild(kernel.Build):
+    """A build whose make only writes down what it was asked for, or fails."""
+
+    def __init__(self, folder):
+        cache = types.SimpleNamespace(kernel=folder, log=folder, require_space=lambda *_: None)
+        super().__init__(cache, folder / "tree", "dom0", "dom0")
+        self.made = []
+        self.fails = False
+        self.tree.mkdir()
+        (self.tree / "Kbuild").touch()
+        (self.tree / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 1\n", "utf-8")
+
+    def make(self, targets, failed, variables=(), title=None):
+        self.made += targets
+        if self.fails:
+            raise Failure(failed)
+        if "allnoconfig" in targets:
+            fragment = self.folder / "fragment.config"
+            (self.folder / ".config").write_text(fragment.read_text("utf-8"), "utf-8")
+        if "bzImage" in targets:
+            (self.folder / kernel.IMAGE).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / kernel.IMAGE).touch()
+
+    def ensure_digest(self, digest, only_module=False):
+        """Bring the build up to date with an overlay of this digest; return what was made."""
+        self.made = []
+        self.ensure(types.SimpleNamespace(digest=lambda: digest), only_module)
+        return self.made
+
+
+class BuildTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.build = FakeBuild(pathlib.Path(folder.name))
+
+    def test_first_build_configures_and_makes_everything(self):
+        self.assertEqual(self.build.ensure_digest("one"),
+                         ["allnoconfig", "rustavailable", "bzImage", "modules"])
+
+    def test_nothing_is_made_twice(self):
+        self.build.ensure_digest("one")
+        self.assertEqual(self.build.ensure_digest("one"), [])
+
+    def test_changed_overlay_is_made_without_configuring(self):
+        self.build.ensure_digest("one")
+        self.assertEqual(self.build.ensure_digest("two"), ["bzImage", "modules"])
+
+    def test_module_alone(self):
+        self.build.ensure_digest("one")
+        self.assertEqual(self.build.ensure_digest("two", only_module=True), [*kernel.MODULES])
+        self.assertEqual(self.build.ensure_digest("two"), ["bzImage", "modules"])
+
+    def test_module_of_a_kernel_that_was_never_built(self):
+        self.assertIn("bzImage", self.build.ensure_digest("one", only_module=True))
+
+    def test_failed_build_does_not_count_as_the_one_before_it(self):
+        self.build.ensure_digest("one")
+        self.build.fails = True
+        with self.assertRaises(Failure):
+            self.build.ensure_digest("two")
+        self.build.fails = False
+        self.assertEqual(self.build.ensure_digest("one"), ["bzImage", "modules"])
+
+    def test_option_that_kconfig_drops_stops_the_build(self):
+        lost = kernel.missing
+        self.addCleanup(setattr, kernel, "missing", lost)
+        kernel.missing = lambda fragment, config: lost({**fragment, "CONFIG_LOST": "y"}, config)
+        with self.assertRaisesRegex(Failure, "the configuration lost CONFIG_LOST=y;"):
+            self.build.ensure_digest("one")
 
 
 if __name__ == "__main__":

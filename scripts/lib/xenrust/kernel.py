@@ -80,11 +80,13 @@ class Build:
         """Bring the folder up to date with the tree and the overlay APPLIED to it."""
         # Taken before the build: what another run applies meanwhile counts as not built.
         built = _hash(self._configuration_hash(), applied.digest())
-        present = self._stamp(BUILT) if (self.folder / IMAGE).exists() else None
-        if present == built:
+        has_image = (self.folder / IMAGE).exists()
+        if has_image and self._stamp(BUILT) == built:
             return
         self.configure()
-        if only_module and present:
+        # Gone while make is at work: an interrupted build must not count as the one before it.
+        (self.folder / BUILT).unlink(missing_ok=True)
+        if only_module and has_image:
             self.make(MODULES, failed="the module does not build")
             return
         self.make(["bzImage", "modules"], failed=f"the kernel {self.config} does not build")
