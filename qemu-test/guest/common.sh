@@ -36,12 +36,13 @@ mount_all() {
 		{ [ ! -d /sys/kernel/debug ] || mount -t debugfs debugfs /sys/kernel/debug; }
 }
 
-# step NAME COMMAND...: one part of the start. It must neither fail nor hang.
+# step NAME COMMAND...: one part of the start. It must neither fail nor hang; three minutes are
+# a few seconds on a machine that has much else to do.
 step() {
 	step_name=$1
 	shift
 	tell "step $step_name"
-	timeout 60 "$@" >/tmp/step.log 2>&1 </dev/null && return
+	timeout 180 "$@" >/tmp/step.log 2>&1 </dev/null && return
 	step_status=$?
 	while read -r line; do tell "says $line"; done </tmp/step.log
 	give_up "$step_name: '$*' ended with status $step_status"

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 import qemu_command
 from boot_log import Splitter
 
-# No output for so long before init starts: the machine hangs. Nothing there takes a tenth of it
-# on a machine with time to spare.
-SILENCE_BEFORE_INIT = 60
+# No output for so long before init starts: the machine hangs. On a machine with time to spare
+# nothing there takes more than six seconds; on one that is busy, many times that.
+SILENCE_BEFORE_INIT = 150
 # After the line that announces the end of the machine, time for the lines that explain it.
 LAST_WORDS = 2.0
 
