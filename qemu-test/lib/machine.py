@@ -136,10 +136,12 @@ class Machine:
         return True
 
     def _drain(self, names):
-        """Read what has arrived already, and the unfinished last lines."""
+        """Read what has arrived already, and the unfinished last lines. A program that the
+        command left behind may go on writing for ever."""
+        deadline = time.monotonic() + LAST_WORDS
         for stream in [stream for stream, name in names.items()
                        if name not in ("keyboard", "qemu")]:
-            while self._read(stream, names):
+            while self._read(stream, names) and time.monotonic() < deadline:
                 pass
         for name, splitter in self._splitters.items():
             for text in splitter.rest():

@@ -78,6 +78,12 @@ class Run(unittest.TestCase):
                              ("run", "four"), ("qemu", "five")):
             self.assertEqual(self.texts(source), [text])
 
+    def test_a_program_that_writes_for_ever_does_not_hold_up_the_end(self):
+        outcome = self.run_script("tell('run'); tell('exit 3')\n"
+                                  "while True: run(b'more' * 1000)")
+        self.assertEqual((outcome.end, outcome.status), ("exit", 3))
+        self.assertLess(outcome.seconds, 10)
+
     def test_the_time_limit(self):
         outcome = self.run_script("tell('run'); time.sleep(60)", timeout=1)
         self.assertEqual(outcome.end, "timeout")
