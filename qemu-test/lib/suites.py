@@ -15,11 +15,6 @@ from ktap import FAILED, PASSED, SKIPPED, Test
 from xenrust import build_root, guest, kernel, kernel_source
 from xenrust.cache import REPOSITORY, Cache
 
-# The emulator's AVX registers do not survive a switch between two domains: with a domU beside it,
-# any multi-threaded program in dom0 soon finds its memory damaged, whichever driver is loaded. A
-# hypervisor without XSAVE hides AVX from its domains.
-XEN_ARGUMENTS = "xsave=0"
-
 CONFIGS = REPOSITORY / "qemu-test" / "configs"
 UNIT_TESTS = ("scripts/tests", "qemu-test/tests")
 KUNIT_MODULE = "xen_gntdev_rust_kunit"
@@ -170,8 +165,7 @@ def _boot(context, dom0, domu, suites):
         dom0=dom0, domu=domu, gntdev=context.gntdev, config=context.config,
         run="\n".join(steps) + "\nexit 0", domu_run="granter",
         add=tuple((str(programs / name), None) for name in suites),
-        domu_add=((str(programs / "granter"), None),), xen_cmdline=XEN_ARGUMENTS,
-        timeout=BOOT_LIMIT[context.config])
+        domu_add=((str(programs / "granter"), None),), timeout=BOOT_LIMIT[context.config])
     live = _Live(context, suites)
     result = boot.boot(spec, on_output=live.take, on_progress=live.progress)
 
