@@ -48,7 +48,11 @@ def install_missing_tools(cache):
     say(f"host: installing {names}")
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     step = Step("host packages", cache.log / "host-packages.log", timeout=1800)
-    step.run([*apt, "update"], failed="apt-get update failed on this machine")
+    try:
+        step.run([*apt, "update"], failed="apt-get update failed on this machine")
+    except Failure as failure:
+        # An archive that has nothing to do with us may be the broken one.
+        say(f"{failure}; trying with the indexes that are there")
     step.run([*apt, "install", "--yes", "--no-install-recommends", *packages],
              failed=f"could not install {names}")
 
