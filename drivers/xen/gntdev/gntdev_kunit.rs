@@ -325,7 +325,8 @@ mod grant_operation_tests {
         assert!(!is_mapped(&unmap));
     }
 
-    /// Start and end of each run that is found among eight operations, of which those in `mapped` have handles.
+    /// Start and end of each run that is found among eight operations, of which those in `mapped`
+    /// have handles.
     fn runs(mapped: &[usize], range: Range<usize>) -> Result<KVec<(usize, usize)>> {
         let mut operations: [bindings::gnttab_unmap_grant_ref; 8] = Default::default();
         for (index, operation) in operations.iter_mut().enumerate() {
