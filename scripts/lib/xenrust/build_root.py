@@ -154,7 +154,7 @@ def _wanted_stamp():
 def _read_stamp(root):
     try:
         return json.loads((root / STAMP).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
