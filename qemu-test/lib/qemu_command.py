@@ -54,7 +54,7 @@ def _xen_arguments(spec):
              "serial_tx_buffer=1M",
              # The emulator's memory is fresh; clearing it again would only take time.
              "bootscrub=0",
-             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={_vcpus(spec)}",
+             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={spec.smp}",
              # When Xen hands the FPU over lazily, by a trap in the guest, the emulator now and
              # then leaves a program with registers that are not its own, in a guest of any type.
              "spec-ctrl=eager-fpu"]
@@ -64,25 +64,12 @@ def _xen_arguments(spec):
 
 
 def _dom0_arguments(spec):
-    words = ["console=hvc0", _linux_arguments()]
-    if _without_acpi(spec):
-        words.append("acpi=off")
-    return " ".join(words + spec.cmdline.split())
+    return " ".join(["console=hvc0", _linux_arguments(), *spec.cmdline.split()])
 
 
 def _linux_arguments():
     # A panic ends the machine; the log takes all that user space writes to it.
     return "panic=-1 printk.devkmsg=on loglevel=7"
-
-
-def _without_acpi(spec):
-    """A lockdep kernel does not get through ACPI's tables as a PVH dom0: each byte that it reads
-    leaves the virtual machine."""
-    return spec.dom0 == "pvh" and spec.config == "lockdep"
-
-
-def _vcpus(spec):
-    return 1 if _without_acpi(spec) else spec.smp
 
 
 def domu_configuration(spec):
