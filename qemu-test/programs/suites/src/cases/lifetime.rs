@@ -237,7 +237,7 @@ fn killed(world: &mut World) -> Verdict {
 fn killed_at_any_moment(world: &mut World) -> Verdict {
     let share = world.share(8)?;
     let mut random = Random::new(4);
-    for _ in 0..30 {
+    for _ in 0..20 {
         let grants = &share.grants;
         let mut child = Child::spawn(|| map_and_unmap_for_ever(grants))?;
         thread::sleep(Duration::from_micros(3000 + random.below(30_000) as u64));

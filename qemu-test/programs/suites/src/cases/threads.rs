@@ -33,7 +33,7 @@ pub const RULES: &[Rule] = &[
 const THREADS: usize = 8;
 
 fn side_by_side(world: &mut World) -> Verdict {
-    const ROUNDS: usize = 40;
+    const ROUNDS: usize = 25;
     let share = world.share(THREADS)?;
     world.granter.fill(&share, 90)?;
     let device = &Gntdev::open()?;
@@ -61,7 +61,7 @@ fn side_by_side(world: &mut World) -> Verdict {
 /// may meet what another thread has just done; the answers say so, and no
 /// mapping is lost.
 fn racing(world: &mut World) -> Verdict {
-    const ROUNDS: usize = 300;
+    const ROUNDS: usize = 150;
     const INDEXES: usize = 4;
     let share = world.share(1)?;
     let grant = share.grants[0];
