@@ -42,6 +42,12 @@ class EmulatorDeaths(unittest.TestCase):
     def test_triple_fault_of_dom0(self):
         self.assert_emulator(judge(TRIPLE_FAULT, CRASHED), "triple fault of dom0")
 
+    def test_what_every_boot_says_is_no_complaint(self):
+        ordinary = ("(XEN) ACPI: SLEEP INFO: pm1x_cnt[1:604,1:0], pm1x_evt[1:600,1:0]",
+                    "(XEN) WARNING: an option of Xen's", "[    0.1] ACPI: INT_SRC_OVR (bus 0)")
+        self.assert_emulator(judge(*ordinary, TRIPLE_FAULT, CRASHED), "triple fault of dom0")
+        self.assert_emulator(judge(*ordinary, end="silent", stage="start"), "hang before init")
+
     def test_triple_fault_of_the_domu_before_the_command(self):
         self.assert_emulator(judge(DOMU_TRIPLE_FAULT, end="failed", stage="wait for the domU"),
                              "triple fault of the domU")
