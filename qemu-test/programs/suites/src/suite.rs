@@ -36,19 +36,20 @@ struct Difference {
 const BOTH: &[MemoryModel] = &[MemoryModel::Paravirtual, MemoryModel::AutoTranslated];
 
 impl Rule {
-    /// A rule that takes seconds at most.
+    /// A rule that takes seconds at most, also where the debug kernel is slow
+    /// and the machine busy.
     pub const fn new(name: &'static str, check: fn(&mut World) -> Verdict) -> Self {
         Self {
             name,
             check,
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(120),
             difference: None,
         }
     }
 
     /// Allows it more time.
     pub const fn long(mut self) -> Self {
-        self.limit = Duration::from_secs(240);
+        self.limit = Duration::from_secs(400);
         self
     }
 
