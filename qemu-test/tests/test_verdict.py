@@ -28,11 +28,14 @@ def double_fault(function):
             f"[    9.0] RIP: 0010:{function}+0x5/0x30", MODULES)
 
 
-def judge(*texts, end="died", stage="run", status=0, output=b"", svm=True):
-    outcome = Outcome(end=end, stage=stage, status=status, reason="why",
-                      output=bytearray(output))
-    lines = [Line(1.0, "xen" if text.startswith("(XEN)") else "dom0", text) for text in texts]
-    return verdict.judge(outcome, lines, svm)
+# What kernels write begins with the time.
+def source(text):
+    return "xen" if text.startswith("(XEN)") else "dom0" if text.startswith("[") else "run"
+
+
+def judge(*texts, end="died", stage="run", status=0, svm=True):
+    outcome = Outcome(end=end, stage=stage, status=status, reason="why")
+    return verdict.judge(outcome, [Line(1.0, source(text), text) for text in texts], svm)
 
 
 class EmulatorDeaths(unittest.TestCase):
@@ -55,6 +58,11 @@ class EmulatorDeaths(unittest.TestCase):
     def test_triple_fault_of_the_domu_under_the_command(self):
         self.assert_emulator(judge(DOMU_TRIPLE_FAULT, end="exit", status=1),
                              "triple fault of the domU")
+
+    def test_tests_that_fail_after_the_domu_has_died(self):
+        for status in (0, 1):
+            self.assert_emulator(judge("ok 1 a", DOMU_TRIPLE_FAULT, "not ok 2 b", "not ok 3 c",
+                                       end="exit", status=status), "triple fault of the domU")
 
     def test_double_fault_in_entry_code(self):
         for function in ("asm_exc_page_fault", "entry_SYSCALL_64_after_hwframe", "error_entry",
@@ -92,11 +100,15 @@ class FailuresOfOurs(unittest.TestCase):
         self.assert_kind("died", judge(end="silent", stage="start", svm=False))
 
     def test_death_after_a_failed_test(self):
-        for output in (b"not ok 1 map\n", b"ok 1 a\n    not ok 2 b\n"):
-            self.assert_kind("died", judge(TRIPLE_FAULT, CRASHED, output=output))
+        for tests in (("not ok 1 map",), ("ok 1 a", "    not ok 2 b")):
+            self.assert_kind("died", judge(*tests, TRIPLE_FAULT, CRASHED))
+            self.assert_kind("exit", judge(*tests, DOMU_TRIPLE_FAULT, "not ok 3 c", end="exit"))
 
     def test_a_test_that_speaks_of_not_ok_has_not_failed(self):
-        self.assert_kind("emulator", judge(TRIPLE_FAULT, output=b"ok 1 answers: not ok\n"))
+        self.assert_kind("emulator", judge("ok 1 answers: not ok", TRIPLE_FAULT))
+
+    def test_a_test_that_fails_although_no_domu_died(self):
+        self.assert_kind("exit", judge("not ok 1 map", end="exit"))
 
     def test_death_after_a_complaint(self):
         for text in ("WARNING: possible circular locking dependency detected",

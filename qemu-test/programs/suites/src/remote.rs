@@ -52,6 +52,11 @@ impl RemoteGranter {
     }
 
     fn call(&mut self, command: &Command) -> io::Result<String> {
+        // To write below a domain that has gone would make its folder anew.
+        if self.store.read(&node(self.domid, "domid"))?.is_none() {
+            let message = format!("domain {} has gone", self.domid);
+            return Err(io::Error::new(io::ErrorKind::NotConnected, message));
+        }
         self.number += 1;
         let request = format!("{} {command}", self.number);
         self.store
