@@ -9,23 +9,30 @@
 
 #![forbid(unsafe_code)]
 
-use crate::xen::{
-    grant_mapping::GrantMapping,
-    grant_operation::{
-        Access,
-        GrantReference, //
+use crate::{
+    unmap_notify::{
+        NotifyingMapping,
+        UnmapNotify, //
     },
-    pages::UnpopulatedPages,
-    vma, //
+    xen::{
+        grant_mapping::GrantMapping,
+        grant_operation::{
+            Access,
+            GrantReference, //
+        },
+        pages::UnpopulatedPages,
+        vma, //
+    },
 };
 use kernel::{
     mm::virt::VmaNew,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// See [`crate::mapping::Mapping`].
 pub(crate) struct Mapping {
-    kernel: GrantMapping,
+    kernel: NotifyingMapping,
 }
 
 impl Mapping {
@@ -34,8 +41,9 @@ impl Mapping {
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
+        notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
-        let kernel = GrantMapping::new(grants, access)?;
+        let kernel = NotifyingMapping::new(GrantMapping::new(grants, access)?, notify);
         vma::insert_pages(vma, kernel.frames())?;
         Ok(Self { kernel })
     }

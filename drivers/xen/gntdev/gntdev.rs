@@ -28,7 +28,8 @@
 //!
 //! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
 //! 2. `RegionIndex::lock`: what regions a file has;
-//! 3. `Mapping::user` (paravirtual): which page-table entries hold grants. Taken inside of MMU
+//! 3. `UnmapNotify::actions`: what is done when a region is unmapped, and
+//!    `Mapping::user` (paravirtual): which page-table entries hold grants. Taken inside of MMU
 //!    notifiers, so nothing that can wait for memory happens while it is held;
 //! 4. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
 //! 5. `deferred_unmap::PENDING`: the mappings that wait for a last reference.
@@ -42,6 +43,8 @@
 mod xen;
 
 mod auto_translated;
+mod copy_plan;
+mod grant_copy;
 mod limits;
 mod map_grant;
 mod mapping;
@@ -49,6 +52,7 @@ mod open_file;
 mod paravirtual;
 mod region;
 mod region_index;
+mod unmap_notify;
 
 use crate::{
     open_file::OpenFile,

@@ -8,11 +8,13 @@
 mod xen {
     #[allow(dead_code)]
     pub(crate) mod bindings;
+    pub(crate) mod copy_operation;
     #[allow(dead_code)]
     pub(crate) mod grant_operation;
     pub(crate) mod maple_tree;
 }
 
+mod copy_plan;
 mod limits;
 mod region_index;
 
@@ -148,6 +150,41 @@ mod region_index_tests {
         index.insert(region(2)?, 1)?;
         assert!(index.remove_region(0, &first).is_none());
         assert_eq!(index.get(0, None).map(|found| *found), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn every_page_of_a_region_leads_to_it() -> Result {
+        let index = index()?;
+        index.insert(region(1)?, 3)?;
+        index.insert(region(2)?, 2)?;
+        for (page, expected) in [(0, (0, 1)), (2, (0, 1)), (3, (3, 2)), (4, (3, 2))] {
+            let found = index.get_containing(page);
+            assert_eq!(
+                found.map(|(first, region)| (first, *region)),
+                Some(expected)
+            );
+        }
+        assert!(index.get_containing(5).is_none());
+        assert!(index.get_containing(usize::MAX).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn regions_are_listed_in_order() -> Result {
+        let index = index()?;
+        for name in 0..5 {
+            index.insert(region(name)?, 10)?;
+        }
+        index.remove(20, None);
+        for (page, expected) in [(0, (0, 0)), (1, (10, 1)), (10, (10, 1)), (11, (30, 3))] {
+            let found = index.next_from(page);
+            assert_eq!(
+                found.map(|(first, region)| (first, *region)),
+                Some(expected)
+            );
+        }
+        assert!(index.next_from(41).is_none());
         Ok(())
     }
 
@@ -375,5 +412,278 @@ mod grant_operation_tests {
         assert!(runs(&[0, 1], 4..4)?.is_empty());
         assert!(runs(&[0, 1], 20..30)?.is_empty());
         Ok(())
+    }
+}
+
+#[kunit_tests(xen_gntdev_copy_operation)]
+mod copy_operation_tests {
+    use crate::xen::{
+        bindings,
+        copy_operation::{
+            copy_operation,
+            CopyEnd,
+            Segment,
+            SegmentEnd, //
+        },
+        grant_operation::GrantReference,
+    };
+    use kernel::prelude::*;
+
+    const GRANT: GrantReference = GrantReference {
+        domain: 7,
+        reference: 0x1234_5678,
+    };
+    const LOCAL: SegmentEnd = SegmentEnd::Local(0x7000_1234);
+
+    fn grant(offset: u16) -> SegmentEnd {
+        SegmentEnd::Grant(GRANT, offset)
+    }
+
+    fn check(source: SegmentEnd, destination: SegmentEnd, length: usize) -> Result {
+        Segment {
+            source,
+            destination,
+            length,
+        }
+        .check()
+    }
+
+    #[test]
+    fn flags_tell_which_end_is_a_grant() {
+        let mut raw = bindings::gntdev_grant_copy_segment::default();
+        raw.source.foreign.ref_ = 0x1234_5678;
+        raw.source.foreign.offset = 9;
+        raw.source.foreign.domid = 7;
+        raw.dest.virt = core::ptr::without_provenance_mut(0x7000_1234);
+        raw.len = 100;
+        raw.flags = bindings::GNTCOPY_source_gref as u16;
+        assert_eq!(
+            Segment::from_user(&raw),
+            Segment {
+                source: grant(9),
+                destination: LOCAL,
+                length: 100,
+            }
+        );
+        raw.flags = bindings::GNTCOPY_dest_gref as u16;
+        let swapped = Segment::from_user(&raw);
+        assert!(matches!(swapped.source, SegmentEnd::Local(_)));
+        assert!(matches!(swapped.destination, SegmentEnd::Grant(..)));
+    }
+
+    #[test]
+    fn two_local_ends_are_invalid() {
+        assert_eq!(check(LOCAL, LOCAL, 1), Err(EINVAL));
+        assert_eq!(check(LOCAL, LOCAL, 0), Err(EINVAL));
+        assert_eq!(check(LOCAL, grant(0), 1), Ok(()));
+        assert_eq!(check(grant(0), LOCAL, 1), Ok(()));
+        assert_eq!(check(grant(0), grant(0), 1), Ok(()));
+    }
+
+    #[test]
+    fn a_granted_page_must_not_be_crossed() {
+        for (offset, length, expected) in [
+            (0, 4096, Ok(())),
+            (4095, 1, Ok(())),
+            (4096, 0, Ok(())),
+            (0, 4097, Err(EINVAL)),
+            (1, 4096, Err(EINVAL)),
+            (4096, 1, Err(EINVAL)),
+            (u16::MAX, 0, Err(EINVAL)),
+            (u16::MAX, 65535, Err(EINVAL)),
+        ] {
+            assert_eq!(check(grant(offset), LOCAL, length), expected);
+            assert_eq!(check(LOCAL, grant(offset), length), expected);
+            assert_eq!(check(grant(0), grant(offset), length), expected);
+        }
+    }
+
+    #[test]
+    fn an_operation_names_both_ends() {
+        let operation = copy_operation(CopyEnd::Frame(0x9_abcd, 17), CopyEnd::Grant(GRANT, 18), 64);
+        assert_eq!(u32::from(operation.flags), bindings::GNTCOPY_dest_gref);
+        assert_eq!(operation.len, 64);
+        assert_eq!(u32::from(operation.source.domid), bindings::DOMID_SELF);
+        assert_eq!((operation.source.offset, operation.dest.offset), (17, 18));
+        assert_eq!(operation.dest.domid, 7);
+
+        let operation = copy_operation(CopyEnd::Grant(GRANT, 1), CopyEnd::Grant(GRANT, 2), 3);
+        assert_eq!(
+            u32::from(operation.flags),
+            bindings::GNTCOPY_source_gref | bindings::GNTCOPY_dest_gref
+        );
+        let operation = copy_operation(CopyEnd::Grant(GRANT, 1), CopyEnd::Frame(5, 2), 3);
+        assert_eq!(u32::from(operation.flags), bindings::GNTCOPY_source_gref);
+    }
+}
+
+#[kunit_tests(xen_gntdev_copy_plan)]
+mod copy_plan_tests {
+    use crate::{
+        copy_plan::{
+            segment_status,
+            Plan,
+            Run,
+            Runs, //
+        },
+        xen::{
+            copy_operation::{
+                Segment,
+                SegmentEnd, //
+            },
+            grant_operation::GrantReference,
+        },
+    };
+    use kernel::{
+        page::PAGE_SIZE,
+        prelude::*, //
+    };
+
+    fn run(first: usize, count: usize) -> Option<Run> {
+        Some(Run { first, count })
+    }
+
+    #[test]
+    fn adjacent_pages_are_one_run() -> Result {
+        let mut runs = Runs::default();
+        for page in 5..9 {
+            let (index, ended) = runs.add(page * PAGE_SIZE, PAGE_SIZE)?;
+            assert_eq!((index, ended), (page - 5, None));
+        }
+        assert_eq!(runs.finish(), run(5, 4));
+        assert_eq!(runs.finish(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_is_in_a_run_once() -> Result {
+        let mut runs = Runs::default();
+        assert_eq!(runs.add(5 * PAGE_SIZE, 1)?, (0, None));
+        assert_eq!(runs.add(5 * PAGE_SIZE + 7, 1)?, (0, None));
+        assert_eq!(runs.add(6 * PAGE_SIZE - 1, 2)?, (0, None));
+        assert_eq!(runs.add(6 * PAGE_SIZE, 1)?, (1, None));
+        assert_eq!(runs.add(5 * PAGE_SIZE, 1)?, (0, None));
+        assert_eq!(runs.finish(), run(5, 2));
+        Ok(())
+    }
+
+    #[test]
+    fn holes_and_steps_back_end_a_run() -> Result {
+        let mut runs = Runs::default();
+        assert_eq!(runs.add(5 * PAGE_SIZE, 2 * PAGE_SIZE)?, (0, None));
+        assert_eq!(runs.add(8 * PAGE_SIZE, 1)?, (2, run(5, 2)));
+        assert_eq!(runs.add(7 * PAGE_SIZE, PAGE_SIZE + 1)?, (3, run(8, 1)));
+        assert_eq!(runs.finish(), run(7, 2));
+        Ok(())
+    }
+
+    #[test]
+    fn no_bytes_lie_beyond_the_last_address() -> Result {
+        let mut runs = Runs::default();
+        assert_eq!(runs.add(usize::MAX, 2), Err(EFAULT));
+        assert_eq!(runs.add(usize::MAX - 4094, 4096), Err(EFAULT));
+        assert_eq!(runs.finish(), None);
+        assert_eq!(runs.add(usize::MAX, 1)?, (0, None));
+        Ok(())
+    }
+
+    const GRANT: GrantReference = GrantReference {
+        domain: 7,
+        reference: 3,
+    };
+
+    /// Source offset, destination offset and length of each operation.
+    fn split(
+        source: SegmentEnd,
+        destination: SegmentEnd,
+        length: usize,
+    ) -> Result<KVec<(u16, u16, u16)>> {
+        let plan = Plan {
+            segment: Segment {
+                source,
+                destination,
+                length,
+            },
+            source_page: 10,
+            destination_page: 20,
+        };
+        let mut pieces = KVec::new();
+        let count = plan.split(
+            |page| (10..12).contains(&page).then_some(page as u64),
+            |page| (20..22).contains(&page).then_some(page as u64),
+            |piece| {
+                let piece = (piece.source.offset, piece.dest.offset, piece.len);
+                Ok(pieces.push(piece, GFP_KERNEL)?)
+            },
+        )?;
+        assert_eq!(count, pieces.len());
+        Ok(pieces)
+    }
+
+    #[test]
+    fn a_segment_within_a_page_is_one_operation() -> Result {
+        let local = SegmentEnd::Local(0x7000_0100);
+        let grant = SegmentEnd::Grant(GRANT, 0x200);
+        assert_eq!(split(local, grant, 64)?.as_slice(), &[(0x100, 0x200, 64)]);
+        assert_eq!(split(grant, local, 64)?.as_slice(), &[(0x200, 0x100, 64)]);
+        assert_eq!(split(grant, grant, 64)?.as_slice(), &[(0x200, 0x200, 64)]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_local_end_that_crosses_pages_is_cut() -> Result {
+        let local = SegmentEnd::Local(0x7000_0f00);
+        let grant = SegmentEnd::Grant(GRANT, 0x20);
+        assert_eq!(
+            split(local, grant, 0x180)?.as_slice(),
+            &[(0xf00, 0x20, 0x100), (0, 0x120, 0x80)]
+        );
+        assert_eq!(
+            split(grant, local, 0x180)?.as_slice(),
+            &[(0x20, 0xf00, 0x100), (0x120, 0, 0x80)]
+        );
+        assert_eq!(split(local, grant, 0x100)?.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn no_bytes_are_no_operation() -> Result {
+        let local = SegmentEnd::Local(0x7000_0000);
+        let grant = SegmentEnd::Grant(GRANT, 0);
+        assert!(split(local, grant, 0)?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_that_is_not_pinned_is_a_fault() -> Result {
+        let plan = Plan {
+            segment: Segment {
+                source: SegmentEnd::Local(0x7000_0f00),
+                destination: SegmentEnd::Grant(GRANT, 0),
+                length: 0x180,
+            },
+            source_page: 0,
+            destination_page: 0,
+        };
+        let result = plan.split(|page| (page == 0).then_some(1), |_| None, |_| Ok(()));
+        assert_eq!(result, Err(EFAULT));
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_failure_is_the_status() {
+        assert_eq!(segment_status([].into_iter()), 0);
+        assert_eq!(segment_status([0, 0].into_iter()), 0);
+        assert_eq!(segment_status([0, -3].into_iter()), -3);
+        assert_eq!(segment_status([-3, 0].into_iter()), -3);
+        assert_eq!(segment_status([0, -8, -3].into_iter()), -8);
+    }
+
+    #[test]
+    fn a_status_takes_no_operation_of_the_next_segment() {
+        let mut operations = [-3, 0, -8, 0].into_iter();
+        assert_eq!(segment_status(operations.by_ref().take(2)), -3);
+        assert_eq!(segment_status(operations.by_ref().take(1)), -8);
+        assert_eq!(segment_status(operations.by_ref().take(1)), 0);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::{
     auto_translated, paravirtual,
+    unmap_notify::UnmapNotify,
     xen::{
         domain,
         grant_operation::{
@@ -17,7 +18,8 @@ use crate::{
 };
 use kernel::{
     mm::virt::VmaNew,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// Grants that are mapped in a process. Dropping it unmaps them.
@@ -40,11 +42,12 @@ impl Mapping {
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
         access: Access,
+        notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
         if domain::is_paravirtual() {
-            paravirtual::Mapping::new(vma, grants, access).map(Self::Paravirtual)
+            paravirtual::Mapping::new(vma, grants, access, notify).map(Self::Paravirtual)
         } else {
-            auto_translated::Mapping::new(vma, grants, access).map(Self::AutoTranslated)
+            auto_translated::Mapping::new(vma, grants, access, notify).map(Self::AutoTranslated)
         }
     }
 

@@ -5,9 +5,14 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    grant_copy::{
+        self,
+        BatchPool, //
+    },
     map_grant,
     region::Region,
     region_index::RegionIndex,
+    unmap_notify,
     xen::{
         bindings,
         vma, //
@@ -23,7 +28,10 @@ use kernel::{
         flags,
         VmaNew, //
     },
+    page::PAGE_SHIFT,
     prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     uaccess::UserPtr, //
 };
 
@@ -32,12 +40,19 @@ use kernel::{
 pub(crate) struct OpenFile {
     #[pin]
     regions: RegionIndex<Region>,
+    #[pin]
+    batches: BatchPool,
 }
 
 impl OpenFile {
     /// The regions that can be mapped.
     pub(crate) fn regions(&self) -> &RegionIndex<Region> {
         &self.regions
+    }
+
+    /// The arrays for grant copies.
+    pub(crate) fn batches(&self) -> &BatchPool {
+        &self.batches
     }
 }
 
@@ -49,6 +64,7 @@ impl MiscDevice for OpenFile {
         KBox::pin_init(
             pin_init!(Self {
                 regions <- RegionIndex::new(),
+                batches <- BatchPool::new(),
             }),
             GFP_KERNEL,
         )
@@ -62,9 +78,23 @@ impl MiscDevice for OpenFile {
             bindings::IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR => {
                 map_grant::get_offset_for_vaddr(argument)
             }
+            bindings::IOCTL_GNTDEV_SET_UNMAP_NOTIFY => {
+                unmap_notify::set_unmap_notify(&file, argument)
+            }
+            bindings::IOCTL_GNTDEV_GRANT_COPY => grant_copy::grant_copy(&file, argument),
             _ => Err(ENOTTY),
         }
         .map(|()| 0)
+    }
+
+    fn show_fdinfo(file: Pin<&Self>, seq: &SeqFile, _: &File) {
+        let mut next = 0;
+        // Region by region, because showing one takes a lock that sleeps.
+        while let Some((first_page, region)) = file.regions.next_from(next) {
+            seq_print!(seq, "region:\t{:#x} ", first_page << PAGE_SHIFT);
+            region.show(seq);
+            next = first_page + region.page_count();
+        }
     }
 
     fn mmap(file: Pin<&Self>, _: &File, vma: &VmaNew) -> Result {

@@ -8,26 +8,35 @@
 
 #![forbid(unsafe_code)]
 
-use crate::xen::{
-    grant_mapping::GrantMapping,
-    grant_operation::{
-        Access,
-        GrantReference, //
+use crate::{
+    unmap_notify::{
+        NotifyingMapping,
+        UnmapNotify, //
     },
-    mmu_notifier::{
-        Event,
-        IntervalNotifier,
-        Invalidate, //
+    xen::{
+        grant_mapping::GrantMapping,
+        grant_operation::{
+            Access,
+            GrantReference, //
+        },
+        mmu_notifier::{
+            Event,
+            IntervalNotifier,
+            Invalidate, //
+        },
+        pages::UnpopulatedPages,
+        user_mapping::UserMapping, //
     },
-    pages::UnpopulatedPages,
-    user_mapping::UserMapping, //
 };
 use core::ops::Range;
 use kernel::{
     mm::virt::VmaNew,
     new_mutex,
     prelude::*,
-    sync::Mutex, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 
 /// See [`crate::mapping::Mapping`].
@@ -41,7 +50,7 @@ struct Grants {
     /// `None` until they are mapped.
     #[pin]
     user: Mutex<Option<UserMapping>>,
-    kernel: GrantMapping,
+    kernel: NotifyingMapping,
 }
 
 impl Mapping {
@@ -50,11 +59,12 @@ impl Mapping {
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
         access: Access,
+        notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
         // A forked process would get page-table entries that the hypervisor did not write.
         vma.set_dontcopy();
 
-        let kernel = GrantMapping::new(grants.clone(), access)?;
+        let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access)?, notify);
         let notifier = IntervalNotifier::new(
             vma,
             pin_init!(Grants {
@@ -76,6 +86,7 @@ impl Mapping {
 
 impl Invalidate for Grants {
     fn invalidate(&self, pages: Range<usize>, event: Event) {
+        self.kernel.before_unmap(pages.clone());
         let mut user = self.user.lock();
         if let Some(user) = &mut *user {
             user.unmap(pages.clone());

@@ -6,6 +6,7 @@
 
 use crate::{
     mapping::Mapping,
+    unmap_notify::UnmapNotify,
     xen::{
         bindings::ioctl_gntdev_grant_ref,
         grant_operation::{
@@ -13,6 +14,7 @@ use crate::{
             GrantReference, //
         },
         pages::UnpopulatedPages,
+        trace,
         vma::{
             self,
             VmaOwner,
@@ -25,7 +27,10 @@ use kernel::{
         flags,
         VmaNew, //
     },
+    page::PAGE_SHIFT,
     prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     sync::{
         atomic::{
             Atomic,
@@ -45,11 +50,13 @@ pub(crate) struct Region {
     /// Set by the first `mmap()`, also if that failed.
     claimed: Atomic<bool>,
     mapped: SetOnce<Mapped>,
+    notify: Arc<UnmapNotify>,
 }
 
 /// What the first `mmap()` made of a region.
 struct Mapped {
     first_page: usize,
+    access: Access,
     mapping: Mapping,
 }
 
@@ -61,6 +68,7 @@ impl Region {
                 grants,
                 claimed: Atomic::new(false),
                 mapped: SetOnce::new(),
+                notify: Arc::pin_init(UnmapNotify::new(), GFP_KERNEL)?,
             },
             GFP_KERNEL,
         )?)
@@ -69,6 +77,18 @@ impl Region {
     /// The number of grants, each of one page.
     pub(crate) fn page_count(&self) -> usize {
         self.grants.len()
+    }
+
+    /// What is to be done when the region is unmapped.
+    pub(crate) fn notify(&self) -> &UnmapNotify {
+        &self.notify
+    }
+
+    /// Returns whether the region has been mapped, and that read-only.
+    pub(crate) fn is_mapped_read_only(&self) -> bool {
+        self.mapped
+            .as_ref()
+            .is_some_and(|mapped| mapped.access == Access::ReadOnly)
     }
 
     /// Maps the grants at `vma`, whose file offset and size are those of the region. Called with
@@ -80,6 +100,13 @@ impl Region {
     /// `ENOMEM`. None of the grants is left mapped then, or not for longer than it takes the
     /// kernel to discard the VMA.
     pub(crate) fn map(self: &Arc<Self>, vma: &VmaNew) -> Result {
+        let result = self.try_map(vma);
+        let index = (vma::first_page(vma) as u64) << PAGE_SHIFT;
+        trace::map(index, self.page_count(), vma.writable(), &result);
+        result
+    }
+
+    fn try_map(self: &Arc<Self>, vma: &VmaNew) -> Result {
         self.claimed
             .cmpxchg(false, true, Relaxed)
             .map_err(|_| EINVAL)?;
@@ -98,14 +125,30 @@ impl Region {
             Access::ReadOnly
         };
 
-        let mapping = Mapping::new(vma, self.grant_references(), access)?;
+        let mapping = Mapping::new(vma, self.grant_references(), access, self.notify.clone())?;
         // Cannot be populated yet: `claimed` lets one caller come here.
         self.mapped.populate(Mapped {
             first_page: vma::first_page(vma),
+            access,
             mapping,
         });
         vma::attach(vma, self.clone());
         Ok(())
+    }
+
+    /// Prints the region for fdinfo. May sleep.
+    pub(crate) fn show(&self, seq: &SeqFile) {
+        let state = match self.mapped.as_ref() {
+            Some(mapped) => match mapped.access {
+                Access::ReadOnly => "read-only",
+                Access::ReadWrite => "read-write",
+            },
+            None if self.claimed.load(Relaxed) => "failed",
+            None => "unmapped",
+        };
+        seq_print!(seq, "count {} {}", self.page_count(), state);
+        self.notify.show(seq);
+        seq_print!(seq, "\n");
     }
 
     fn grant_references(
@@ -114,6 +157,15 @@ impl Region {
         self.grants
             .iter()
             .map(|grant| GrantReference::from_user(grant.domid, grant.ref_))
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // A mapping sends the event when it ends; without one the region's end is what counts.
+        if self.mapped.as_ref().is_none() {
+            drop(self.notify.take_event());
+        }
     }
 }
 

@@ -85,6 +85,28 @@ impl<T> RegionIndex<T> {
         self.find(first_page, page_count)
     }
 
+    /// Finds the region that `page` belongs to, and its first page.
+    pub(crate) fn get_containing(&self, page: usize) -> Option<(usize, Arc<T>)> {
+        let _guard = self.lock.lock();
+        let mut tree = self.tree.lock();
+        let entry = tree.load(page)?;
+        Some((entry.first_page, entry.region.clone()))
+    }
+
+    /// Finds the first region that begins at `page` or after it, and its first page.
+    pub(crate) fn next_from(&self, page: usize) -> Option<(usize, Arc<T>)> {
+        let _guard = self.lock.lock();
+        let mut tree = self.tree.lock();
+        let mut state = tree.ma_state(page, page);
+        while let Some(entry) = state.find(LAST_PAGE) {
+            // A region that `page` is in the middle of is found, too.
+            if entry.first_page >= page {
+                return Some((entry.first_page, entry.region.clone()));
+            }
+        }
+        None
+    }
+
     /// Removes the region that [`Self::get`] would return.
     pub(crate) fn remove(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
         self.remove_if(first_page, page_count, |_| true)

@@ -11,11 +11,13 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/workqueue.h>
+#include <xen/events.h>
 #include <xen/grant_table.h>
 #include <xen/interface/grant_table.h>
 #include <uapi/xen/gntdev.h>
 
 #include "helpers.h"
+#include "trace.h"
 
 /*
  * bindgen cannot evaluate function-like macros. A constant makes the compiler
@@ -25,4 +27,7 @@ const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_MAP_GRANT_REF = IOCTL_GNTDEV_MAP_GRAN
 const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_UNMAP_GRANT_REF = IOCTL_GNTDEV_UNMAP_GRANT_REF;
 const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR =
 	IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR;
+const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_SET_UNMAP_NOTIFY = IOCTL_GNTDEV_SET_UNMAP_NOTIFY;
+const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_GRANT_COPY = IOCTL_GNTDEV_GRANT_COPY;
+const __u32 RUST_CONST_HELPER_FOLL_WRITE = FOLL_WRITE;
 const grant_handle_t RUST_CONST_HELPER_INVALID_GRANT_HANDLE = INVALID_GRANT_HANDLE;

@@ -13,7 +13,8 @@
 
 use super::{
     bindings,
-    grant_mapping::MappedGrants, //
+    grant_mapping::MappedGrants,
+    trace, //
 };
 use kernel::{
     prelude::*,
@@ -103,6 +104,7 @@ pub(super) fn defer(mut grants: Pin<KBox<MappedGrants>>) {
         core::mem::forget(grants);
         return;
     }
+    trace::defer(grants.count());
     let mut pending = PENDING.lock();
     let rest = pending.first.take();
     if rest.is_none() {

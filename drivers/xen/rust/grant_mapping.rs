@@ -8,13 +8,15 @@ use super::{
     bindings,
     deferred_unmap,
     domain,
+    evtchn::SendOnDrop,
     grant_operation::{
         self,
         Access,
         GrantReference,
         Target, //
     },
-    pages::UnpopulatedPages, //
+    pages::UnpopulatedPages,
+    trace, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -24,6 +26,7 @@ use core::{
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     new_mutex,
+    page::PAGE_SIZE,
     prelude::*,
     sync::Mutex, //
 };
@@ -41,12 +44,16 @@ pub(crate) struct GrantMapping {
 #[pin_data(PinnedDrop)]
 pub(crate) struct MappedGrants {
     frames: ManuallyDrop<UnpopulatedPages>,
+    /// What the grants allow.
+    access: Access,
     /// One unmap operation for each frame; one with the invalid handle has no grant mapped.
     ///
     /// Taken inside of the mmap lock and of MMU notifiers, so that nothing may be allocated while
     /// it is held.
     #[pin]
     unmap: Mutex<KVVec<bindings::gnttab_unmap_grant_ref>>,
+    /// Sent when all of this has ended: as the last field, it is dropped last.
+    event: Option<SendOnDrop>,
     /// The list of [`deferred_unmap`].
     pub(super) next: Option<Pin<KBox<MappedGrants>>>,
 }
@@ -83,7 +90,7 @@ impl GrantMapping {
         let unmap = KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?;
         let mapping = Self {
             grants: ManuallyDrop::new(KBox::pin_init(
-                MappedGrants::new(frames, unmap),
+                MappedGrants::new(frames, access, unmap),
                 GFP_KERNEL,
             )?),
         };
@@ -91,14 +98,14 @@ impl GrantMapping {
         // SAFETY: `map` and the pages are arrays of this length. The frames are unused, so that
         // nothing is lost when the hypervisor puts other pages there. The C function writes to the
         // pages, but not to the array of pointers.
-        let result = unsafe {
+        let result = trace::hypercall(bindings::GNTTABOP_map_grant_ref, map.len(), || unsafe {
             bindings::gnttab_map_refs(
                 map.as_mut_ptr(),
                 ptr::null_mut(),
                 mapping.grants.frames.as_ptr().cast_mut(),
                 map.len() as u32,
             )
-        };
+        });
 
         let mut unmap = mapping.grants.unmap.lock();
         for operation in &map {
@@ -115,6 +122,17 @@ impl GrantMapping {
     /// The frames that the grants are mapped at.
     pub(crate) fn frames(&self) -> &UnpopulatedPages {
         &self.grants.frames
+    }
+
+    /// Clears the byte at `offset` from the start of the first frame, if it can be written: the
+    /// grant there is still mapped, and not read-only. May sleep, allocates nothing.
+    pub(crate) fn clear_byte(&self, offset: usize) {
+        self.grants.clear_byte(offset);
+    }
+
+    /// Has `event` sent when the grants have been unmapped and the mapping is gone.
+    pub(crate) fn send_at_end(&mut self, event: SendOnDrop) {
+        *self.grants.as_mut().project().event = Some(event);
     }
 
     /// Unmaps the grants at the frames of `range` that nothing else refers to, and leaves the
@@ -137,23 +155,46 @@ impl Drop for GrantMapping {
 impl MappedGrants {
     fn new(
         frames: UnpopulatedPages,
+        access: Access,
         unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             frames: ManuallyDrop::new(frames),
+            access,
             unmap <- new_mutex!(unmap, "MappedGrants::unmap"),
+            event: None,
             next: None,
         })
+    }
+
+    /// The number of frames.
+    pub(super) fn count(&self) -> usize {
+        self.frames.len()
     }
 
     /// Unmaps all grants and gives the frames back, or returns `grants` if something else still
     /// refers to one of the frames. May sleep, allocates nothing.
     pub(super) fn release(grants: Pin<KBox<Self>>) -> Option<Pin<KBox<Self>>> {
-        let count = grants.frames.len();
-        if grants.unmap_unreferenced(0..count) {
+        if grants.unmap_unreferenced(0..grants.count()) {
             None
         } else {
             Some(grants)
+        }
+    }
+
+    fn clear_byte(&self, offset: usize) {
+        if self.access == Access::ReadOnly {
+            return;
+        }
+        let unmap = self.unmap.lock();
+        let mapped = unmap
+            .get(offset / PAGE_SIZE)
+            .is_some_and(grant_operation::is_mapped);
+        if let Some(byte) = self.frames.byte(offset).filter(|_| mapped) {
+            // SAFETY: A grant is mapped at the frame for writing, and stays so while the lock is
+            // held. The other domain may access it at the same time, hence volatile.
+            unsafe { byte.write_volatile(0) };
+            trace::notify_byte(offset);
         }
     }
 
@@ -177,16 +218,23 @@ impl MappedGrants {
         // SAFETY: The operations stand for mappings at `operations.len()` of our frames from
         // `first` on, and nothing else refers to these. The C function does not write to the array
         // of pointers. Its result says less than the status of each operation.
-        unsafe {
-            bindings::gnttab_unmap_refs(
-                operations.as_mut_ptr(),
-                ptr::null_mut(),
-                self.frames.as_ptr().add(first).cast_mut(),
-                operations.len() as u32,
-            )
-        };
+        trace::hypercall(
+            bindings::GNTTABOP_unmap_grant_ref,
+            operations.len(),
+            || unsafe {
+                bindings::gnttab_unmap_refs(
+                    operations.as_mut_ptr(),
+                    ptr::null_mut(),
+                    self.frames.as_ptr().add(first).cast_mut(),
+                    operations.len() as u32,
+                )
+            },
+        );
+        let count = operations.len();
+        let mut refused = 0;
         for operation in operations {
             if !grant_operation::settle_unmap(operation) {
+                refused += 1;
                 pr_err!(
                     "Xen refused to unmap grant handle {}: status {}\n",
                     operation.handle,
@@ -194,6 +242,7 @@ impl MappedGrants {
                 );
             }
         }
+        trace::unmap(count, refused, false);
     }
 }
 

@@ -5,6 +5,8 @@
 
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <xen/events.h>
 #include <xen/interface/grant_table.h>
 #include <xen/page.h>
 #include <xen/xen.h>
@@ -33,6 +35,11 @@ phys_addr_t xen_rust_page_physical(struct page *page)
 	return page_to_phys(page);
 }
 
+u64 xen_rust_page_gfn(struct page *page)
+{
+	return xen_page_to_gfn(page);
+}
+
 int xen_rust_page_count(struct page *page)
 {
 	return page_count(page);
@@ -51,6 +58,21 @@ int xen_rust_grant_table_op(unsigned int command, void *operations, unsigned int
 bool xen_rust_range_blockable(const struct mmu_notifier_range *range)
 {
 	return mmu_notifier_range_blockable(range);
+}
+
+bool xen_rust_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void xen_rust_cond_resched(void)
+{
+	cond_resched();
+}
+
+void xen_rust_notify_remote(unsigned int port)
+{
+	notify_remote_via_evtchn(port);
 }
 
 /*

@@ -7,7 +7,10 @@
 //!
 //! ```text
 //!   domain            what kind of Xen domain this kernel runs in
+//!   evtchn            references to event channels
 //!   grant_operation   the operations of the grant table hypercall, as plain values
+//!   copy_operation    what is to be copied from and to granted pages, as plain values
+//!   grant_copy        copies by the hypervisor from and to granted pages
 //!   grant_mapping     grants mapped at kernel addresses, and the frames under them
 //!   user_mapping      grants mapped at a process' page-table entries (paravirtual)
 //!   deferred_unmap    the unmapping of grants whose pages are still referenced
@@ -18,11 +21,17 @@
 //!   misc_device       a misc device that holds its module
 //!   module_param      a module parameter that can be written through sysfs
 //!   user_memory       arrays and structures of the UAPI, to and from the user
+//!   user_pages        pages of the calling process, pinned
+//!   task              the calling task
+//!   trace             the tracepoints
 //! ```
 
 pub(crate) mod bindings;
+pub(crate) mod copy_operation;
 pub(crate) mod deferred_unmap;
 pub(crate) mod domain;
+pub(crate) mod evtchn;
+pub(crate) mod grant_copy;
 pub(crate) mod grant_mapping;
 pub(crate) mod grant_operation;
 pub(crate) mod maple_tree;
@@ -30,6 +39,9 @@ pub(crate) mod misc_device;
 pub(crate) mod mmu_notifier;
 pub(crate) mod module_param;
 pub(crate) mod pages;
+pub(crate) mod task;
+pub(crate) mod trace;
 pub(crate) mod user_mapping;
 pub(crate) mod user_memory;
+pub(crate) mod user_pages;
 pub(crate) mod vma;

@@ -8,6 +8,7 @@ use super::bindings;
 use core::ptr;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -76,6 +77,15 @@ impl UnpopulatedPages {
             // SAFETY: By the type invariants, `page` is a valid page.
             unsafe { bindings::xen_rust_page_physical(*page) }
         })
+    }
+
+    /// The address of the byte at `offset` from the start of the first frame, or `None` past the
+    /// end. There is only memory at it while something is mapped at the frame.
+    pub(crate) fn byte(&self, offset: usize) -> Option<*mut u8> {
+        let page = self.get(offset / PAGE_SIZE)?;
+        // SAFETY: By the type invariants, `page` is a valid page.
+        let address = unsafe { bindings::xen_rust_page_address(page) };
+        Some((address + offset % PAGE_SIZE) as *mut u8)
     }
 
     /// Returns whether nothing but `self` refers to the frames of `range`.

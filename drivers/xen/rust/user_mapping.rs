@@ -15,6 +15,7 @@ use super::{
         GrantReference,
         Target, //
     },
+    trace, //
 };
 use core::ops::Range;
 use kernel::{
@@ -60,7 +61,9 @@ impl UserMapping {
 
         // SAFETY: `map` is an array of this length. The page-table entries belong to a VMA that is
         // being set up, with the mmap lock held: they cannot go away, and nobody else uses them.
-        unsafe { bindings::gnttab_batch_map(map.as_mut_ptr(), map.len() as u32) };
+        trace::hypercall(bindings::GNTTABOP_map_grant_ref, map.len(), || unsafe {
+            bindings::gnttab_batch_map(map.as_mut_ptr(), map.len() as u32)
+        });
 
         for operation in &map {
             mapping
@@ -79,15 +82,22 @@ impl UserMapping {
         grant_operation::for_each_mapped_run(&mut self.unmap, range, |_, operations| {
             // SAFETY: `operations` is an array of this length, of operations that the command
             // takes.
-            let result = unsafe {
-                bindings::xen_rust_grant_table_op(
-                    bindings::GNTTABOP_unmap_grant_ref,
-                    operations.as_mut_ptr().cast(),
-                    operations.len() as u32,
-                )
-            };
+            let result = trace::hypercall(
+                bindings::GNTTABOP_unmap_grant_ref,
+                operations.len(),
+                || unsafe {
+                    bindings::xen_rust_grant_table_op(
+                        bindings::GNTTABOP_unmap_grant_ref,
+                        operations.as_mut_ptr().cast(),
+                        operations.len() as u32,
+                    )
+                },
+            );
+            let count = operations.len();
+            let mut refused = 0;
             for operation in operations {
                 if !grant_operation::settle_unmap(operation) {
+                    refused += 1;
                     pr_err!(
                         "Xen refused to unmap grant handle {} from a process: {}, status {}\n",
                         operation.handle,
@@ -96,6 +106,7 @@ impl UserMapping {
                     );
                 }
             }
+            trace::unmap(count, refused, true);
         });
     }
 }

@@ -49,7 +49,24 @@ pub(crate) fn write<T: AsBytes>(address: UserPtr, value: &T) -> Result {
 /// `ENOMEM`; `EFAULT` if some of them cannot be read.
 pub(crate) fn read_array<T: FromBytes>(address: UserPtr, count: usize) -> Result<KVVec<T>> {
     let mut values = KVVec::<T>::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
-    let room = &mut values.spare_capacity_mut()[..count];
+    read_into(address, count, &mut values)?;
+    Ok(values)
+}
+
+/// Replaces what is in `values` by `count` values that lie one after the other from `address` on.
+/// May sleep.
+///
+/// # Errors
+///
+/// `ENOSPC` if `values` has no room for so many; `EFAULT` if some of them cannot be read, and then
+/// it is empty.
+pub(crate) fn read_into<T: FromBytes>(
+    address: UserPtr,
+    count: usize,
+    values: &mut KVVec<T>,
+) -> Result {
+    values.clear();
+    let room = values.spare_capacity_mut().get_mut(..count).ok_or(ENOSPC)?;
     let size = size_of_val(room);
     // SAFETY: These are the bytes of `room`. Bytes that may be uninitialized have no more demands
     // than values that may be.
@@ -60,7 +77,7 @@ pub(crate) fn read_array<T: FromBytes>(address: UserPtr, count: usize) -> Result
     // SAFETY: The capacity is `count` at least, and `read_raw()` initialized all bytes of so many
     // values, for which any bytes are valid.
     unsafe { values.inc_len(count) };
-    Ok(values)
+    Ok(())
 }
 
 // SAFETY: Integers without padding: any bytes are valid.
@@ -71,5 +88,14 @@ unsafe impl FromBytes for bindings::ioctl_gntdev_map_grant_ref {}
 unsafe impl FromBytes for bindings::ioctl_gntdev_unmap_grant_ref {}
 // SAFETY: Integers without padding: any bytes are valid.
 unsafe impl FromBytes for bindings::ioctl_gntdev_get_offset_for_vaddr {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_unmap_notify {}
+// SAFETY: Integers without padding, one of which stands for a pointer: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_grant_copy {}
+// SAFETY: The pointers in it are addresses of user memory, which are not dereferenced.
+unsafe impl Send for bindings::gntdev_grant_copy_segment {}
+// SAFETY: Integers, and unions of integers and a pointer: any bytes are valid, and padding may be
+// written.
+unsafe impl FromBytes for bindings::gntdev_grant_copy_segment {}
 // SAFETY: Integers without padding: every byte is initialized.
 unsafe impl AsBytes for bindings::ioctl_gntdev_get_offset_for_vaddr {}
