@@ -33,7 +33,8 @@ mount_all() {
 		mount -t proc proc /proc &&
 		mount -t sysfs sysfs /sys &&
 		mount -t tmpfs run /run &&
-		{ [ ! -d /sys/kernel/debug ] || mount -t debugfs debugfs /sys/kernel/debug; }
+		{ [ ! -d /sys/kernel/debug ] || mount -t debugfs debugfs /sys/kernel/debug; } &&
+		{ [ ! -d /sys/kernel/tracing ] || mount -t tracefs tracefs /sys/kernel/tracing; }
 }
 
 # step NAME COMMAND...: one part of the start. It must neither fail nor hang; three minutes are
