@@ -43,6 +43,7 @@ class Spec:
     gntdev: str = "rust"
     config: str = "dom0"
     xen: bool = True
+    toolstack: bool = True
     smp: int = 2
     mem: int | None = None
     domu_mem: int = 128
@@ -155,8 +156,9 @@ def _prepare(cache, spec, word, folder):
         "WORD": word, "DOM0_TYPE": spec.dom0, "DOMU_TYPE": spec.domu, "GNTDEV": spec.gntdev,
         "GNTDEV_MODULE": GNTDEV_MODULES[spec.gntdev],
         "SHELL_WANTED": "yes" if spec.shell else "no",
+        "TOOLSTACK": "yes" if spec.toolstack else "no",
     }
-    command = spec.run or STATUS_COMMAND[spec.xen]
+    command = spec.run or STATUS_COMMAND[spec.xen and spec.toolstack]
     if not spec.xen:
         image = guest_image.build_without_xen(cache.build_root, settings, modules, command,
                                               spec.add)
