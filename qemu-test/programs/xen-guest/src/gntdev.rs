@@ -3,14 +3,19 @@
 //! The grant device itself, for what libxengnttab does not show: indexes,
 //! wrong arguments, and mappings made by hand.
 
+use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 
 use crate::bytes::Bytes;
+use crate::grant_copy::RawSegment;
+use crate::grant_copy::Segment;
+use crate::grant_copy::SEGMENT_SIZE;
 use crate::mapping::check;
 use crate::mapping::Mapping;
 use crate::mapping::Protection;
@@ -49,6 +54,28 @@ struct SetMaxGrants {
     count: u32,
 }
 
+#[repr(C)]
+struct UnmapNotify {
+    index: u64,
+    action: u32,
+    port: u32,
+}
+
+#[repr(C)]
+struct GrantCopy {
+    count: u32,
+    pad: u32,
+    segments: u64,
+}
+
+/// What is done when a region is unmapped, as bits of the request's action.
+pub mod notify {
+    /// Clear the byte at the index.
+    pub const CLEAR_BYTE: u32 = 1;
+    /// Send an event on the port.
+    pub const SEND_EVENT: u32 = 2;
+}
+
 /// Size of what precedes the references in the argument of `MAP_GRANT_REF`:
 /// count, padding, index.
 pub const MAP_GRANT_REF_HEADER: usize = 16;
@@ -69,6 +96,10 @@ impl Request {
     pub const GET_OFFSET_FOR_VADDR: Self = Self::new(2, size_of::<GetOffsetForVaddr>());
     /// Once told the device how many grants to expect.
     pub const SET_MAX_GRANTS: Self = Self::new(3, size_of::<SetMaxGrants>());
+    /// Says what is done when a region is unmapped.
+    pub const SET_UNMAP_NOTIFY: Self = Self::new(7, size_of::<UnmapNotify>());
+    /// Copies from and to granted pages.
+    pub const GRANT_COPY: Self = Self::new(8, size_of::<GrantCopy>());
     /// A number that the device has never had.
     pub const UNKNOWN: Self = Self::new(0xee, 8);
 
@@ -94,7 +125,7 @@ impl BadAddress {
     /// Each of them.
     pub const ALL: [Self; 4] = [Self::Null, Self::Kernel, Self::Limit, Self::Wrapping];
 
-    fn value(self) -> usize {
+    pub(crate) fn value(self) -> usize {
         match self {
             Self::Null => 0,
             Self::Kernel => 0xffff_8880_0000_1000,
@@ -183,6 +214,62 @@ impl Gntdev {
         unsafe { self.ioctl(Request::SET_MAX_GRANTS, &raw mut argument as usize) }
     }
 
+    /// Says what is done when the region that byte `index` is in is unmapped:
+    /// `action` is of the bits in [`notify`].
+    pub fn set_notify(&self, index: u64, action: u32, port: u32) -> io::Result<()> {
+        let mut argument = UnmapNotify {
+            index,
+            action,
+            port,
+        };
+        // SAFETY: The argument is what this request wants.
+        unsafe { self.ioctl(Request::SET_UNMAP_NOTIFY, &raw mut argument as usize) }
+    }
+
+    /// Copies segments and returns the status of each.
+    pub fn copy(&self, segments: &[Segment<'_>]) -> io::Result<Vec<i16>> {
+        let mut prepared = self.prepare_copy(segments);
+        prepared.copy()?;
+        Ok(prepared.statuses().collect())
+    }
+
+    /// Gets segments ready to be copied any number of times.
+    pub fn prepare_copy<'a>(&'a self, segments: &'a [Segment<'_>]) -> PreparedCopy<'a> {
+        PreparedCopy {
+            device: self,
+            raw: segments.iter().map(Segment::raw).collect(),
+            _ends: PhantomData,
+        }
+    }
+
+    /// Copies `count` segments whose encodings are in `memory` from offset `at`
+    /// on, or whatever zeroes are there. Parts of it may be protected.
+    pub fn copy_encoded(&self, memory: &Bytes, at: usize, count: u32) -> io::Result<()> {
+        assert!(at + count as usize * SEGMENT_SIZE <= memory.len());
+        self.copy_at(memory.address() + at, count)
+    }
+
+    /// Copies `count` segments that cannot be read.
+    pub fn copy_at_bad_address(&self, address: BadAddress, count: u32) -> io::Result<()> {
+        self.copy_at(address.value(), count)
+    }
+
+    fn copy_at(&self, segments: usize, count: u32) -> io::Result<()> {
+        let mut argument = GrantCopy {
+            count,
+            pad: 0,
+            segments: segments as u64,
+        };
+        // SAFETY: The argument is what this request wants. What it names is
+        // memory without Rust objects, as the callers see to.
+        unsafe { self.ioctl(Request::GRANT_COPY, &raw mut argument as usize) }
+    }
+
+    /// What the kernel tells of the open file: /proc/self/fdinfo.
+    pub fn fdinfo(&self) -> io::Result<String> {
+        fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd()))
+    }
+
     /// Sends `request` with an argument at offset `at` of `memory`, parts of
     /// which may be protected.
     pub fn request_at(&self, request: Request, memory: &Bytes, at: usize) -> io::Result<()> {
@@ -214,5 +301,28 @@ impl Gntdev {
     /// The open file.
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// Segments in the form that the device wants.
+pub struct PreparedCopy<'a> {
+    device: &'a Gntdev,
+    raw: Vec<RawSegment>,
+    /// The memory that the segments name must stay.
+    _ends: PhantomData<&'a Bytes>,
+}
+
+impl PreparedCopy<'_> {
+    /// Copies them all.
+    pub fn copy(&mut self) -> io::Result<()> {
+        // What the segments name may be written: it is bytes without Rust
+        // objects that outlive this.
+        self.device
+            .copy_at(self.raw.as_mut_ptr() as usize, self.raw.len() as u32)
+    }
+
+    /// The status of each, of the last time.
+    pub fn statuses(&self) -> impl Iterator<Item = i16> + '_ {
+        self.raw.iter().map(|raw| raw.status)
     }
 }

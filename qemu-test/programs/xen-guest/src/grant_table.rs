@@ -12,6 +12,8 @@ use std::ptr::NonNull;
 
 use crate::bytes::Bytes;
 use crate::gntdev::GrantRef;
+use crate::grant_copy::RawSegment;
+use crate::grant_copy::Segment;
 use crate::mapping::check;
 use crate::mapping::Protection;
 use crate::PAGE_SIZE;
@@ -47,6 +49,15 @@ extern "C" {
         references: *mut u32,
         protection: c_int,
     ) -> *mut c_void;
+    fn xengnttab_map_grant_ref_notify(
+        handle: *mut Handle,
+        domid: u32,
+        reference: u32,
+        protection: c_int,
+        offset: u32,
+        port: u32,
+    ) -> *mut c_void;
+    fn xengnttab_grant_copy(handle: *mut Handle, count: u32, segments: *mut RawSegment) -> c_int;
     fn xengnttab_unmap(handle: *mut Handle, start: *mut c_void, count: u32) -> c_int;
 }
 
@@ -133,6 +144,41 @@ impl GrantTable {
             )
         };
         self.mapping(start, references.len())
+    }
+
+    /// Maps one grant and says what is done when it is unmapped: the byte at
+    /// offset `byte` is cleared, an event is sent on `port`.
+    pub fn map_notify(
+        &self,
+        grant: GrantRef,
+        protection: Protection,
+        byte: Option<u32>,
+        port: Option<u32>,
+    ) -> io::Result<GrantMapping<'_>> {
+        const NONE: u32 = u32::MAX;
+        // SAFETY: The handle is open.
+        let start = unsafe {
+            xengnttab_map_grant_ref_notify(
+                self.handle.as_ptr(),
+                grant.domid,
+                grant.reference,
+                protection.bits(),
+                byte.unwrap_or(NONE),
+                port.unwrap_or(NONE),
+            )
+        };
+        self.mapping(start, 1)
+    }
+
+    /// Copies segments and returns the status of each.
+    pub fn copy(&self, segments: &[Segment<'_>]) -> io::Result<Vec<i16>> {
+        let mut raw: Vec<RawSegment> = segments.iter().map(Segment::raw).collect();
+        // SAFETY: The handle is open; there are as many segments as said, and
+        // what they name may be written.
+        check(unsafe {
+            xengnttab_grant_copy(self.handle.as_ptr(), raw.len() as u32, raw.as_mut_ptr())
+        })?;
+        Ok(raw.iter().map(|raw| raw.status).collect())
     }
 
     fn mapping(&self, start: *mut c_void, pages: usize) -> io::Result<GrantMapping<'_>> {

@@ -8,7 +8,9 @@
 
 pub mod bytes;
 pub mod console_ring;
+pub mod event_channel;
 pub mod gntdev;
+pub mod grant_copy;
 pub mod grant_share;
 pub mod grant_table;
 pub mod grant_usage;
@@ -16,6 +18,7 @@ pub mod ktap;
 pub mod mapping;
 pub mod platform;
 pub mod process;
+pub mod tracing;
 pub mod xenstore;
 
 /// Bytes in a page, and in a grant.

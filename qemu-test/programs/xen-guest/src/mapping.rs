@@ -68,10 +68,40 @@ impl Mapping {
         Self::map(pages, protection, sharing, file.as_raw_fd(), offset)
     }
 
+    /// Puts pages of `file` from byte `offset` on in the place of this mapping.
+    pub fn replaced_by_file(
+        self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        protection: Protection,
+    ) -> io::Result<Self> {
+        // SAFETY: The range is this object's, and holds no Rust object.
+        let address = unsafe {
+            libc::mmap64(
+                self.pointer(),
+                self.len(),
+                protection.bits(),
+                libc::MAP_SHARED | libc::MAP_FIXED,
+                file.as_raw_fd(),
+                offset as i64,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(self)
+    }
+
     /// Maps `pages` pages of fresh memory.
     pub fn anonymous(pages: usize, protection: Protection) -> io::Result<Self> {
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         Self::map(pages, protection, kind, -1, 0)
+    }
+
+    /// Maps `pages` pages of fresh memory that child processes share.
+    pub fn shared(pages: usize) -> io::Result<Self> {
+        let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        Self::map(pages, Protection::ReadWrite, kind, -1, 0)
     }
 
     fn map(

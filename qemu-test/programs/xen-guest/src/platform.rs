@@ -70,3 +70,13 @@ pub fn memory_info(field: &str) -> io::Result<u64> {
         .and_then(|(_, value)| value.split_whitespace().next()?.parse().ok())
         .ok_or_else(|| io::Error::other(format!("/proc/meminfo has no {field}")))
 }
+
+/// A counter of /proc/vmstat.
+pub fn kernel_counter(name: &str) -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/vmstat")?;
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(key, _)| *key == name)
+        .and_then(|(_, value)| value.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("/proc/vmstat has no {name}")))
+}

@@ -7,6 +7,7 @@ use crate::suite::Rule;
 pub mod arguments;
 pub mod data;
 pub mod failures;
+pub mod grant_copy;
 pub mod lifetime;
 pub mod limits;
 pub mod lookup;
@@ -15,6 +16,8 @@ pub mod regions;
 pub mod remote_domain;
 pub mod table;
 pub mod threads;
+pub mod unmap_notify;
+pub mod visibility;
 pub mod volume;
 
 /// The rules that hold whoever grants. The look at the whole table is last.
@@ -29,6 +32,9 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         lifetime::RULES,
         memory_calls::RULES,
         threads::RULES,
+        unmap_notify::RULES,
+        grant_copy::RULES,
+        visibility::RULES,
         limits::RULES,
         volume::RULES,
     ]
