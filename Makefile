@@ -4,7 +4,7 @@
 CONFIG := $(or $(DEBUG),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 
-.PHONY: help run test check kernel module clean
+.PHONY: help run test bench check kernel module clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -13,6 +13,8 @@ run:
 	@qemu-test/run
 test:
 	@qemu-test/run-suites --config $(CONFIG)
+bench:
+	@qemu-test/bench
 check:
 	@scripts/check
 kernel:
@@ -24,6 +26,7 @@ clean:
 
 #: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted
 #: make test     run all tests; the last line counts them
+#: make bench    measure the Rust driver beside the C one, and print the table
 #: make check    run rustfmt, clippy, checkpatch and the Python checks
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only, in a kernel that is built already

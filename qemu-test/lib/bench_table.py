@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Makes a table of what gntdev-bench measured."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from xenrust.failure import Failure
+
+# What is wanted of each line: the greatest ratio.
+GOALS = {
+    "copy-from-64": 0.6, "copy-to-64": 0.6,
+    "copy-from-4096": 0.9, "copy-to-4096": 0.9,
+    "map-unmap-1": 1.0, "map-unmap-64": 1.0, "map-unmap-512": 1.0,
+}
+TITLES = {
+    "copy-from-64": "copy 64 B from a grant, 256 in a call, each",
+    "copy-to-64": "copy 64 B to a grant, 256 in a call, each",
+    "copy-from-64-scattered": "the same from, each to a page of its own",
+    "copy-from-4096": "copy 4096 B from a grant, 256 in a call, each",
+    "copy-to-4096": "copy 4096 B to a grant, 256 in a call, each",
+    "map-unmap-1": "map and unmap 1 page",
+    "map-unmap-64": "map and unmap 64 pages",
+    "map-unmap-512": "map and unmap 512 pages",
+    "insert-among-100": "insert among 100 regions",
+    "insert-among-4000": "insert among 4000 regions",
+}
+FEW, MANY, GROWTH_GOAL = "insert-among-100", "insert-among-4000", 1.5
+
+
+@dataclass
+class Measured:
+    """The times by line and driver, in the order of the rounds, in nanoseconds."""
+    samples: dict = field(default_factory=dict)
+    inside: dict = field(default_factory=dict)
+    skipped: dict = field(default_factory=dict)
+
+    def lines(self):
+        return [line for line in TITLES if (line, "C") in self.samples]
+
+    def ratios(self, line):
+        return [rust / c for rust, c in zip(self.samples[line, "Rust"], self.samples[line, "C"])]
+
+    def growth(self, driver):
+        return [many / few for many, few in zip(self.samples[MANY, driver],
+                                                self.samples[FEW, driver])]
+
+
+def parse(text):
+    """Read the program's output; anything that does not belong there is a failure."""
+    measured = Measured()
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        try:
+            match words:
+                case ["sample", _, ("C" | "Rust") as driver, name, time] if name in TITLES:
+                    measured.samples.setdefault((name, driver), []).append(float(time))
+                case ["inside", name, time] if name in TITLES:
+                    measured.inside[name] = float(time)
+                case ["skipped", name, *reason] if name in TITLES:
+                    measured.skipped[name] = " ".join(reason)
+                case _:
+                    raise ValueError
+        except ValueError as error:
+            raise Failure(f"line {number} of gntdev-bench's output is not a measurement: "
+                          f"{line!r}") from error
+    for name in TITLES:
+        counts = [len(measured.samples.get((name, driver), ())) for driver in ("C", "Rust")]
+        if counts[0] != counts[1] or (counts[0] == 0) != (name in measured.skipped):
+            raise Failure(f"gntdev-bench measured {name} {counts[0]} times with the C driver and "
+                          f"{counts[1]} times with the Rust driver")
+    return measured
+
+
+def table(measured):
+    """The table as lines of text."""
+    rows = [("", "C", "Rust", "inside", "ratio", "least..greatest", "goal", "")]
+    for name in measured.lines():
+        c, rust = (statistics.median(measured.samples[name, driver]) for driver in ("C", "Rust"))
+        inside = measured.inside.get(name)
+        rows.append((TITLES[name], _time(c), _time(rust), _time(inside) if inside else "-",
+                     *_ratio(measured.ratios(name), GOALS.get(name), inside, rust)))
+    rows.append(("among 4000 by among 100, C driver", "", "", "",
+                 *_ratio(measured.growth("C"), None, None, None)))
+    rows.append(("among 4000 by among 100, Rust driver", "", "", "",
+                 *_ratio(measured.growth("Rust"), GROWTH_GOAL, None, None)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0])]
+                       + [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:])]
+                       + [row[-1]]).rstrip()
+             for row in rows]
+    return lines + [f"{TITLES[name]}: not measured, {reason}"
+                    for name, reason in measured.skipped.items()]
+
+
+def _ratio(ratios, goal, inside, rust):
+    """The last four cells of a row: ratio, spread, goal, and what to say of a goal missed."""
+    median = statistics.median(ratios)
+    remark = ""
+    if goal is not None and median > goal:
+        remark = "missed"
+        if inside:
+            remark += f"; {inside / rust:.0%} of the Rust driver's time is inside the hypercall"
+    return (f"{median:.2f}", f"{min(ratios):.2f}..{max(ratios):.2f}",
+            f"{goal:.1f}" if goal is not None else "-", remark)
+
+
+def _time(nanoseconds):
+    for unit, size in (("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:.1f} {unit}"
+    return f"{nanoseconds:.0f} ns"

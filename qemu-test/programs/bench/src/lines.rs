@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is measured.
+
+use std::io;
+use std::time::Instant;
+
+use xen_guest::gntdev::Gntdev;
+use xen_guest::gntdev::GrantRef;
+use xen_guest::grant_copy::End;
+use xen_guest::grant_copy::Segment;
+use xen_guest::grant_copy::OKAY;
+use xen_guest::grant_share::Access;
+use xen_guest::grant_share::GrantShare;
+use xen_guest::grant_share::SharedPages;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Protection;
+use xen_guest::PAGE_SIZE;
+
+/// A line of the table.
+pub struct Line {
+    /// Its name, without spaces.
+    pub name: &'static str,
+    /// How often it is done for one sample.
+    pub count: usize,
+    /// What the time is divided by: segments in a call.
+    pub units: usize,
+    /// Whether grants of this domain's own are mapped.
+    pub maps: bool,
+    /// Does it so many times and returns the nanoseconds for one unit.
+    pub measure: fn(&Setup, usize) -> io::Result<f64>,
+}
+
+/// Segments in a call.
+const SEGMENTS: usize = 256;
+
+/// All lines, in the order of the table.
+pub const LINES: &[Line] = &[
+    Line {
+        name: "copy-from-64",
+        count: 100,
+        units: SEGMENTS,
+        maps: false,
+        measure: |setup, count| setup.copy(count, Direction::FromGrant, 64, 64),
+    },
+    Line {
+        name: "copy-to-64",
+        count: 100,
+        units: SEGMENTS,
+        maps: false,
+        measure: |setup, count| setup.copy(count, Direction::ToGrant, 64, 64),
+    },
+    Line {
+        name: "copy-from-64-scattered",
+        count: 100,
+        units: SEGMENTS,
+        maps: false,
+        measure: |setup, count| setup.copy(count, Direction::FromGrant, 64, 2 * PAGE_SIZE),
+    },
+    Line {
+        name: "copy-from-4096",
+        count: 40,
+        units: SEGMENTS,
+        maps: false,
+        measure: |setup, count| setup.copy(count, Direction::FromGrant, PAGE_SIZE, PAGE_SIZE),
+    },
+    Line {
+        name: "copy-to-4096",
+        count: 40,
+        units: SEGMENTS,
+        maps: false,
+        measure: |setup, count| setup.copy(count, Direction::ToGrant, PAGE_SIZE, PAGE_SIZE),
+    },
+    Line {
+        name: "map-unmap-1",
+        count: 200,
+        units: 1,
+        maps: true,
+        measure: |setup, count| setup.map_and_unmap(count, 1),
+    },
+    Line {
+        name: "map-unmap-64",
+        count: 40,
+        units: 1,
+        maps: true,
+        measure: |setup, count| setup.map_and_unmap(count, 64),
+    },
+    Line {
+        name: "map-unmap-512",
+        count: 10,
+        units: 1,
+        maps: true,
+        measure: |setup, count| setup.map_and_unmap(count, 512),
+    },
+    Line {
+        name: "insert-among-100",
+        count: 400,
+        units: 1,
+        maps: false,
+        measure: |setup, count| setup.insert_among(count, 100),
+    },
+    Line {
+        name: "insert-among-4000",
+        count: 400,
+        units: 1,
+        maps: false,
+        measure: |setup, count| setup.insert_among(count, 4000),
+    },
+];
+
+/// Which end of a copy is the grant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    FromGrant,
+    ToGrant,
+}
+
+/// What all lines work with.
+pub struct Setup {
+    _pages: SharedPages,
+    grants: Vec<GrantRef>,
+    local: Mapping,
+}
+
+/// The only domain that is measured, and its grants' owner.
+const DOM0: u32 = 0;
+
+impl Setup {
+    /// Pages of this domain, granted to itself, and memory to copy with.
+    pub fn new() -> io::Result<Self> {
+        let pages = GrantShare::open()?.share(DOM0, 512, Access::ReadWrite)?;
+        let grants = pages
+            .references()
+            .iter()
+            .map(|reference| GrantRef {
+                domid: DOM0,
+                reference: *reference,
+            })
+            .collect();
+        pages.fill(1);
+        let local = Mapping::anonymous(2 * SEGMENTS, Protection::ReadWrite)?;
+        local.fill(2);
+        Ok(Self {
+            _pages: pages,
+            grants,
+            local,
+        })
+    }
+
+    /// Copies segments of `length` bytes, which lie next to each other in
+    /// granted pages, and `stride` bytes apart in local memory.
+    fn copy(
+        &self,
+        count: usize,
+        direction: Direction,
+        length: usize,
+        stride: usize,
+    ) -> io::Result<f64> {
+        let segments: Vec<Segment<'_>> = (0..SEGMENTS)
+            .map(|number| {
+                let at = number * length;
+                let grant = self.grants[at / PAGE_SIZE];
+                let grant = End::Grant(grant, (at % PAGE_SIZE) as u16);
+                let local = End::Local(&self.local, number * stride);
+                let (source, destination) = match direction {
+                    Direction::FromGrant => (grant, local),
+                    Direction::ToGrant => (local, grant),
+                };
+                Segment {
+                    source,
+                    destination,
+                    length: length as u16,
+                }
+            })
+            .collect();
+        let device = Gntdev::open()?;
+        let mut prepared = device.prepare_copy(&segments);
+        let begin = Instant::now();
+        for _ in 0..count {
+            prepared.copy()?;
+        }
+        let elapsed = begin.elapsed();
+        if prepared.statuses().any(|status| status != OKAY) {
+            return Err(io::Error::other("a segment was not copied"));
+        }
+        Ok(elapsed.as_nanos() as f64 / (count * SEGMENTS) as f64)
+    }
+
+    fn map_and_unmap(&self, count: usize, pages: usize) -> io::Result<f64> {
+        let device = Gntdev::open()?;
+        let begin = Instant::now();
+        for _ in 0..count {
+            let index = device.insert(&self.grants[..pages])?;
+            let mapping = device.map(index, pages, Protection::ReadWrite)?;
+            mapping.unmap()?;
+            device.remove(index, pages as u32)?;
+        }
+        Ok(begin.elapsed().as_nanos() as f64 / count as f64)
+    }
+
+    /// Inserts into a file that has `regions` regions, behind all of them.
+    fn insert_among(&self, count: usize, regions: usize) -> io::Result<f64> {
+        let device = Gntdev::open()?;
+        for _ in 0..regions {
+            device.insert(&self.grants[..1])?;
+        }
+        let mut elapsed = 0;
+        for _ in 0..count {
+            let begin = Instant::now();
+            let index = device.insert(&self.grants[..1])?;
+            elapsed += begin.elapsed().as_nanos();
+            device.remove(index, 1)?;
+        }
+        Ok(elapsed as f64 / count as f64)
+    }
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmark's table says what was measured, and refuses what was not."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "lib"),
+                str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib")]
+
+import bench_table  # noqa: E402
+from xenrust.failure import Failure  # noqa: E402
+
+
+def output(rust=50.0, rounds=3, names=tuple(bench_table.TITLES)):
+    lines = [f"sample {number} {driver} {name} {time}"
+             for number in range(rounds)
+             for driver, time in (("C", 100.0), ("Rust", rust + number))
+             for name in names]
+    return lines + [f"inside {name} 40.0" for name in names]
+
+
+class Parsing(unittest.TestCase):
+    def test_samples_stay_in_the_order_of_rounds(self):
+        measured = bench_table.parse("\n".join(output()))
+        self.assertEqual(measured.samples["copy-from-64", "Rust"], [50.0, 51.0, 52.0])
+        self.assertEqual(measured.inside["map-unmap-1"], 40.0)
+
+    def test_other_output_is_refused(self):
+        for line in ("", "sample 1 C copy-from-64", "sample 1 D copy-from-64 3",
+                     "sample 1 C copy-from-65 3", "sample 1 C copy-from-64 fast"):
+            with self.subTest(line), self.assertRaises(Failure):
+                bench_table.parse("\n".join([*output(), line, *output()]))
+
+    def test_a_missing_sample_is_refused(self):
+        with self.assertRaises(Failure):
+            bench_table.parse("\n".join(output()[1:]))
+
+    def test_a_line_that_nobody_measured_is_refused(self):
+        names = [name for name in bench_table.TITLES if name != "map-unmap-1"]
+        with self.assertRaises(Failure):
+            bench_table.parse("\n".join(output(names=names)))
+
+    def test_a_line_may_be_skipped_with_a_reason(self):
+        names = [name for name in bench_table.TITLES if name != "map-unmap-1"]
+        lines = output(names=names) + ["skipped map-unmap-1 not here"]
+        measured = bench_table.parse("\n".join(lines))
+        self.assertIn("map and unmap 1 page: not measured, not here",
+                      bench_table.table(measured))
+
+
+class Rows(unittest.TestCase):
+    def row(self, rust, title):
+        lines = bench_table.table(bench_table.parse("\n".join(output(rust))))
+        return next(line for line in lines if line.startswith(title))
+
+    def test_a_row_has_median_spread_and_goal(self):
+        row = self.row(50.0, bench_table.TITLES["copy-from-64"])
+        for text in ("100 ns", "51 ns", "40 ns", " 0.51", "0.50..0.52", " 0.6"):
+            self.assertIn(text, row)
+        self.assertNotIn("missed", row)
+
+    def test_a_missed_goal_says_what_bounds_it(self):
+        row = self.row(79.0, bench_table.TITLES["copy-from-64"])
+        self.assertIn("missed; 50% of the Rust driver's time is inside the hypercall", row)
+
+    def test_a_line_without_goal_misses_none(self):
+        self.assertNotIn("missed", self.row(500.0, bench_table.TITLES["insert-among-100"]))
+
+    def test_growth_compares_a_driver_with_itself(self):
+        lines = [line.replace("insert-among-4000 100.0", "insert-among-4000 900.0")
+                 for line in output(100.0)]
+        rows = bench_table.table(bench_table.parse("\n".join(lines)))
+        growth = {row.split(",")[1].split()[0]: row for row in rows if "by among 100" in row}
+        self.assertIn(" 9.00 ", growth["C"])
+        self.assertIn(" 1.00 ", growth["Rust"])
+
+
+if __name__ == "__main__":
+    unittest.main()
