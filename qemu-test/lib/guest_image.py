@@ -30,8 +30,8 @@ BUSYBOX = "usr/bin/busybox"
 # Names that would only be in the way: the image has its own init and no packages.
 FOREIGN_APPLETS = {"busybox", "init", "linuxrc", "dpkg", "dpkg-deb", "rpm"}
 DOM0_DAEMONS = ("xenstored", "xenconsoled", "xen-init-dom0", "xl")
-DOM0_TOOLS = ("xenconsole", "lsevtchn", "test-resource", "test-xenstore", "vchan-socket-proxy",
-              "xen-diag", "xenperf", "xentrace")
+DOM0_TOOLS = ("libxl-save-helper", "xenconsole", "lsevtchn", "test-resource", "test-xenstore",
+              "vchan-socket-proxy", "xen-diag", "xenperf", "xentrace")
 XENSTORE_TOOLS = ("chmod", "exists", "list", "ls", "read", "rm", "watch", "write")
 # Present even when no program in the image names them: what tests and samples link to, and
 # what the C library loads when a thread is cancelled.
@@ -219,6 +219,8 @@ def build_dom0(build_root, settings, modules, command, additions, domu=None):
         image.add_from_build_root(f"{xen_tools}/{name}", f"usr/sbin/{name}")
     for name in DOM0_TOOLS:
         image.add_from_build_root(f"{xen_tools}/{name}", f"usr/bin/{name}")
+    # Where xl looks for the programs that it starts itself.
+    image.symlink(xen_tools, "/usr/bin")
     _add_xenstore_tools(image)
     # dom0's memory is fixed on Xen's command line; xl must not take any of it away.
     image.write("etc/xen/xl.conf", b'autoballoon="off"\n')
