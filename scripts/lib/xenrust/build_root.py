@@ -24,7 +24,7 @@ SUITE = "trixie"
 PACKAGES = """
     bc bindgen bison build-essential busybox-static ca-certificates cargo ccache clang codespell
     cpio file flake8 flex git gzip kmod libelf-dev libssl-dev libxen-dev lld llvm pahole perl
-    pkg-config python3 qemu-system-x86 rsync rust-clippy rust-src rustc rustfmt
+    pkg-config python3 qemu-system-x86 qemu-system-xen rsync rust-clippy rust-src rustc rustfmt
     xen-hypervisor-4.20-amd64 xen-utils-4.20 xenstore-utils xz-utils zstd
 """.split()
 
