@@ -70,6 +70,14 @@ impl GrantUsage {
         grants.iter().filter(|grant| self.pin(**grant) != 0).count()
     }
 
+    /// How many grants of domain `domid` are in use.
+    pub fn count_of_domain(&self, domid: u32) -> usize {
+        self.pins
+            .keys()
+            .filter(|(owner, _)| *owner == domid)
+            .count()
+    }
+
     /// What is in use now and was not, or not in the same way, `before`.
     pub fn beyond(&self, before: &Self) -> Self {
         let mut pins = self.pins.clone();
@@ -154,6 +162,8 @@ mod tests {
         assert_eq!(usage.pin(grant(12, 0x1f)), 0x10001);
         assert_eq!(usage.pin(grant(0, 0)), 0);
         assert_eq!(usage.count(&[grant(12, 0), grant(12, 1)]), 1);
+        assert_eq!(usage.count_of_domain(12), 2);
+        assert_eq!(usage.count_of_domain(0), 0);
     }
 
     #[test]

@@ -9,16 +9,19 @@
 pub mod bytes;
 pub mod console_ring;
 pub mod event_channel;
+pub mod free_memory;
 pub mod gntdev;
 pub mod grant_copy;
 pub mod grant_share;
 pub mod grant_table;
 pub mod grant_usage;
+pub mod kernel_module;
 pub mod ktap;
 pub mod mapping;
 pub mod platform;
 pub mod process;
 pub mod tracing;
+pub mod vchan;
 pub mod xenstore;
 
 /// Bytes in a page, and in a grant.
@@ -26,10 +29,15 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// The error numbers that the grant device answers.
 pub mod errno {
-    pub use libc::{EACCES, EFAULT, EINVAL, ENOENT, ENOTTY, EOVERFLOW};
+    pub use libc::{EACCES, EAGAIN, EFAULT, EINVAL, ENOENT, ENOTTY, EOVERFLOW};
 }
 
 /// The signals that end a program which touches memory it may not.
 pub mod signal {
     pub use libc::{SIGBUS, SIGKILL, SIGSEGV};
+}
+
+/// Flags for opening files.
+pub mod open_flag {
+    pub use libc::O_DIRECT;
 }
