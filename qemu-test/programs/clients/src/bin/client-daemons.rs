@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! xenstored and xenconsoled serve domains through all of their lives. Both map
+//! a page of each domain: its xenstore ring and its console ring.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clients::agent::Agent;
+use clients::console::Console;
+use clients::domain;
+use clients::domain::Domain;
+use clients::domain::Kind;
+use clients::domain::Plan;
+use clients::domain::NAME;
+use clients::suite;
+use clients::suite::Rule;
+use suites::world::settled;
+use suites::world::RELEASE_LIMIT;
+use xen_guest::grant_usage::GrantUsage;
+use xen_guest::ktap::Stop;
+use xen_guest::ktap::Verdict;
+
+const ROUNDS: u32 = 10;
+
+/// From the start of a domain to its first word, on a busy emulated machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let rules = [Kind::Pv, Kind::Pvh].map(|kind| {
+        let name = format!(
+            "{ROUNDS} {kind} domUs in turn start, talk, reboot, shut down and are destroyed, \
+             and no map of them stays"
+        );
+        Rule::new(name, 600, move || lives(kind))
+    });
+    suite::run("client-daemons", &rules)
+}
+
+fn lives(kind: Kind) -> Verdict {
+    let before = GrantUsage::read()?;
+    for round in 0..ROUNDS {
+        life(kind, round, &before).map_err(|stop| match stop {
+            Stop::Fail(message) => Stop::Fail(format!("round {round}: {message}")),
+            skip => skip,
+        })?;
+    }
+    Ok(())
+}
+
+fn life(kind: Kind, round: u32, before: &GrantUsage) -> Verdict {
+    let domain = Plan::with_agent(kind)
+        // What has shut down stays to be looked at and destroyed.
+        .line("on_poweroff = \"preserve\"")
+        .line("on_reboot = \"restart\"")
+        .create()?;
+    let first = domain.domid()?;
+    talk(&domain, round)?;
+
+    let second = domain.reboot(BOOT_LIMIT)?;
+    assert_nothing_left(first)?;
+    talk(&domain, round + 100)?;
+
+    domain.shut_down(BOOT_LIMIT)?;
+    domain.destroy()?;
+    assert_nothing_left(second)?;
+    let usage = settled(|usage| usage.beyond(before).is_empty())?;
+    let left = usage.beyond(before);
+    assert!(left.is_empty(), "still mapped: {left}");
+    Ok(())
+}
+
+/// Through the console both ways, and through xenstore both ways.
+fn talk(domain: &Domain, number: u32) -> Verdict {
+    let agent = Agent::of(domain.domid()?)?;
+    let request = agent.ask("echo xenstore")?;
+    let ended = agent.answer(&request, BOOT_LIMIT)?;
+    assert_eq!(ended.output, "xenstore\n");
+
+    let mut console = Console::attach(NAME)?;
+    // What is typed is shown too, but not as the sum.
+    console.type_line(&format!("echo sum $(({number} + 1000))"))?;
+    console.wait_for(&format!("sum {}", number + 1000), BOOT_LIMIT)?;
+    Ok(())
+}
+
+/// While anybody has a page of a dead domain mapped, Xen keeps the domain.
+fn assert_nothing_left(domid: u32) -> Verdict {
+    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    let usage = GrantUsage::read()?;
+    let count = usage.count_of_domain(domid);
+    assert_eq!(count, 0, "grants of domain {domid} in use: {usage}");
+    Ok(())
+}

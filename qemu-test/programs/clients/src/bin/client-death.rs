@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Domains die while their pages are mapped, and so do the programs that map
+//! them. In the end all memory is where it was.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clients::command::succeed;
+use clients::command::until;
+use clients::domain;
+use clients::domain::Domain;
+use clients::domain::Kind;
+use clients::domain::Plan;
+use clients::suite;
+use clients::suite::Rule;
+use suites::random::Random;
+use suites::world::RELEASE_LIMIT;
+use xen_guest::errno::EINVAL;
+use xen_guest::free_memory;
+use xen_guest::gntdev::Gntdev;
+use xen_guest::gntdev::GrantRef;
+use xen_guest::grant_usage::GrantUsage;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Pipe;
+use xen_guest::mapping::Protection;
+use xen_guest::platform::memory_info;
+use xen_guest::process::Child;
+use xen_guest::process::End;
+use xen_guest::signal::SIGKILL;
+use xen_guest::PAGE_SIZE;
+
+const ROUNDS: u32 = 100;
+
+/// The grant references of the rings that the toolstack makes in each domain.
+const RINGS: [u32; 2] = [0, 1];
+
+/// What may come and go in dom0 by itself, in KiB. Two pages lost in each round
+/// would be 800.
+const DOM0_TOLERANCE: u64 = 600;
+
+fn main() -> ExitCode {
+    let rules = [
+        Rule::new(
+            "a destroyed domain stays until its pages are unmapped",
+            60,
+            domain_first,
+        ),
+        Rule::new(
+            "a page under I/O keeps a destroyed domain too",
+            60,
+            under_io,
+        ),
+        Rule::new(
+            format!("after {ROUNDS} deaths of domains and mappers no frame is lost"),
+            900,
+            rounds,
+        ),
+    ];
+    suite::run("client-death", &rules)
+}
+
+fn grants_of(domid: u32) -> [GrantRef; 2] {
+    RINGS.map(|reference| GrantRef { domid, reference })
+}
+
+/// Maps the rings of `domid`; the mapping outlives the file.
+fn map_rings(domid: u32, protection: Protection) -> std::io::Result<Mapping> {
+    let device = Gntdev::open()?;
+    let index = device.insert(&grants_of(domid))?;
+    device.map(index, RINGS.len(), protection)
+}
+
+fn domain_first() -> Verdict {
+    for kind in [Kind::Pv, Kind::Pvh] {
+        let domain = Plan::lifeless(kind).create_paused()?;
+        let domid = domain.domid()?;
+        let mapping = map_rings(domid, Protection::ReadWrite)?;
+        domain.destroy()?;
+        assert!(
+            domain::is_known(domid)?,
+            "the {kind} domain is gone while its pages are mapped"
+        );
+        mapping.fill(1);
+        assert_eq!(mapping.first_difference(1), None);
+
+        // What is mapped stays; what is left of the domain grants no more.
+        let refused = map_rings(domid, Protection::Read).map(drop).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(EINVAL), "{refused}");
+
+        mapping.unmap()?;
+        domain::wait_gone(domid, RELEASE_LIMIT)?;
+    }
+    Ok(())
+}
+
+fn under_io() -> Verdict {
+    for kind in [Kind::Pv, Kind::Pvh] {
+        let domain = Plan::lifeless(kind).create_paused()?;
+        let domid = domain.domid()?;
+        let mapping = map_rings(domid, Protection::ReadWrite)?;
+        let expected = mapping.read_vec(0, mapping.len());
+        let mut pipe = Pipe::new()?;
+        assert_eq!(pipe.take_pages(&mapping)?, RINGS.len() * PAGE_SIZE);
+        domain.destroy()?;
+        mapping.unmap()?;
+        assert!(
+            domain::is_known(domid)?,
+            "the {kind} domain is gone while its pages are in a pipe"
+        );
+        let data = pipe.read(RINGS.len() * PAGE_SIZE)?;
+        assert!(data == expected, "the data changed in the pipe");
+        domain::wait_gone(domid, RELEASE_LIMIT)?;
+    }
+    Ok(())
+}
+
+fn rounds() -> Verdict {
+    let mut random = Random::new(11);
+    // What is made once, like pools of frames for foreign pages, is made here.
+    for _ in 0..4 {
+        round(&mut random)?;
+    }
+    let before = Memory::now()?;
+    let usage_before = GrantUsage::read()?;
+    for _ in 0..ROUNDS {
+        round(&mut random)?;
+    }
+    let left = GrantUsage::read()?.beyond(&usage_before);
+    assert!(left.is_empty(), "left in xen's table: {left}");
+    // Xen gives a dead domain's memory back in the background.
+    let after = until(RELEASE_LIMIT, || {
+        let now = Memory::now()?;
+        Ok((now.hypervisor == before.hypervisor).then_some(now))
+    })?;
+    let after = match after {
+        Some(memory) => memory,
+        None => Memory::now()?,
+    };
+    println!("# before {before:?}, after {after:?}");
+    assert_eq!(
+        after.hypervisor, before.hypervisor,
+        "Xen's free memory, KiB"
+    );
+    assert_eq!(
+        after.reported, before.reported,
+        "xl info's free memory, MiB"
+    );
+    let lost = before.dom0.saturating_sub(after.dom0);
+    assert!(
+        lost < DOM0_TOLERANCE,
+        "dom0 has {lost} KiB less than before"
+    );
+    Ok(())
+}
+
+/// Free memory in three views.
+#[derive(Debug)]
+struct Memory {
+    /// Xen's, in KiB.
+    hypervisor: u64,
+    /// Xen's as xl tells it, in MiB.
+    reported: u64,
+    /// Dom0's, in KiB.
+    dom0: u64,
+}
+
+impl Memory {
+    fn now() -> std::io::Result<Self> {
+        let info = succeed("xl", &["info"])?;
+        let reported = info
+            .lines()
+            .find_map(|line| line.strip_prefix("free_memory")?.split_once(':'))
+            .and_then(|(_, number)| number.trim().parse().ok())
+            .ok_or_else(|| std::io::Error::other("xl info tells no free memory"))?;
+        Ok(Self {
+            hypervisor: free_memory::read()?,
+            reported,
+            dom0: memory_info("MemFree")? + memory_info("Cached")?,
+        })
+    }
+}
+
+/// A domain lives and dies, and so do two programs that have its rings mapped,
+/// in any order.
+fn round(random: &mut Random) -> Verdict {
+    let kind = [Kind::Pv, Kind::Pvh][random.below(2)];
+    let domain = Plan::lifeless(kind).create_paused()?;
+    let domid = domain.domid()?;
+    let mut mappers = vec![Mapper::start(domid, Protection::Read)?];
+    mappers.push(Mapper::start(domid, Protection::ReadWrite)?);
+
+    let order = random.below(3);
+    if order == 0 {
+        mappers.pop().expect("there are two").kill()?;
+    }
+    destroy_and_kill(domain, domid, mappers, order == 2)
+}
+
+fn destroy_and_kill(domain: Domain, domid: u32, mappers: Vec<Mapper>, at_once: bool) -> Verdict {
+    if at_once {
+        // Both deaths at the same time.
+        let mut killer = Child::spawn(|| {
+            for mapper in &mappers {
+                mapper.child.kill().expect("a mapper");
+            }
+        })?;
+        domain.destroy()?;
+        let end = killer.wait(RELEASE_LIMIT)?;
+        assert_eq!(end, Some(End::Exited(0)));
+        for mapper in mappers {
+            mapper.ended()?;
+        }
+    } else {
+        domain.destroy()?;
+        assert!(domain::is_known(domid)?, "gone while mapped");
+        for mapper in mappers {
+            mapper.kill()?;
+        }
+    }
+    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    Ok(())
+}
+
+/// A process that has the rings of a domain mapped until it is killed.
+struct Mapper {
+    child: Child,
+}
+
+impl Mapper {
+    fn start(domid: u32, protection: Protection) -> std::io::Result<Self> {
+        let before = GrantUsage::read()?;
+        let child = Child::spawn(|| {
+            let mapping = map_rings(domid, protection).expect("the domain's rings");
+            mapping.read(0);
+            std::thread::sleep(Duration::from_secs(600));
+        })?;
+        let mapped = until(RELEASE_LIMIT, || {
+            let usage = GrantUsage::read()?;
+            let grants = grants_of(domid);
+            let all = grants
+                .iter()
+                .all(|grant| usage.pin(*grant) != before.pin(*grant));
+            Ok(all.then_some(()))
+        })?;
+        mapped.ok_or_else(|| std::io::Error::other("the mapper maps nothing"))?;
+        Ok(Self { child })
+    }
+
+    fn kill(self) -> std::io::Result<()> {
+        self.child.kill()?;
+        self.ended()
+    }
+
+    fn ended(mut self) -> std::io::Result<()> {
+        let end = self.child.wait(RELEASE_LIMIT)?;
+        assert_eq!(end, Some(End::Signalled(SIGKILL)), "the mapper");
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The test programs that come with Xen's toolstack.
+
+#![forbid(unsafe_code)]
+
+use std::process::Command;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clients::command;
+use clients::suite;
+use clients::suite::Rule;
+use xen_guest::ktap::Verdict;
+
+fn main() -> ExitCode {
+    let rules = ["test-resource", "test-xenstore"]
+        .map(|program| Rule::new(format!("{program} passes"), 120, move || passes(program)));
+    suite::run("client-tools", &rules)
+}
+
+fn passes(program: &str) -> Verdict {
+    let ended = command::run(&mut Command::new(program), Duration::from_secs(100))?;
+    assert_eq!(ended.status, 0, "{program} printed:\n{}", ended.output);
+    Ok(())
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `domu-run COMMAND` runs a short command in the domU that the harness
+//! started, prints what it printed and ends with its status.
+
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::process::ExitCode;
+
+use clients::agent::Agent;
+use clients::agent::PATIENCE;
+use suites::remote::RemoteGranter;
+
+fn main() -> ExitCode {
+    let command = env::args().skip(1).collect::<Vec<_>>().join(" ");
+    let ended = RemoteGranter::domid_of_domu()
+        .and_then(Agent::of)
+        .and_then(|agent| agent.try_run(&command, PATIENCE));
+    match ended {
+        Ok(ended) => {
+            print!("{}", ended.output);
+            ExitCode::from(u8::try_from(ended.status).unwrap_or(u8::MAX))
+        }
+        Err(error) => {
+            eprintln!("domu-run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! When the module can be unloaded, and when not. Runs in a PV domU, where no
+//! daemon holds the device and a domain may map its own grants.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clients::command::until;
+use suites::granter::Access;
+use suites::granter::Granter;
+use suites::local::LocalGranter;
+use suites::suite::skip_case;
+use suites::world::RELEASE_LIMIT;
+use xen_guest::errno::EAGAIN;
+use xen_guest::gntdev::Gntdev;
+use xen_guest::kernel_module;
+use xen_guest::ktap;
+use xen_guest::ktap::Case;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Pipe;
+use xen_guest::mapping::Protection;
+use xen_guest::platform::Driver;
+use xen_guest::xenstore::Xenstore;
+use xen_guest::PAGE_SIZE;
+
+type Rule = (&'static str, fn(Driver) -> Verdict);
+
+const RULES: &[Rule] = &[
+    (
+        "a module that nobody uses is unloaded and loaded again",
+        unused,
+    ),
+    ("a module is not unloaded under an open file", open_file),
+    ("a module is not unloaded under a mapping", live_mapping),
+    (
+        "a module is not unloaded while an unmap is pending",
+        pending_unmap,
+    ),
+    ("a module survives 20 rounds of use and unloading", rounds),
+];
+
+fn main() -> ExitCode {
+    let driver = match Driver::current() {
+        Ok(driver) => driver,
+        Err(error) => {
+            println!("Bail out! module-unload cannot begin: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let cases = RULES
+        .iter()
+        .map(|(name, check)| Case {
+            name: (*name).to_string(),
+            limit: Duration::from_secs(60),
+            expected_failure: None,
+            body: Box::new(move || check(driver)),
+        })
+        .collect();
+    ktap::run("module-unload", cases, || {
+        // The next case needs the module, whatever this one did.
+        let _ = kernel_module::load(&file_of(driver));
+        Ok(())
+    })
+}
+
+fn file_of(driver: Driver) -> PathBuf {
+    PathBuf::from(match driver {
+        Driver::C => "/lib/modules/xen-gntdev.ko",
+        Driver::Rust => "/lib/modules/xen_gntdev_rust.ko",
+    })
+}
+
+fn unload(driver: Driver) -> io::Result<()> {
+    kernel_module::unload(match driver {
+        Driver::C => "xen_gntdev",
+        Driver::Rust => "xen_gntdev_rust",
+    })
+}
+
+fn assert_in_use(driver: Driver) {
+    let error = unload(driver).expect_err("the module was unloaded");
+    assert_eq!(error.raw_os_error(), Some(EAGAIN), "{error}");
+}
+
+/// A reference may go in the background, but not later than this.
+fn assert_unloads(driver: Driver) -> Verdict {
+    let unloaded = until(RELEASE_LIMIT, || Ok(unload(driver).ok()))?;
+    assert!(unloaded.is_some(), "the module cannot be unloaded");
+    kernel_module::load(&file_of(driver))?;
+    Ok(())
+}
+
+/// A granter and a mapping of one page of it; the file is closed already.
+fn mapped() -> io::Result<(LocalGranter, Mapping)> {
+    let domid = Xenstore::open()?
+        .read("domid")?
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| io::Error::other("xenstore does not tell this domain's id"))?;
+    let mut granter = LocalGranter::new(domid, domid)?;
+    let share = granter.share(1, Access::ReadWrite)?;
+    granter.fill(&share, 1)?;
+    let device = Gntdev::open()?;
+    let index = device.insert(&share.grants)?;
+    let mapping = device.map(index, 1, Protection::ReadWrite)?;
+    assert_eq!(mapping.first_difference(1), None);
+    Ok((granter, mapping))
+}
+
+fn unused(driver: Driver) -> Verdict {
+    assert_unloads(driver)
+}
+
+fn open_file(driver: Driver) -> Verdict {
+    let device = Gntdev::open()?;
+    assert_in_use(driver);
+    drop(device);
+    assert_unloads(driver)
+}
+
+fn live_mapping(driver: Driver) -> Verdict {
+    let (_granter, mapping) = mapped()?;
+    assert_in_use(driver);
+    mapping.unmap()?;
+    assert_unloads(driver)
+}
+
+fn pending_unmap(driver: Driver) -> Verdict {
+    if driver == Driver::C {
+        return skip_case("the C module can be unloaded then, and its work runs in freed memory");
+    }
+    let (_granter, mapping) = mapped()?;
+    let mut pipe = Pipe::new()?;
+    assert_eq!(pipe.take_pages(&mapping)?, PAGE_SIZE);
+    mapping.unmap()?;
+    assert_in_use(driver);
+    pipe.read(PAGE_SIZE)?;
+    assert_unloads(driver)
+}
+
+fn rounds(driver: Driver) -> Verdict {
+    for _ in 0..20 {
+        let (_granter, mapping) = mapped()?;
+        mapping.unmap()?;
+        assert_unloads(driver)?;
+    }
+    Ok(())
+}

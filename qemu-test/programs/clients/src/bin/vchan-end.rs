@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One end of a stream between domains, on libxenvchan:
+//!
+//! ```text
+//! vchan-end serve|connect DOMID PATH exchange MIB SEED
+//! vchan-end serve|connect DOMID PATH pour
+//! ```
+//!
+//! `exchange` sends MIB mebibytes and receives as much from the other end (the
+//! server sends first), and fails if these are not what the other end sends.
+//! `pour` sends (server) or receives (client) until the other end has gone, and
+//! says so. Both print a line of their own when they are connected.
+
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clients::agent::VCHAN_CONNECTED as CONNECTED;
+use xen_guest::bytes::pattern;
+use xen_guest::vchan::Peer;
+use xen_guest::vchan::Vchan;
+
+const MIB: usize = 1 << 20;
+
+/// The size of each ring: so much smaller than the data that it wraps often.
+const RING: usize = 64 * 1024;
+
+/// For the other end to come, or to be seen to go.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(message) => {
+            println!("vchan-end: {message}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("vchan-end: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> io::Result<String> {
+    let usage = || io::Error::other(format!("these are not arguments of mine: {words:?}"));
+    let [role, domid, path, rest @ ..] = words else {
+        return Err(usage());
+    };
+    let domid = domid.parse().map_err(|_| usage())?;
+    let serves = match *role {
+        "serve" => true,
+        "connect" => false,
+        _ => return Err(usage()),
+    };
+    let mut stream = match serves {
+        true => Vchan::serve(domid, path, RING)?,
+        false => Vchan::connect(domid, path)?,
+    };
+    if !stream.wait_for(Peer::Connected, PATIENCE)? {
+        return Err(io::Error::other("the other end did not come"));
+    }
+    println!("{CONNECTED}");
+    match rest {
+        ["exchange", mib, seed] => {
+            let mib = mib.parse().map_err(|_| usage())?;
+            let seed = seed.parse().map_err(|_| usage())?;
+            exchange(&mut stream, serves, mib, seed)
+        }
+        ["pour"] => pour(&mut stream, serves),
+        _ => Err(usage()),
+    }
+}
+
+fn exchange(stream: &mut Vchan, serves: bool, mib: usize, seed: u32) -> io::Result<String> {
+    // Each direction has a pattern of its own.
+    let (there, back) = (seed, seed.wrapping_add(1000));
+    if serves {
+        send(stream, mib, there)?;
+        receive(stream, mib, back)?;
+    } else {
+        receive(stream, mib, there)?;
+        send(stream, mib, back)?;
+    }
+    // Who closes first takes the rings away from the other, who may still read.
+    if serves {
+        stream.wait_for(Peer::Gone, PATIENCE)?;
+    }
+    Ok(format!("{mib} MiB each way"))
+}
+
+fn block(seed: u32, number: usize) -> Vec<u8> {
+    let seed = seed.wrapping_add(number as u32);
+    (0..MIB).map(|at| pattern(seed, at)).collect()
+}
+
+fn send(stream: &mut Vchan, mib: usize, seed: u32) -> io::Result<()> {
+    for number in 0..mib {
+        stream.write_all(&block(seed, number))?;
+    }
+    Ok(())
+}
+
+fn receive(stream: &mut Vchan, mib: usize, seed: u32) -> io::Result<()> {
+    let mut data = vec![0; MIB];
+    for number in 0..mib {
+        let mut filled = 0;
+        while filled < MIB {
+            filled += stream.read(&mut data[filled..])?;
+        }
+        if data != block(seed, number) {
+            return Err(io::Error::other(format!(
+                "MiB {number} is not what was sent"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn pour(stream: &mut Vchan, serves: bool) -> io::Result<String> {
+    let mut data = vec![0; MIB / 16];
+    let mut bytes = 0;
+    loop {
+        let result = match serves {
+            true => stream.write_all(&data).map(|()| data.len()),
+            false => stream.read(&mut data),
+        };
+        match result {
+            Ok(count) => bytes += count,
+            Err(_) => break,
+        }
+    }
+    if stream.peer() != Peer::Gone {
+        return Err(io::Error::other(
+            "the stream broke, but the other end is there",
+        ));
+    }
+    Ok(format!("the other end has gone after {} KiB", bytes / 1024))
+}

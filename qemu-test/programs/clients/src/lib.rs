@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System suites for the programs that live on `/dev/xen/gntdev`: the
+//! toolstack's daemons, QEMU's back ends, libxenvchan. They run in dom0, make
+//! domains of their own and look after each whether anything is left of it.
+//!
+//! In these domains runs program `agent`, which does what dom0 tells it to.
+
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod blocks;
+pub mod command;
+pub mod console;
+pub mod domain;
+pub mod suite;

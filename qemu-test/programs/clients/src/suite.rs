@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Running a list of cases, and looking for what they leave behind.
+
+use std::cell::RefCell;
+use std::env;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use suites::world::settled;
+use xen_guest::grant_usage::GrantUsage;
+use xen_guest::ktap;
+use xen_guest::ktap::Case;
+use xen_guest::ktap::Verdict;
+use xen_guest::platform::Driver;
+
+use crate::domain;
+
+/// What a client must be able to do.
+pub struct Rule {
+    name: String,
+    limit: Duration,
+    check: Box<dyn Fn() -> Verdict>,
+    c_driver_fails: Option<&'static str>,
+}
+
+impl Rule {
+    /// A rule that is tried within `seconds`.
+    pub fn new(
+        name: impl Into<String>,
+        seconds: u64,
+        check: impl Fn() -> Verdict + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            limit: Duration::from_secs(seconds),
+            check: Box::new(check),
+            c_driver_fails: None,
+        }
+    }
+
+    /// The client fails on Linux's C driver too.
+    pub fn expect_c_differs(mut self, reason: &'static str) -> Self {
+        self.c_driver_fails = Some(reason);
+        self
+    }
+}
+
+/// Tries `rules`. After each, no domain of the suite is there any more, and
+/// nobody has a grant mapped that was not mapped before. A person may give a
+/// part of a rule's name as the program's argument to try only those.
+pub fn run(name: &str, rules: &[Rule]) -> ExitCode {
+    let wanted = env::args().nth(1).unwrap_or_default();
+    let setting = || -> std::io::Result<_> { Ok((GrantUsage::read()?, Driver::current()?)) };
+    let (before, driver) = match setting() {
+        Ok(setting) => setting,
+        Err(error) => {
+            println!("Bail out! {name} cannot begin: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let cases = rules
+        .iter()
+        .filter(|rule| rule.name.contains(&wanted))
+        .map(|rule| Case {
+            name: rule.name.clone(),
+            limit: rule.limit,
+            expected_failure: rule.c_driver_fails.filter(|_| driver == Driver::C),
+            body: Box::new(|| (rule.check)()),
+        })
+        .collect();
+    // A leak is reported once, for the case that left it.
+    let known = RefCell::new(before);
+    ktap::run(name, cases, || {
+        // A case that was killed because its time was up has cleaned up nothing.
+        domain::remove_leftover();
+        let usage = settled(|usage| usage.beyond(&known.borrow()).is_empty())
+            .map_err(|error| error.to_string())?;
+        let left = usage.beyond(&known.borrow());
+        if left.is_empty() {
+            return Ok(());
+        }
+        known.replace(usage);
+        Err(format!("still mapped after the end: {left}"))
+    })
+}
