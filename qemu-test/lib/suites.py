@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What there is to test, and how each part of it is run and counted."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -22,6 +23,7 @@ KUNIT_MODULE = "xen_gntdev_rust_kunit"
 # Seconds. Far more than is needed: they end what hangs.
 UNIT_TEST_LIMIT = 300
 CARGO_LIMIT = 1800
+CLIENTS_LIMIT = 2400
 BOOT_LIMIT = {"dom0": 900, "lockdep": 1800}
 
 
@@ -146,31 +148,81 @@ def kunit_results(group):
 
 def paravirtual(context):
     """A PV dom0 maps its own grants, and those of a PV domU."""
-    return _boot(context, "pv", "pv", ["gntdev-self", "gntdev-domu"])
+    return _boot_gntdev(context, "pv", "pv", ["gntdev-self", "gntdev-domu"])
 
 
 def auto_translated(context):
     """A PVH dom0 maps the grants of a PVH domU."""
-    return _boot(context, "pvh", "pvh", ["gntdev-domu"])
+    return _boot_gntdev(context, "pvh", "pvh", ["gntdev-domu"])
 
 
-def _boot(context, dom0, domu, suites):
-    """Boot once and run SUITES one after the other in dom0."""
-    cache = context.cache
-    programs = guest.ensure(cache)
-    kernel.ensure(cache, context.config)
-    steps = [f"echo '{ktap.begin_mark(name)}'; {name}; echo \"{ktap.end_mark(name, '$?')}\""
-             for name in suites]
+# What lives on the device, and the command that tries it. The first ones are the shortest.
+CLIENTS = {
+    "client-tools": "client-tools",
+    "module-unload": "domu-run module-unload",
+    "client-vchan": "client-vchan",
+    "client-saved": "client-saved",
+    "client-daemons": "client-daemons",
+    "client-death": "client-death",
+    "client-disk": "client-disk",
+}
+CLIENT_PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-saved",
+                   "client-daemons", "client-death", "client-disk")
+# All domains of these suites start from one image. A shell answers on its console.
+CLIENT_DOMU = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
+CLIENT_DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
+# The console of the domains that the suites make goes the way of the first domU's.
+CLIENT_SETUP = "ln -s guest-domU.log /var/log/xen/console/guest-client.log"
+QEMU = "usr/libexec/xen-qemu-system-i386"
+WITHOUT_COPY = "libwithout_grant_copy.so"
+
+
+def clients_of_paravirtual(context):
+    """The toolstack, QEMU's disks and libxenvchan in a PV dom0, with PV and PVH domUs."""
+    return _boot_clients(context, "pv")
+
+
+def clients_of_auto_translated(context):
+    """The toolstack, QEMU's disks and libxenvchan in a PVH dom0, with PV and PVH domUs."""
+    return _boot_clients(context, "pvh")
+
+
+def _boot_clients(context, dom0):
+    programs = guest.ensure(context.cache)
     spec = boot.Spec(
-        dom0=dom0, domu=domu, gntdev=context.gntdev, config=context.config,
-        run="\n".join(steps) + "\nexit 0", domu_run="granter",
-        add=tuple((str(programs / name), None) for name in suites),
-        domu_add=((str(programs / "granter"), None),), timeout=BOOT_LIMIT[context.config])
-    live = _Live(context, suites)
+        dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT,
+        add=(*_programs(programs, CLIENT_PROGRAMS),
+             (str(context.cache.build_root / QEMU), f"/{QEMU}"),
+             (str(programs / WITHOUT_COPY), f"/usr/local/lib/{WITHOUT_COPY}")),
+        domu_add=_programs(programs, CLIENT_DOMU_PROGRAMS))
+    return _boot(context, spec, CLIENTS, CLIENT_SETUP)
+
+
+def _boot_gntdev(context, dom0, domu, suites):
+    programs = guest.ensure(context.cache)
+    spec = boot.Spec(
+        dom0=dom0, domu=domu, domu_run="granter", timeout=BOOT_LIMIT[context.config],
+        add=_programs(programs, suites), domu_add=_programs(programs, ["granter"]))
+    return _boot(context, spec, {name: name for name in suites})
+
+
+def _programs(folder, names):
+    return tuple((str(folder / name), None) for name in names)
+
+
+def _boot(context, spec, commands, setup="true"):
+    """Boot once and run the COMMANDS, by names of suites, one after the other in dom0."""
+    kernel.ensure(context.cache, context.config)
+    steps = [f"echo '{ktap.begin_mark(name)}'; {command}; echo \"{ktap.end_mark(name, '$?')}\""
+             for name, command in commands.items()]
+    spec = dataclasses.replace(
+        spec, gntdev=context.gntdev, config=context.config,
+        run="\n".join([setup, *steps, "exit 0"]))
+    live = _Live(context, commands)
     result = boot.boot(spec, on_output=live.take, on_progress=live.progress)
 
     # What counts is the output of the last attempt, which boot hands back whole.
-    output = ktap.Output(suites)
+    output = ktap.Output(commands)
     for line in result.stdout.decode(errors="replace").splitlines():
         output.feed(line)
     tests = output.finish()
@@ -244,6 +296,7 @@ def check_catches(context):
 # By configuration of the kernel, in the order in which they run: the fast ones first.
 SUITES = {
     "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
-             "pvh": auto_translated},
+             "pvh": auto_translated, "clients": clients_of_paravirtual,
+             "clients-pvh": clients_of_auto_translated},
     "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
 }
