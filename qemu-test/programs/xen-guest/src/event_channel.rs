@@ -25,7 +25,6 @@ extern "C" {
     fn xenevtchn_fd(handle: *mut Handle) -> c_int;
     fn xenevtchn_bind_unbound_port(handle: *mut Handle, domid: u32) -> c_int;
     fn xenevtchn_bind_interdomain(handle: *mut Handle, domid: u32, port: u32) -> c_int;
-    fn xenevtchn_unbind(handle: *mut Handle, port: u32) -> c_int;
     fn xenevtchn_pending(handle: *mut Handle) -> c_int;
     fn xenevtchn_unmask(handle: *mut Handle, port: u32) -> c_int;
 }
@@ -58,12 +57,6 @@ impl EventChannels {
     pub fn connect(&self, domid: u32, remote: u32) -> io::Result<u32> {
         // SAFETY: The handle is open.
         port(unsafe { xenevtchn_bind_interdomain(self.handle.as_ptr(), domid, remote) })
-    }
-
-    /// Gives up `port`.
-    pub fn unbind(&self, port: u32) -> io::Result<()> {
-        // SAFETY: The handle is open.
-        check(unsafe { xenevtchn_unbind(self.handle.as_ptr(), port) })
     }
 
     /// Waits for an event on any of the ports, `limit` at most, and takes it.

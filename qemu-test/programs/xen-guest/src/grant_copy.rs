@@ -21,9 +21,6 @@ pub(crate) struct RawSegment {
 /// Size of a segment in memory.
 pub const SEGMENT_SIZE: usize = size_of::<RawSegment>();
 
-/// Offset of a segment's status in it.
-pub const STATUS_OFFSET: usize = std::mem::offset_of!(RawSegment, status);
-
 const SOURCE_IS_GRANT: u16 = 1;
 const DESTINATION_IS_GRANT: u16 = 2;
 

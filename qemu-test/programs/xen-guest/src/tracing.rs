@@ -62,11 +62,6 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Forgets what was recorded so far.
-    pub fn clear(&self) -> io::Result<()> {
-        fs::write(self.folder.join("trace"), "")
-    }
-
     /// What was recorded so far, in order.
     pub fn events(&self) -> io::Result<Vec<Event>> {
         let text = fs::read_to_string(self.folder.join("trace"))?;
