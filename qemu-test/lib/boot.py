@@ -17,7 +17,7 @@ import guest_image  # noqa: E402
 import qemu_command  # noqa: E402
 from boot_log import Writer, read  # noqa: E402
 from machine import Machine  # noqa: E402
-from verdict import judge  # noqa: E402
+from verdict import TRIPLE_FAULT, judge  # noqa: E402
 from xenrust import build_root  # noqa: E402
 from xenrust.cache import Cache  # noqa: E402
 from xenrust.failure import Failure  # noqa: E402
@@ -57,6 +57,8 @@ class Spec:
     timeout: float | None = 300
     log: str | None = None
     shell: bool = False
+    # Not an option: end as soon as any domain dies by a triple fault.
+    end_at_triple_fault: bool = False
 
     def describe(self):
         if not self.xen:
@@ -94,9 +96,11 @@ class Result:
         return [f"{line.source:4} | {line.text}" for line in lines[-count:]]
 
 
-def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, terminal=None):
+def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, terminal=None,
+         retries=RETRIES):
     """Boot as SPEC says; ON_OUTPUT gets the command's output as it comes, ON_PROGRESS texts for
-    the person who waits, TERMINAL is where --shell reads from."""
+    the person who waits, TERMINAL is where --shell reads from. RETRIES says how often the machine
+    is started anew when it died by the emulator's fault."""
     cache = Cache()
     cache.make_folders()
     log_path = pathlib.Path(spec.log) if spec.log else _next_log(cache.log)
@@ -107,18 +111,20 @@ def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, term
         while True:
             outcome, verdict, steps = _attempt(cache, spec, word, files, log_path, terminal,
                                                on_output, on_progress)
-            if verdict.kind != "emulator" or len(deaths) == RETRIES:
+            if verdict.kind != "emulator" or len(deaths) == retries:
                 break
             kept = log_path.with_name(f"{log_path.name}.death-{len(deaths) + 1}")
             log_path.replace(kept)
             deaths.append((verdict.reason, kept))
             on_progress(f"emulator death ({verdict.reason}) after {outcome.seconds:.1f} s, not a "
-                        f"failure of the command: retry {len(deaths)} of {RETRIES}; log {kept}")
+                        f"failure of the command: retry {len(deaths)} of {retries}; log {kept}")
     status = {"exit": outcome.status, "left": outcome.status,
               "timeout": TIMED_OUT}.get(verdict.kind, MACHINE_DIED)
     reason = verdict.reason
     if verdict.kind == "emulator":
-        reason = f"emulator death ({reason}) in each of {RETRIES + 1} attempts"
+        reason = f"emulator death ({reason})"
+        if retries:
+            reason += f" in each of {retries + 1} attempts"
     return Result(verdict.kind, status, bytes(outcome.output), len(deaths) + 1, log_path, reason,
                   deaths, steps, outcome.seconds)
 
@@ -137,7 +143,8 @@ def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progres
         return build_root.command(cache, argv, cwd="/", binds=[ports, files.folder])
 
     try:
-        machine = Machine(log, word, on_output, on_step, terminal)
+        machine = Machine(log, word, on_output, on_step, terminal,
+                          TRIPLE_FAULT if spec.end_at_triple_fault else None)
         outcome = machine.run(command, spec.timeout)
         verdict = judge(outcome, log.lines, qemu_command.uses_svm(spec))
         log.add("boot", f"end: {verdict.kind}: {verdict.reason}")

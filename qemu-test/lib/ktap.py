@@ -36,6 +36,8 @@ class Suite:
     """The results of one suite, fed line by line."""
     name: str
     tests: list = field(default_factory=list)
+    # How many of the tests had their results before the program was started once more.
+    _kept: int = 0
     _version: bool = False
     _planned: int | None = None
     _diagnostics: list = field(default_factory=list)
@@ -59,6 +61,11 @@ class Suite:
             self._diagnostics.append(line[2:])
         return None
 
+    def resume(self):
+        """The machine died. The program is started anew and begins with the next test."""
+        self._kept = len(self.tests)
+        self._version, self._planned, self._diagnostics = False, None, []
+
     def finish(self, status=0):
         """No more lines come: the suite's program ended with STATUS, or None if it never did."""
         if not self._version:
@@ -69,7 +76,7 @@ class Suite:
             self._faults.append(f"planned {self._planned} tests, printed {len(self.tests)} results")
         if status is None:
             self._faults.append("did not end")
-        elif (status != 0) != any(test.outcome == FAILED for test in self.tests):
+        elif (status != 0) != any(test.outcome == FAILED for test in self.tests[self._kept:]):
             self._faults.append(f"ended with status {status}, which its results do not explain")
         if self._planned == 0 and not self._faults:
             self._faults.append("has no tests")
@@ -79,7 +86,7 @@ class Suite:
     def _plan(self, count, skip_reason):
         if self._planned is not None:
             self._faults.append("printed a second plan")
-        elif self.tests:
+        elif len(self.tests) > self._kept:
             self._faults.append("printed results before its plan")
         self._planned = count
         if skip_reason is not None:
@@ -121,14 +128,28 @@ class Output:
     def __init__(self, names):
         self._missing = list(names)
         self._current = None
+        self._resumed = None
         self.tests = []
+
+    def left(self):
+        """What has no results yet: pairs of a suite's name and the number of its first test."""
+        current = [(self._current.name, len(self._current.tests) + 1)] if self._current else []
+        return current + [(name, 1) for name in self._missing]
+
+    def resume(self):
+        """The machine died. The script is started anew with what is left."""
+        if self._current:
+            self._current.resume()
+            self._resumed = self._current.name
 
     def feed(self, line):
         """Take the next line; return the result in it, if there is one."""
         line = line.rstrip()
         begin = self.BEGIN.fullmatch(line)
         end = self.END.fullmatch(line)
-        if begin:
+        if begin and self._resumed == begin[1]:
+            self._resumed = None
+        elif begin:
             self._close(None)
             self._current = Suite(begin[1])
             if begin[1] in self._missing:

@@ -54,12 +54,14 @@ class Outcome:
 class Machine:
     """One emulator process with its serial ports."""
 
-    def __init__(self, log, word, on_output, on_step, terminal=None):
+    def __init__(self, log, word, on_output, on_step, terminal=None, also_death=None):
+        """ALSO_DEATH is a pattern of further lines in Xen's and dom0's log that end the machine."""
         self._log = log
         self._control = re.compile(re.escape(word) + r" (\w+) ?(.*);$")
         self._on_output = on_output
         self._on_step = on_step
         self._terminal = terminal
+        self._deaths = [DEATH, also_death] if also_death else [DEATH]
         self._outcome = Outcome()
         self._ended = None
 
@@ -155,7 +157,7 @@ class Machine:
                 self._obey(control[1], control[2])
                 return
             self._log.add("xen" if text.startswith("(XEN)") else "dom0", text)
-            if DEATH.search(text) and self._ended is None:
+            if self._ended is None and any(death.search(text) for death in self._deaths):
                 self._end("died", text.strip(), LAST_WORDS)
         elif name == qemu_command.DOMU_PORT:
             control = self._control.search(text)

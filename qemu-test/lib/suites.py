@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What there is to test, and how each part of it is run and counted."""
 
+import collections
 import dataclasses
 import json
 import re
@@ -12,6 +13,7 @@ import boot
 import boot_log
 import ktap
 import log_check
+import verdict
 from ktap import FAILED, PASSED, SKIPPED, Test
 from xenrust import build_root, guest, kernel, kernel_source
 from xenrust.cache import REPOSITORY, Cache
@@ -25,6 +27,9 @@ UNIT_TEST_LIMIT = 300
 CARGO_LIMIT = 1800
 CLIENTS_LIMIT = 2400
 BOOT_LIMIT = {"dom0": 900, "lockdep": 1800}
+
+# So often the emulator may die in one boot's suites, whichever tests it hits.
+MOST_DEATHS = 8
 
 
 @dataclass(frozen=True)
@@ -211,25 +216,57 @@ def _programs(folder, names):
 
 
 def _boot(context, spec, commands, setup="true"):
-    """Boot once and run the COMMANDS, by names of suites, one after the other in dom0."""
-    kernel.ensure(context.cache, context.config)
-    steps = [f"echo '{ktap.begin_mark(name)}'; {command}; echo \"{ktap.end_mark(name, '$?')}\""
-             for name, command in commands.items()]
-    spec = dataclasses.replace(
-        spec, gntdev=context.gntdev, config=context.config,
-        run="\n".join([setup, *steps, "exit 0"]))
-    live = _Live(context, commands)
-    result = boot.boot(spec, on_output=live.take, on_progress=live.progress)
+    """Boot and run the COMMANDS, by names of suites, one after the other in dom0.
 
-    # What counts is the output of the last attempt, which boot hands back whole.
+    When the emulator dies, the next boot goes on with the test that it died in; the results before
+    stay. No test is tried more often than boot.RETRIES allows, so one that kills the machine by
+    itself fails.
+    """
+    kernel.ensure(context.cache, context.config)
+    spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
+                               end_at_triple_fault=True)
     output = ktap.Output(commands)
-    for line in result.stdout.decode(errors="replace").splitlines():
-        output.feed(line)
+    deaths = collections.Counter()
+    while True:
+        left = output.left()
+        spec = dataclasses.replace(spec, run=_script(setup, commands, left))
+        live = _Live(context, commands)
+        result = boot.boot(spec, on_output=live.take, on_progress=context.on_progress, retries=0)
+        context.on_progress(f"{spec.describe()}: {result.seconds:.0f} s, log {result.log}")
+        for line in results_before_death(boot_log.read(result.log), result.stdout):
+            output.feed(line)
+        if result.kind != "emulator" or not output.left():
+            break
+        suite, first = output.left()[0]
+        deaths[suite, first] += 1
+        if deaths[suite, first] > boot.RETRIES or deaths.total() > MOST_DEATHS:
+            break
+        context.on_progress(f"{result.reason}, not a failure of a test: going on with test "
+                            f"{first} of {suite}, retry {deaths[suite, first]} of {boot.RETRIES}")
+        output.resume()
     tests = output.finish()
     if result.status:
         tests.append(Test("the machine", FAILED, f"{result.reason}; log {result.log}"))
-    context.on_progress(f"{spec.describe()}: {result.seconds:.0f} s, log {result.log}")
     return tests + _check_log(context, result)
+
+
+def _script(setup, commands, left):
+    """What dom0 runs: the suites that are LEFT, each from its first test without a result."""
+    steps = [f"echo '{ktap.begin_mark(name)}'; FIRST_CASE={first} {commands[name]}; "
+             f"echo \"{ktap.end_mark(name, '$?')}\"" for name, first in left]
+    return "\n".join([setup, *steps, "exit 0"])
+
+
+def results_before_death(lines, stdout):
+    """The whole lines of the command's output in a log that came before a triple fault, if there
+    is one: a test that fails after its domain died says nothing."""
+    death = next((number for number, line in enumerate(lines)
+                  if verdict.TRIPLE_FAULT.search(line.text)), len(lines))
+    before = [line.text for line in lines[:death] if line.source == "run"]
+    everything = sum(line.source == "run" for line in lines)
+    if before and len(before) == everything and not stdout.endswith(b"\n"):
+        before.pop()
+    return before
 
 
 class _Live:
@@ -237,19 +274,12 @@ class _Live:
 
     def __init__(self, context, suites):
         self._context = context
-        self._suites = suites
         self._splitter = boot_log.Splitter()
         self._output = ktap.Output(suites)
 
     def take(self, chunk):
         for line in self._splitter.lines(chunk):
             _tell(self._context, self._output.feed(line))
-
-    def progress(self, text):
-        # Another attempt begins from nothing.
-        if "retry" in text:
-            self._output = ktap.Output(self._suites)
-        self._context.on_progress(text)
 
 
 def _check_log(context, result):

@@ -3,6 +3,7 @@
 
 import unittest
 
+import boot_log
 import ktap
 import suites
 from ktap import FAILED, PASSED, SKIPPED
@@ -133,6 +134,64 @@ class OutputTest(unittest.TestCase):
     def test_second_began_before_the_first_ended(self):
         lines = self.suite("one", end=False) + self.suite("two")
         self.assertIn(("one as a whole", FAILED, "did not end"), self.outcomes(lines))
+
+    def test_resumed_after_the_machine_died(self):
+        first = self.suite("one") + [ktap.begin_mark("two"), "KTAP version 1", "1..2", "ok 1 a"]
+        second = [ktap.begin_mark("two"), "KTAP version 1", "1..2", "ok 2 b",
+                  ktap.end_mark("two", 0)]
+        output = ktap.Output(["one", "two", "three"])
+        for line in first:
+            output.feed(line)
+        self.assertEqual(output.left(), [("two", 2), ("three", 1)])
+        output.resume()
+        for line in second + self.suite("three"):
+            output.feed(line)
+        self.assertEqual(output.left(), [])
+        self.assertEqual([(test.name, test.outcome) for test in output.finish()],
+                         [("rule of one", PASSED), ("a", PASSED), ("b", PASSED),
+                          ("rule of three", PASSED)])
+
+    def test_resumed_without_the_rest(self):
+        first = [ktap.begin_mark("one"), "KTAP version 1", "1..2", "ok 1 a"]
+        for second, reason in (
+                ([], "did not end"),
+                (first[:3] + [ktap.end_mark("one", 0)], "planned 2 tests, printed 1 results"),
+                (first + [ktap.end_mark("one", 0)], "printed result 1 where 2 was due"),
+                (first[:3] + ["not ok 2 b", ktap.end_mark("one", 0)],
+                 "ended with status 0, which its results do not explain")):
+            with self.subTest(reason):
+                output = ktap.Output(["one"])
+                for line in first:
+                    output.feed(line)
+                output.resume()
+                for line in second:
+                    output.feed(line)
+                self.assertIn(("one as a whole", FAILED, reason),
+                              [(test.name, test.outcome, test.reason)
+                               for test in output.finish()])
+
+
+class DeathTest(unittest.TestCase):
+    FAULT = boot_log.Line(2.0, "xen", "(XEN) d1v0 Triple fault - invoking HVM shutdown action 1")
+
+    def said(self, *texts):
+        return [boot_log.Line(1.0, "run", text) for text in texts]
+
+    def test_what_failed_after_the_death_does_not_count(self):
+        lines = self.said("ok 1 a", "ok 2 b") + [self.FAULT] + self.said("not ok 3 c")
+        self.assertEqual(suites.results_before_death(lines, b"not ok 3 c\n"),
+                         ["ok 1 a", "ok 2 b"])
+
+    def test_half_a_line_is_no_result(self):
+        lines = self.said("ok 1 a", "ok 2 hal")
+        self.assertEqual(suites.results_before_death(lines, b"ok 1 a\nok 2 hal"), ["ok 1 a"])
+        self.assertEqual(suites.results_before_death(lines + [self.FAULT], b"ok 2 hal"),
+                         ["ok 1 a"])
+
+    def test_all_counts_without_a_death(self):
+        lines = self.said("ok 1 a", "ok 2 b")
+        self.assertEqual(suites.results_before_death(lines, b"ok 1 a\nok 2 b\n"),
+                         ["ok 1 a", "ok 2 b"])
 
 
 CARGO = """\

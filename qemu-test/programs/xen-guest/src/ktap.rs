@@ -5,6 +5,7 @@
 //! Each case runs in a process of its own: one that crashes, hangs or leaks
 //! fails alone, and what it left open is closed for the next one.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::io::Read;
@@ -51,6 +52,10 @@ pub struct Case<'a> {
     pub body: Box<dyn FnOnce() -> Verdict + 'a>,
 }
 
+/// In the environment, the number of the case to begin with: the ones before it
+/// had their results before the emulator died.
+pub const FIRST_CASE: &str = "FIRST_CASE";
+
 /// Runs `cases` and prints the results. `after_each` looks at what is left in
 /// the system when a case's process is gone; what it finds fails the case.
 pub fn run(
@@ -61,8 +66,9 @@ pub fn run(
     println!("KTAP version 1");
     println!("# Subtest: {suite}");
     println!("1..{}", cases.len());
+    let first = env::var(FIRST_CASE).map_or(1, |text| text.parse().expect("FIRST_CASE"));
     let mut failed = 0;
-    for (index, case) in cases.into_iter().enumerate() {
+    for (index, case) in cases.into_iter().enumerate().skip(first - 1) {
         let number = index + 1;
         let Case {
             name,

@@ -11,9 +11,13 @@ use std::process::ExitCode;
 use clients::agent::Agent;
 use clients::agent::PATIENCE;
 use suites::remote::RemoteGranter;
+use xen_guest::ktap::FIRST_CASE;
 
 fn main() -> ExitCode {
-    let command = env::args().skip(1).collect::<Vec<_>>().join(" ");
+    let mut command = env::args().skip(1).collect::<Vec<_>>().join(" ");
+    if let Ok(first) = env::var(FIRST_CASE) {
+        command = format!("{FIRST_CASE}={first} {command}");
+    }
     let ended = RemoteGranter::domid_of_domu()
         .and_then(Agent::of)
         .and_then(|agent| agent.try_run(&command, PATIENCE));
