@@ -73,7 +73,11 @@ impl PinnedPages {
                 room.as_mut_ptr().cast(),
             )
         };
-        to_result(pinned.min(0))?;
+        to_result(pinned.min(0)).map_err(|error| match error {
+            // The pages would go beyond the end of all addresses.
+            EOVERFLOW => EFAULT,
+            error => error,
+        })?;
         // INVARIANT: The function pinned so many pages, with the flags of `purpose`.
         // SAFETY: It initialized as many elements, which fit in the capacity.
         unsafe { self.pages.inc_len(pinned as usize) };

@@ -220,16 +220,35 @@ fn map_and_unmap(world: &mut World) -> Verdict {
             event.name == "xen_gntdev_hypercall"
                 && event.field("command") == Some(command)
                 && event.field("count") == Some(count)
-                && nanoseconds(event) > 0
         });
-        assert!(found, "no hypercall {command} with {count} operations");
+        assert!(
+            found,
+            "no hypercall {command} with {count} operations: {events:?}"
+        );
     }
-    Ok(())
+    some_time_passes(world)
 }
 
-fn nanoseconds(event: &Event) -> u64 {
-    let text = event.field("nanoseconds").expect("a duration");
-    text.parse().expect("a number")
+/// The clocks of a PV guest's processors differ, and the kernel lets time stand
+/// still for one that is behind: a single duration can be 0.
+fn some_time_passes(world: &mut World) -> Verdict {
+    for _ in 0..50 {
+        let events = traced(world, |world| {
+            let share = world.share(1)?;
+            let device = Gntdev::open()?;
+            let index = device.insert(&share.grants)?;
+            device.map(index, 1, Protection::Read)?.unmap()?;
+            Ok(())
+        })?;
+        if events.iter().filter_map(nanoseconds).sum::<u64>() > 0 {
+            return Ok(());
+        }
+    }
+    panic!("no hypercall took any time")
+}
+
+fn nanoseconds(event: &Event) -> Option<u64> {
+    event.field("nanoseconds")?.parse().ok()
 }
 
 fn failed_map(world: &mut World) -> Verdict {
