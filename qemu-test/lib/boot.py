@@ -57,7 +57,9 @@ class Spec:
     timeout: float | None = 300
     log: str | None = None
     shell: bool = False
-    # Not an option: end as soon as any domain dies by a triple fault.
+    # Not options: the command makes domains of any type; end as soon as one of all domains dies by
+    # a triple fault.
+    makes_domains: bool = False
     end_at_triple_fault: bool = False
 
     def describe(self):

@@ -10,7 +10,7 @@ DEFAULT_MEMORY = 2048
 
 def uses_svm(spec):
     """Whether any guest runs by (emulated) hardware virtualization."""
-    return spec.xen and "pvh" in (spec.dom0, spec.domu)
+    return spec.xen and (spec.makes_domains or "pvh" in (spec.dom0, spec.domu))
 
 
 def command(spec, files, ports):
@@ -35,8 +35,8 @@ def command(spec, files, ports):
 
 
 def _processor(spec):
-    # With RDTSCP, Xen kills a PVH dom0, and a PVH domU hangs.
-    model = "max,+svm,+npt,-rdtscp" if uses_svm(spec) else "max"
+    # With RDTSCP, Xen kills a PVH dom0, and a PVH domU hangs, also one that the command makes.
+    model = "max,+svm,+npt,-rdtscp" if spec.xen else "max"
     machine = "q35" if spec.xen and spec.dom0 == "pvh" else "pc"
     # One host thread for each processor: a PVH dom0 rarely survives a single thread.
     argv = ["-machine", machine, "-cpu", model, "-accel", "tcg,thread=multi"]

@@ -195,7 +195,7 @@ def clients_of_auto_translated(context):
 def _boot_clients(context, dom0):
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
-        dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT,
+        dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT, makes_domains=True,
         add=(*_programs(programs, CLIENT_PROGRAMS),
              (str(context.cache.build_root / QEMU), f"/{QEMU}"),
              (str(programs / WITHOUT_COPY), f"/usr/local/lib/{WITHOUT_COPY}")),

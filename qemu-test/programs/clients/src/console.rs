@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domU's console, as `xl console` shows it: through xenconsoled, which maps
-//! the page of the console's ring.
+//! A domU's console, by the program that `xl console` starts: through
+//! xenconsoled, which maps the page of the console's ring.
 
 use std::io;
 use std::io::BufRead;
@@ -25,15 +25,16 @@ pub struct Console {
 }
 
 impl Console {
-    /// Attaches to the console of the domain called `name`.
-    pub fn attach(name: &str) -> io::Result<Self> {
-        let mut program = Command::new("xl")
-            .args(["console", name])
+    /// Attaches to the console of domain `domid`.
+    pub fn attach(domid: u32) -> io::Result<Self> {
+        // Unless told otherwise it does not listen to what is not a terminal.
+        let mut program = Command::new("xenconsole")
+            .args(["--interactive", &domid.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()?;
-        let missing = || io::Error::other("xl console has no standard input and output");
+        let missing = || io::Error::other("xenconsole has no standard input and output");
         let keys = program.stdin.take().ok_or_else(missing)?;
         let screen = program.stdout.take().ok_or_else(missing)?;
         let (sender, lines) = mpsc::channel();

@@ -14,7 +14,6 @@ use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
 use clients::domain::Plan;
-use clients::domain::NAME;
 use clients::suite;
 use clients::suite::Rule;
 use suites::world::settled;
@@ -74,12 +73,13 @@ fn life(kind: Kind, round: u32, before: &GrantUsage) -> Verdict {
 
 /// Through the console both ways, and through xenstore both ways.
 fn talk(domain: &Domain, number: u32) -> Verdict {
-    let agent = Agent::of(domain.domid()?)?;
+    let domid = domain.domid()?;
+    let agent = Agent::of(domid)?;
     let request = agent.ask("echo xenstore")?;
     let ended = agent.answer(&request, BOOT_LIMIT)?;
     assert_eq!(ended.output, "xenstore\n");
 
-    let mut console = Console::attach(NAME)?;
+    let mut console = Console::attach(domid)?;
     // What is typed is shown too, but not as the sum.
     console.type_line(&format!("echo sum $(({number} + 1000))"))?;
     console.wait_for(&format!("sum {}", number + 1000), BOOT_LIMIT)?;
