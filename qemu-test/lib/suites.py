@@ -178,7 +178,8 @@ CLIENT_DOMU = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
 CLIENT_DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
 # The console of the domains that the suites make goes the way of the first domU's.
 CLIENT_SETUP = "ln -s guest-domU.log /var/log/xen/console/guest-client.log"
-QEMU = "usr/libexec/xen-qemu-system-i386"
+# QEMU as a back end, and what it does not start without even when it shows nothing.
+QEMU = ("usr/libexec/xen-qemu-system-i386", "usr/share/qemu/keymaps/en-us")
 WITHOUT_COPY = "libwithout_grant_copy.so"
 
 
@@ -197,7 +198,7 @@ def _boot_clients(context, dom0):
     spec = boot.Spec(
         dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT, makes_domains=True,
         add=(*_programs(programs, CLIENT_PROGRAMS),
-             (str(context.cache.build_root / QEMU), f"/{QEMU}"),
+             *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),
              (str(programs / WITHOUT_COPY), f"/usr/local/lib/{WITHOUT_COPY}")),
         domu_add=_programs(programs, CLIENT_DOMU_PROGRAMS))
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)

@@ -28,21 +28,19 @@ const ROUNDS: u32 = 10;
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    let rules = [Kind::Pv, Kind::Pvh].map(|kind| {
-        let name = format!(
-            "{ROUNDS} {kind} domUs in turn start, talk, reboot, shut down and are destroyed, \
-             and no map of them stays"
-        );
-        Rule::new(name, 600, move || lives(kind))
-    });
-    suite::run("client-daemons", &rules)
+    let name = format!(
+        "{ROUNDS} domUs in turn, PV and PVH, start, talk, reboot, shut down and are destroyed, \
+         and no map of them stays"
+    );
+    suite::run("client-daemons", &[Rule::new(name, 900, lives)])
 }
 
-fn lives(kind: Kind) -> Verdict {
+fn lives() -> Verdict {
     let before = GrantUsage::read()?;
     for round in 0..ROUNDS {
+        let kind = [Kind::Pv, Kind::Pvh][round as usize % 2];
         life(kind, round, &before).map_err(|stop| match stop {
-            Stop::Fail(message) => Stop::Fail(format!("round {round}: {message}")),
+            Stop::Fail(message) => Stop::Fail(format!("round {round}, {kind}: {message}")),
             skip => skip,
         })?;
     }
