@@ -15,12 +15,12 @@ use crate::{
         UnmapNotify, //
     },
     xen::{
+        frames::Frames,
         grant_mapping::GrantMapping,
         grant_operation::{
             Access,
             GrantReference, //
         },
-        pages::UnpopulatedPages,
         vma, //
     },
 };
@@ -49,7 +49,7 @@ impl Mapping {
     }
 
     /// See [`crate::mapping::Mapping::frames`].
-    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+    pub(crate) fn frames(&self) -> &Frames {
         self.kernel.frames()
     }
 }

@@ -44,6 +44,12 @@ mod xen;
 
 mod auto_translated;
 mod copy_plan;
+mod descriptor_index;
+mod dmabuf_export;
+mod dmabuf_import;
+mod dmabuf_layout;
+mod dmabuf_mmap;
+mod dmabuf_wait;
 mod grant_copy;
 mod limits;
 mod map_grant;
@@ -58,6 +64,7 @@ use crate::{
     open_file::OpenFile,
     xen::{
         deferred_unmap,
+        dma_device,
         domain,
         misc_device,
         module_param::uint_param, //
@@ -71,6 +78,7 @@ module! {
     authors: ["The Rust gntdev maintainers"],
     description: "User-space granted page access driver",
     license: "GPL",
+    imports_ns: ["DMA_BUF"],
 }
 
 uint_param! {
@@ -86,17 +94,20 @@ struct GntdevModule {
     #[pin]
     _device: misc_device::Registration,
     _worker: deferred_unmap::Worker,
+    /// The last field, because the worker gives back memory that was allocated for one of them.
+    _devices: dma_device::Slot,
 }
 
 impl kernel::InPlaceModule for GntdevModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _worker: {
+            _devices: {
                 if !domain::is_xen_domain() {
                     return Err(ENODEV);
                 }
-                deferred_unmap::Worker::new()?
+                dma_device::Slot::new()?
             },
+            _worker: deferred_unmap::Worker::new()?,
             _device <- misc_device::Registration::new::<OpenFile>(c"xen/gntdev", module),
         })
     }

@@ -9,11 +9,11 @@ use crate::{
     unmap_notify::UnmapNotify,
     xen::{
         domain,
+        frames::Frames,
         grant_operation::{
             Access,
             GrantReference, //
         },
-        pages::UnpopulatedPages, //
     },
 };
 use kernel::{
@@ -52,7 +52,7 @@ impl Mapping {
     }
 
     /// The frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+    pub(crate) fn frames(&self) -> &Frames {
         match self {
             Self::AutoTranslated(mapping) => mapping.frames(),
             Self::Paravirtual(mapping) => mapping.frames(),

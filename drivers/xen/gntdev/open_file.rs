@@ -5,6 +5,15 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    dmabuf_export,
+    dmabuf_import::{
+        self,
+        Imports, //
+    },
+    dmabuf_wait::{
+        self,
+        Exports, //
+    },
     grant_copy::{
         self,
         BatchPool, //
@@ -15,11 +24,19 @@ use crate::{
     unmap_notify,
     xen::{
         bindings,
+        misc_device::{
+            PollDevice,
+            Readiness, //
+        },
         vma, //
     },
 };
 use kernel::{
-    fs::File,
+    fs::{
+        File,
+        Kiocb, //
+    },
+    iov::IovIterDest,
     miscdevice::{
         MiscDevice,
         MiscDeviceRegistration, //
@@ -32,6 +49,10 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
     uaccess::UserPtr, //
 };
 
@@ -42,6 +63,9 @@ pub(crate) struct OpenFile {
     regions: RegionIndex<Region>,
     #[pin]
     batches: BatchPool,
+    exports: Arc<Exports>,
+    #[pin]
+    imports: Imports,
 }
 
 impl OpenFile {
@@ -54,6 +78,16 @@ impl OpenFile {
     pub(crate) fn batches(&self) -> &BatchPool {
         &self.batches
     }
+
+    /// The dma-bufs that were made of grants.
+    pub(crate) fn exports(&self) -> &Arc<Exports> {
+        &self.exports
+    }
+
+    /// The dma-bufs whose pages are granted.
+    pub(crate) fn imports(&self) -> &Imports {
+        &self.imports
+    }
 }
 
 #[vtable]
@@ -61,10 +95,13 @@ impl MiscDevice for OpenFile {
     type Ptr = Pin<KBox<Self>>;
 
     fn open(_: &File, _: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+        let exports = Exports::new()?;
         KBox::pin_init(
             pin_init!(Self {
                 regions <- RegionIndex::new(),
                 batches <- BatchPool::new(),
+                exports,
+                imports <- Imports::new(),
             }),
             GFP_KERNEL,
         )
@@ -82,6 +119,24 @@ impl MiscDevice for OpenFile {
                 unmap_notify::set_unmap_notify(&file, argument)
             }
             bindings::IOCTL_GNTDEV_GRANT_COPY => grant_copy::grant_copy(&file, argument),
+            bindings::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS => {
+                dmabuf_export::export_from_refs(&file, argument)
+            }
+            bindings::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 => {
+                dmabuf_export::export_from_refs_v2(&file, argument)
+            }
+            bindings::IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED => {
+                dmabuf_wait::wait_released(&file, argument)
+            }
+            bindings::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS => {
+                dmabuf_import::import_to_refs(&file, argument)
+            }
+            bindings::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 => {
+                dmabuf_import::import_to_refs_v2(&file, argument)
+            }
+            bindings::IOCTL_GNTDEV_DMABUF_IMP_RELEASE => {
+                dmabuf_import::import_release(&file, argument)
+            }
             _ => Err(ENOTTY),
         }
         .map(|()| 0)
@@ -95,6 +150,15 @@ impl MiscDevice for OpenFile {
             region.show(seq);
             next = first_page + region.page_count();
         }
+        file.exports.show(seq);
+        file.imports.show(seq);
+    }
+
+    fn read_iter(
+        control: Kiocb<'_, Self::Ptr>,
+        destination: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
+        control.file().exports.read(destination)
     }
 
     fn mmap(file: Pin<&Self>, _: &File, vma: &VmaNew) -> Result {
@@ -105,5 +169,11 @@ impl MiscDevice for OpenFile {
             .get(vma::first_page(vma), Some(vma::page_count(vma)))
             .ok_or(EINVAL)?
             .map(vma)
+    }
+}
+
+impl PollDevice for OpenFile {
+    fn poll(device: Pin<&Self>, file: &File, table: PollTable<'_>) -> Readiness {
+        device.exports.poll(file, table)
     }
 }

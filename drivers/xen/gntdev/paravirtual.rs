@@ -14,6 +14,7 @@ use crate::{
         UnmapNotify, //
     },
     xen::{
+        frames::Frames,
         grant_mapping::GrantMapping,
         grant_operation::{
             Access,
@@ -24,7 +25,6 @@ use crate::{
             IntervalNotifier,
             Invalidate, //
         },
-        pages::UnpopulatedPages,
         user_mapping::UserMapping, //
     },
 };
@@ -79,7 +79,7 @@ impl Mapping {
     }
 
     /// See [`crate::mapping::Mapping::frames`].
-    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+    pub(crate) fn frames(&self) -> &Frames {
         self.notifier.target().kernel.frames()
     }
 }

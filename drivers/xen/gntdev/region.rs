@@ -9,11 +9,11 @@ use crate::{
     unmap_notify::UnmapNotify,
     xen::{
         bindings::ioctl_gntdev_grant_ref,
+        frames::Frames,
         grant_operation::{
             Access,
             GrantReference, //
         },
-        pages::UnpopulatedPages,
         trace,
         vma::{
             self,
@@ -175,7 +175,7 @@ impl VmaOwner for Region {
         &TABLE
     }
 
-    fn frames(&self) -> Option<&UnpopulatedPages> {
+    fn frames(&self) -> Option<&Frames> {
         Some(self.mapped.as_ref()?.mapping.frames())
     }
 

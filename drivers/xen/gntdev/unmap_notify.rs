@@ -18,8 +18,8 @@ use crate::{
             EventChannel,
             SendOnDrop, //
         },
+        frames::Frames,
         grant_mapping::GrantMapping,
-        pages::UnpopulatedPages,
         user_memory, //
     },
 };
@@ -114,7 +114,7 @@ impl NotifyingMapping {
     }
 
     /// The frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+    pub(crate) fn frames(&self) -> &Frames {
         self.grants.frames()
     }
 

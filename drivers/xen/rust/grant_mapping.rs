@@ -9,6 +9,7 @@ use super::{
     deferred_unmap,
     domain,
     evtchn::SendOnDrop,
+    frames::Frames,
     grant_operation::{
         self,
         Access,
@@ -43,7 +44,7 @@ pub(crate) struct GrantMapping {
 /// What a [`GrantMapping`] owns.
 #[pin_data(PinnedDrop)]
 pub(crate) struct MappedGrants {
-    frames: ManuallyDrop<UnpopulatedPages>,
+    frames: ManuallyDrop<Frames>,
     /// What the grants allow.
     access: Access,
     /// One unmap operation for each frame; one with the invalid handle has no grant mapped.
@@ -52,8 +53,10 @@ pub(crate) struct MappedGrants {
     /// it is held.
     #[pin]
     unmap: Mutex<KVVec<bindings::gnttab_unmap_grant_ref>>,
-    /// Sent when all of this has ended: as the last field, it is dropped last.
+    /// Sent when all of this has ended: of what the grants need, it is dropped last.
     event: Option<SendOnDrop>,
+    /// Dropped when all of this has ended, by which somebody learns of it.
+    _notice: Option<KBox<dyn Send + Sync>>,
     /// The list of [`deferred_unmap`].
     pub(super) next: Option<Pin<KBox<MappedGrants>>>,
 }
@@ -70,6 +73,28 @@ impl GrantMapping {
         access: Access,
     ) -> Result<Self> {
         let frames = UnpopulatedPages::new(grants.len())?;
+        Self::at(frames.into(), grants, access, None)
+    }
+
+    /// Maps `grants` at `frames`, with one hypercall. May sleep, for long if the granting domain's
+    /// pages are paged out.
+    ///
+    /// `notice` is dropped when the grants have been unmapped and the frames given back, also if
+    /// mapping fails.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` if there are not as many grants as frames, or if Xen refused one of the
+    /// grants, and then none is left mapped.
+    pub(crate) fn at(
+        frames: Frames,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+        notice: Option<KBox<dyn Send + Sync>>,
+    ) -> Result<Self> {
+        if frames.len() != grants.len() {
+            return Err(EINVAL);
+        }
         let mut map = KVVec::with_capacity(grants.len(), GFP_KERNEL | __GFP_NOWARN)?;
         let mut push = |grant: Result<GrantReference>, address| -> Result {
             let operation = grant_operation::map_operation(grant?, Target::Kernel(address), access);
@@ -90,7 +115,7 @@ impl GrantMapping {
         let unmap = KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?;
         let mapping = Self {
             grants: ManuallyDrop::new(KBox::pin_init(
-                MappedGrants::new(frames, access, unmap),
+                MappedGrants::new(frames, access, unmap, notice),
                 GFP_KERNEL,
             )?),
         };
@@ -102,7 +127,7 @@ impl GrantMapping {
             bindings::gnttab_map_refs(
                 map.as_mut_ptr(),
                 ptr::null_mut(),
-                mapping.grants.frames.as_ptr().cast_mut(),
+                mapping.grants.frames.pages().as_ptr().cast_mut(),
                 map.len() as u32,
             )
         });
@@ -120,7 +145,7 @@ impl GrantMapping {
     }
 
     /// The frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &UnpopulatedPages {
+    pub(crate) fn frames(&self) -> &Frames {
         &self.grants.frames
     }
 
@@ -154,15 +179,17 @@ impl Drop for GrantMapping {
 
 impl MappedGrants {
     fn new(
-        frames: UnpopulatedPages,
+        frames: Frames,
         access: Access,
         unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+        notice: Option<KBox<dyn Send + Sync>>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             frames: ManuallyDrop::new(frames),
             access,
             unmap <- new_mutex!(unmap, "MappedGrants::unmap"),
             event: None,
+            _notice: notice,
             next: None,
         })
     }
@@ -225,7 +252,7 @@ impl MappedGrants {
                 bindings::gnttab_unmap_refs(
                     operations.as_mut_ptr(),
                     ptr::null_mut(),
-                    self.frames.as_ptr().add(first).cast_mut(),
+                    self.frames.pages().as_ptr().add(first).cast_mut(),
                     operations.len() as u32,
                 )
             },

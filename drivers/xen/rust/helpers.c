@@ -3,11 +3,17 @@
  * Shims over static inlines and macros that bindgen cannot call.
  */
 
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
+#include <linux/vmalloc.h>
 #include <xen/events.h>
 #include <xen/interface/grant_table.h>
+#include <xen/interface/xen.h>
+#include <xen/mem-reservation.h>
 #include <xen/page.h>
 #include <xen/xen.h>
 #include <asm/xen/hypercall.h>
@@ -82,4 +88,94 @@ void xen_rust_notify_remote(unsigned int port)
 void xen_rust_init_delayed_work(struct delayed_work *work, work_func_t function)
 {
 	INIT_DELAYED_WORK(work, function);
+}
+
+int xen_rust_set_dma_mask(struct device *device)
+{
+	return dma_coerce_mask_and_coherent(device, DMA_BIT_MASK(64));
+}
+
+void xen_rust_set_dma_ops(struct device *device, const struct dma_map_ops *operations)
+{
+	set_dma_ops(device, operations);
+}
+
+struct page *xen_rust_address_to_page(const void *address)
+{
+	return is_vmalloc_addr(address) ? vmalloc_to_page(address) : virt_to_page(address);
+}
+
+/*
+ * Nothing but a paravirtual domain has frames in its linear mapping that have
+ * to go. There no CPU may keep an old translation, because the hypervisor does
+ * not flush one when it maps a grant in its place.
+ */
+void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages)
+{
+	xenmem_reservation_va_mapping_reset(count, pages);
+#ifdef CONFIG_XEN_PV
+	if (xen_pv_domain()) {
+		struct mmuext_op flush = { .cmd = MMUEXT_TLB_FLUSH_ALL };
+
+		WARN_ON(HYPERVISOR_mmuext_op(&flush, 1, NULL, DOMID_SELF));
+	}
+#endif
+}
+
+void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames)
+{
+	xenmem_reservation_va_mapping_update(count, pages, frames);
+}
+
+void *xen_rust_vmap(struct page **pages, unsigned int count)
+{
+	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
+}
+
+struct scatterlist *xen_rust_sg_next(struct scatterlist *entry)
+{
+	return sg_next(entry);
+}
+
+u64 xen_rust_sg_dma_address(struct scatterlist *entry)
+{
+	return sg_dma_address(entry);
+}
+
+unsigned int xen_rust_sg_dma_length(struct scatterlist *entry)
+{
+	return sg_dma_len(entry);
+}
+
+void xen_rust_sg_map_physical(struct scatterlist *entry)
+{
+	sg_dma_address(entry) = sg_phys(entry);
+	sg_dma_len(entry) = entry->length;
+}
+
+void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
+			   enum dma_data_direction direction)
+{
+	dma_sync_sgtable_for_cpu(device, table, direction);
+}
+
+void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
+			      enum dma_data_direction direction)
+{
+	dma_sync_sgtable_for_device(device, table, direction);
+}
+
+bool xen_rust_frame_has_page(u64 frame)
+{
+	return pfn_valid(frame);
+}
+
+u64 xen_rust_frame_to_gfn(u64 frame)
+{
+	return pfn_to_gfn(frame);
+}
+
+int xen_rust_frame_page_count(u64 frame)
+{
+	return page_count(pfn_to_page(frame));
 }

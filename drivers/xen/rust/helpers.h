@@ -6,11 +6,17 @@
 #ifndef _XEN_RUST_HELPERS_H
 #define _XEN_RUST_HELPERS_H
 
+#include <linux/dma-direction.h>
 #include <linux/mmu_notifier.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
+#include <xen/interface/xen.h>
 
+struct device;
+struct dma_map_ops;
 struct page;
+struct scatterlist;
+struct sg_table;
 
 bool xen_rust_domain(void);
 bool xen_rust_pv_domain(void);
@@ -25,5 +31,22 @@ bool xen_rust_fatal_signal_pending(void);
 void xen_rust_cond_resched(void);
 void xen_rust_notify_remote(unsigned int port);
 void xen_rust_init_delayed_work(struct delayed_work *work, work_func_t function);
+int xen_rust_set_dma_mask(struct device *device);
+void xen_rust_set_dma_ops(struct device *device, const struct dma_map_ops *operations);
+struct page *xen_rust_address_to_page(const void *address);
+void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages);
+void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames);
+void *xen_rust_vmap(struct page **pages, unsigned int count);
+struct scatterlist *xen_rust_sg_next(struct scatterlist *entry);
+u64 xen_rust_sg_dma_address(struct scatterlist *entry);
+unsigned int xen_rust_sg_dma_length(struct scatterlist *entry);
+void xen_rust_sg_map_physical(struct scatterlist *entry);
+void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
+			   enum dma_data_direction direction);
+void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
+			      enum dma_data_direction direction);
+bool xen_rust_frame_has_page(u64 frame);
+u64 xen_rust_frame_to_gfn(u64 frame);
+int xen_rust_frame_page_count(u64 frame);
 
 #endif /* _XEN_RUST_HELPERS_H */

@@ -3,21 +3,73 @@
 //! A misc device that holds its module.
 //!
 //! The kernel crate's own registration leaves the `owner` of the file operations empty, so that a
-//! module could be unloaded under an open file or a mapping of one. This one sets it, and is
-//! otherwise the kernel crate's: the callbacks are those of its [`MiscDevice`].
+//! module could be unloaded under an open file or a mapping of one. This one sets it, and adds
+//! `poll()`. Otherwise it is the kernel crate's: the callbacks are those of its [`MiscDevice`].
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
+use super::bindings;
 use kernel::{
-    bindings,
     error::to_result,
+    fs::File,
     miscdevice::{
         MiscDevice,
         MiscDeviceOptions, //
     },
     prelude::*,
-    types::Opaque, //
+    sync::poll::PollTable,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
 };
+
+/// What `poll()` tells about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// There is nothing to read.
+    Nothing,
+    /// There is something to read (`EPOLLIN`).
+    Readable,
+    /// It cannot be told (`EPOLLERR`).
+    Failed,
+}
+
+impl Readiness {
+    const fn into_raw(self) -> bindings::__poll_t {
+        match self {
+            Self::Nothing => 0,
+            Self::Readable => bindings::EPOLLIN,
+            Self::Failed => bindings::EPOLLERR,
+        }
+    }
+}
+
+/// A misc device whose open files can be waited for. The kernel crate's trait has no such callback.
+pub(crate) trait PollDevice: MiscDevice {
+    /// Registers with `table` what wakes the caller up, and returns what is the case now.
+    fn poll(
+        device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        file: &File,
+        table: PollTable<'_>,
+    ) -> Readiness;
+}
+
+/// # Safety
+///
+/// `file` must be an open file of a misc device that was registered for `T`, and `table` be null or
+/// valid.
+unsafe extern "C" fn poll<T: PollDevice>(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+) -> bindings::__poll_t {
+    // SAFETY: By this function's safety requirements, `MiscDevice::open()` set the private data,
+    // which is there until the file is released.
+    let device = unsafe { T::Ptr::borrow((*file).private_data) };
+    // SAFETY: By this function's safety requirements. `poll()` does not use the file position.
+    let (file, table) = unsafe { (File::from_raw_file(file), PollTable::from_raw(table)) };
+    T::poll(device, file, table).into_raw()
+}
 
 /// A registered misc device. Dropping it takes the device away.
 ///
@@ -43,7 +95,7 @@ impl Registration {
     /// # Errors
     ///
     /// Those of `misc_register()`, among them `EEXIST` when there is a device of this name.
-    pub(crate) fn new<T: MiscDevice>(
+    pub(crate) fn new<T: PollDevice>(
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> impl PinInit<Self, Error> {
@@ -56,6 +108,7 @@ impl Registration {
                 unsafe {
                     slot.write(device.fops.read());
                     (*slot).owner = module.as_ptr();
+                    (*slot).poll = Some(poll::<T>);
                 }
             }),
             device <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {

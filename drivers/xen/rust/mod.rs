@@ -12,9 +12,18 @@
 //!   copy_operation    what is to be copied from and to granted pages, as plain values
 //!   grant_copy        copies by the hypervisor from and to granted pages
 //!   grant_mapping     grants mapped at kernel addresses, and the frames under them
+//!   grant_access      pages of this domain that another one may map
 //!   user_mapping      grants mapped at a process' page-table entries (paravirtual)
 //!   deferred_unmap    the unmapping of grants whose pages are still referenced
 //!   pages             frames that have no memory of their own
+//!   dma_memory        frames for DMA whose memory was given to the hypervisor
+//!   frames            frames that grants are mapped at, of whatever kind
+//!   dma_device        the devices that stand for gntdev towards the DMA API
+//!   device_mapping    frames that a device can reach
+//!   kernel_view       frames at adjacent addresses of the kernel
+//!   dma_buf           a dma-buf over frames that grants are mapped at
+//!   dma_buf_import    a dma-buf of somebody else
+//!   buffer_segment    pieces of its memory, as plain values
 //!   vma               operations and private data of a VMA
 //!   mmu_notifier      interval notifiers on a process' address space
 //!   maple_tree        a maple tree that threads can share
@@ -22,18 +31,29 @@
 //!   module_param      a module parameter that can be written through sysfs
 //!   user_memory       arrays and structures of the UAPI, to and from the user
 //!   user_pages        pages of the calling process, pinned
+//!   errno             error numbers that the kernel crate has no name for
 //!   task              the calling task
 //!   trace             the tracepoints
 //! ```
 
 pub(crate) mod bindings;
+pub(crate) mod buffer_segment;
 pub(crate) mod copy_operation;
 pub(crate) mod deferred_unmap;
+pub(crate) mod device_mapping;
+pub(crate) mod dma_buf;
+pub(crate) mod dma_buf_import;
+pub(crate) mod dma_device;
+pub(crate) mod dma_memory;
 pub(crate) mod domain;
+pub(crate) mod errno;
 pub(crate) mod evtchn;
+pub(crate) mod frames;
+pub(crate) mod grant_access;
 pub(crate) mod grant_copy;
 pub(crate) mod grant_mapping;
 pub(crate) mod grant_operation;
+pub(crate) mod kernel_view;
 pub(crate) mod maple_tree;
 pub(crate) mod misc_device;
 pub(crate) mod mmu_notifier;

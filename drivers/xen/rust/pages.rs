@@ -8,7 +8,6 @@ use super::bindings;
 use core::ptr;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -25,7 +24,7 @@ pub(crate) struct UnpopulatedPages {
 // SAFETY: A `struct page` is not bound to a thread, and the functions of the grant table that take
 // pages may be called from any.
 unsafe impl Send for UnpopulatedPages {}
-// SAFETY: All methods that take `&self` only read the array, or an atomic counter of a page.
+// SAFETY: All methods that take `&self` only read the array.
 unsafe impl Sync for UnpopulatedPages {}
 
 impl UnpopulatedPages {
@@ -48,55 +47,18 @@ impl UnpopulatedPages {
         Ok(Self { pages })
     }
 
-    /// The pages, for a call into C. Their number is [`Self::len`].
-    pub(crate) fn as_ptr(&self) -> *const *mut bindings::page {
-        self.pages.as_ptr()
-    }
-
-    /// The number of frames.
-    pub(crate) fn len(&self) -> usize {
-        self.pages.len()
-    }
-
-    /// The page at `index`, or `None` past the end. It lives as long as `self`.
-    pub(crate) fn get(&self, index: usize) -> Option<*mut bindings::page> {
-        self.pages.get(index).copied()
-    }
-
-    /// The kernel's linear address of each frame.
-    pub(crate) fn linear_addresses(&self) -> impl Iterator<Item = u64> + '_ {
-        self.pages.iter().map(|page| {
-            // SAFETY: By the type invariants, `page` is a valid page.
-            unsafe { bindings::xen_rust_page_address(*page) as u64 }
-        })
-    }
-
-    /// The guest physical address of each frame.
-    pub(crate) fn physical_addresses(&self) -> impl Iterator<Item = u64> + '_ {
-        self.pages.iter().map(|page| {
-            // SAFETY: By the type invariants, `page` is a valid page.
-            unsafe { bindings::xen_rust_page_physical(*page) }
-        })
-    }
-
-    /// The address of the byte at `offset` from the start of the first frame, or `None` past the
-    /// end. There is only memory at it while something is mapped at the frame.
-    pub(crate) fn byte(&self, offset: usize) -> Option<*mut u8> {
-        let page = self.get(offset / PAGE_SIZE)?;
-        // SAFETY: By the type invariants, `page` is a valid page.
-        let address = unsafe { bindings::xen_rust_page_address(page) };
-        Some((address + offset % PAGE_SIZE) as *mut u8)
-    }
-
-    /// Returns whether nothing but `self` refers to the frames of `range`.
+    /// Orders the frames by address.
     ///
-    /// A page-table entry of a process, a pin or I/O under way each hold a reference. While there
-    /// is one the grant must stay mapped, or what uses the frame would reach nothing.
-    pub(crate) fn are_unreferenced(&self, range: core::ops::Range<usize>) -> bool {
-        self.pages[range].iter().all(|page| {
-            // SAFETY: By the type invariants, `page` is a valid page.
-            unsafe { bindings::xen_rust_page_count(*page) <= 1 }
-        })
+    /// The kernel hands them out from a stack that it filled upwards, so this makes most of them
+    /// follow each other in the kernel's addresses.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.pages.sort_unstable();
+        self
+    }
+
+    /// The pages.
+    pub(super) fn pages(&self) -> &[*mut bindings::page] {
+        &self.pages
     }
 }
 

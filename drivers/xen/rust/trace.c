@@ -40,6 +40,29 @@ void xen_rust_trace_notify_event(unsigned int port)
 	trace_xen_gntdev_notify_event(port);
 }
 
+void xen_rust_trace_dmabuf_export(unsigned int domain, unsigned int count, unsigned int flags,
+				  unsigned int offset, int error)
+{
+	trace_xen_gntdev_dmabuf_export(domain, count, flags, offset, error);
+}
+
+void xen_rust_trace_dmabuf_release(unsigned int domain, unsigned int count)
+{
+	trace_xen_gntdev_dmabuf_release(domain, count);
+}
+
+void xen_rust_trace_dmabuf_import(unsigned int domain, unsigned int count, unsigned int offset,
+				  int error)
+{
+	trace_xen_gntdev_dmabuf_import(domain, count, offset, error);
+}
+
+void xen_rust_trace_dmabuf_import_release(unsigned int domain, unsigned int count,
+					  unsigned int mapped)
+{
+	trace_xen_gntdev_dmabuf_import_release(domain, count, mapped);
+}
+
 /* Returns 0 when nobody asks, so that the clock need not be read. */
 u64 xen_rust_trace_hypercall_begin(void)
 {

@@ -14,6 +14,13 @@ void xen_rust_trace_defer(unsigned int count);
 void xen_rust_trace_copy(unsigned int segments, unsigned int operations, unsigned int pages);
 void xen_rust_trace_notify_byte(u64 offset);
 void xen_rust_trace_notify_event(unsigned int port);
+void xen_rust_trace_dmabuf_export(unsigned int domain, unsigned int count, unsigned int flags,
+				  unsigned int offset, int error);
+void xen_rust_trace_dmabuf_release(unsigned int domain, unsigned int count);
+void xen_rust_trace_dmabuf_import(unsigned int domain, unsigned int count, unsigned int offset,
+				  int error);
+void xen_rust_trace_dmabuf_import_release(unsigned int domain, unsigned int count,
+					  unsigned int mapped);
 u64 xen_rust_trace_hypercall_begin(void);
 void xen_rust_trace_hypercall_end(u64 begin, unsigned int command, unsigned int count);
 

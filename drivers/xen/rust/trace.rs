@@ -11,12 +11,16 @@ use kernel::prelude::*;
 
 /// The region at `index`, in bytes, was mapped or could not be.
 pub(crate) fn map(index: u64, count: usize, writable: bool, result: &Result) {
-    let error = match result {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    };
     // SAFETY: The shim takes any numbers.
-    unsafe { bindings::xen_rust_trace_map(index, count as u32, writable, error) };
+    unsafe { bindings::xen_rust_trace_map(index, count as u32, writable, errno(result)) };
+}
+
+/// The C value of `result`: 0 or a negative error number.
+fn errno<T>(result: &Result<T>) -> c_int {
+    match result {
+        Ok(_) => 0,
+        Err(error) => error.to_errno(),
+    }
 }
 
 /// `count` grants were unmapped from the kernel or, if `user`, from a process; the hypervisor
@@ -50,6 +54,42 @@ pub(crate) fn notify_byte(offset: usize) {
 pub(crate) fn notify_event(port: u32) {
     // SAFETY: The shim takes any number.
     unsafe { bindings::xen_rust_trace_notify_event(port) };
+}
+
+/// `count` grants of `domain` were made a dma-buf whose data begin at `offset`, in bytes, or could
+/// not be.
+pub(crate) fn dmabuf_export<T>(
+    domain: u32,
+    count: u32,
+    flags: u32,
+    offset: u32,
+    result: &Result<T>,
+) {
+    // SAFETY: The shim takes any numbers.
+    unsafe { bindings::xen_rust_trace_dmabuf_export(domain, count, flags, offset, errno(result)) };
+}
+
+/// A dma-buf of `count` grants of `domain` was released by all who used it.
+pub(crate) fn dmabuf_release(domain: u16, count: usize) {
+    // SAFETY: The shim takes any numbers.
+    unsafe { bindings::xen_rust_trace_dmabuf_release(domain.into(), count as u32) };
+}
+
+/// The `count` pages of a dma-buf were granted to `domain`, or could not be. `result` has the
+/// offset of the data, in bytes.
+pub(crate) fn dmabuf_import(domain: u32, count: u32, result: &Result<usize>) {
+    let offset = *result.as_ref().unwrap_or(&0) as u32;
+    // SAFETY: The shim takes any numbers.
+    unsafe { bindings::xen_rust_trace_dmabuf_import(domain, count, offset, errno(result)) };
+}
+
+/// The `count` pages of a dma-buf are not granted to `domain` any more; it has `mapped` of them
+/// mapped still.
+pub(crate) fn dmabuf_import_release(domain: u16, count: usize, mapped: usize) {
+    // SAFETY: The shim takes any numbers.
+    unsafe {
+        bindings::xen_rust_trace_dmabuf_import_release(domain.into(), count as u32, mapped as u32)
+    };
 }
 
 /// Traces how long `hypercall` takes, with `command` on `count` operations.

@@ -42,6 +42,17 @@ pub(crate) fn write<T: AsBytes>(address: UserPtr, value: &T) -> Result {
         .write(value)
 }
 
+/// Writes `values`, one after the other, to where `address` points. May sleep.
+///
+/// # Errors
+///
+/// `EFAULT` if some of it cannot be written.
+pub(crate) fn write_array<T: AsBytes>(address: UserPtr, values: &[T]) -> Result {
+    UserSlice::new(address, size_of_val(values))
+        .writer()
+        .write_slice(values.as_bytes())
+}
+
 /// Reads `count` values that lie one after the other from `address` on. May sleep.
 ///
 /// # Errors
@@ -97,5 +108,17 @@ unsafe impl Send for bindings::gntdev_grant_copy_segment {}
 // SAFETY: Integers, and unions of integers and a pointer: any bytes are valid, and padding may be
 // written.
 unsafe impl FromBytes for bindings::gntdev_grant_copy_segment {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_dmabuf_exp_from_refs {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_dmabuf_exp_from_refs_v2 {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_dmabuf_exp_wait_released {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_dmabuf_imp_to_refs {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_dmabuf_imp_to_refs_v2 {}
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for bindings::ioctl_gntdev_dmabuf_imp_release {}
 // SAFETY: Integers without padding: every byte is initialized.
 unsafe impl AsBytes for bindings::ioctl_gntdev_get_offset_for_vaddr {}

@@ -24,7 +24,7 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-use super::pages::UnpopulatedPages;
+use super::frames::Frames;
 
 /// What a VMA can belong to. The VMA, and each one that is split off it or copied from it in a
 /// fork, holds a reference.
@@ -34,7 +34,7 @@ pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
     fn table() -> &'static VmaTable<Self>;
 
     /// The frames that the file offsets from [`Self::first_page`] on stand for.
-    fn frames(&self) -> Option<&UnpopulatedPages>;
+    fn frames(&self) -> Option<&Frames>;
 
     /// The file offset of the first frame, in pages.
     fn first_page(&self) -> usize;
@@ -163,13 +163,42 @@ pub(crate) fn owner<T: VmaOwner>(vma: &VmaRef) -> Option<ArcBorrow<'_, T>> {
 ///
 /// `ENXIO` if the numbers differ, `ENOMEM`. Some pages may have been mapped then: they are unmapped
 /// when setting up the VMA fails.
-pub(crate) fn insert_pages(vma: &VmaNew, frames: &UnpopulatedPages) -> Result {
+pub(crate) fn insert_pages(vma: &VmaNew, frames: &Frames) -> Result {
     if page_count(vma) != frames.len() {
         return Err(ENXIO);
     }
     // SAFETY: `vma` is being set up, with the mmap lock held, and `frames` is an array of this
     // length, to which the C function does not write.
     to_result(unsafe {
-        bindings::vm_map_pages_zero(vma.as_ptr(), frames.as_ptr().cast_mut(), frames.len())
+        bindings::vm_map_pages_zero(
+            vma.as_ptr(),
+            frames.pages().as_ptr().cast_mut(),
+            frames.len(),
+        )
     })
+}
+
+/// Maps frames at the pages of `vma`: the file offset says which is the first (C: `vm_map_pages()`,
+/// `dma_mmap_attrs()`). May sleep. Not in paravirtual domains.
+///
+/// Where frames are for DMA the page-table entries hold no references to them: the frames must stay
+/// as long as the VMA, or a copy or part of it, does.
+///
+/// # Errors
+///
+/// `ENXIO` if the range is not within the frames, `ENOMEM`. Some pages may have been mapped then:
+/// they are unmapped when setting up the VMA fails.
+pub(super) fn insert_range(vma: &VmaNew, frames: &Frames) -> Result {
+    match frames {
+        Frames::Dma(memory) => memory.map_at(vma),
+        // SAFETY: `vma` is being set up, with the mmap lock held, and `frames` is an array of this
+        // length, to which the C function does not write.
+        Frames::Unpopulated(_) => to_result(unsafe {
+            bindings::vm_map_pages(
+                vma.as_ptr(),
+                frames.pages().as_ptr().cast_mut(),
+                frames.len(),
+            )
+        }),
+    }
 }

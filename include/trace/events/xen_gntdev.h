@@ -101,6 +101,82 @@ TRACE_EVENT(xen_gntdev_notify_event,
 	TP_printk("port=%u", __entry->port)
 );
 
+/* Grants of @domain were made a dma-buf, or were not: @error says why. */
+TRACE_EVENT(xen_gntdev_dmabuf_export,
+	TP_PROTO(unsigned int domain, unsigned int count, unsigned int flags,
+		 unsigned int offset, int error),
+	TP_ARGS(domain, count, flags, offset, error),
+	TP_STRUCT__entry(
+		__field(unsigned int, domain)
+		__field(unsigned int, count)
+		__field(unsigned int, flags)
+		__field(unsigned int, offset)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->count = count;
+		__entry->flags = flags;
+		__entry->offset = offset;
+		__entry->error = error;
+	),
+	TP_printk("domain=%u count=%u flags=%#x offset=%#x error=%d", __entry->domain,
+		  __entry->count, __entry->flags, __entry->offset, __entry->error)
+);
+
+/* Nobody uses an exported dma-buf any more: its grants are about to be unmapped. */
+TRACE_EVENT(xen_gntdev_dmabuf_release,
+	TP_PROTO(unsigned int domain, unsigned int count),
+	TP_ARGS(domain, count),
+	TP_STRUCT__entry(
+		__field(unsigned int, domain)
+		__field(unsigned int, count)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->count = count;
+	),
+	TP_printk("domain=%u count=%u", __entry->domain, __entry->count)
+);
+
+/* The pages of a dma-buf were granted to @domain, or were not: @error says why. */
+TRACE_EVENT(xen_gntdev_dmabuf_import,
+	TP_PROTO(unsigned int domain, unsigned int count, unsigned int offset, int error),
+	TP_ARGS(domain, count, offset, error),
+	TP_STRUCT__entry(
+		__field(unsigned int, domain)
+		__field(unsigned int, count)
+		__field(unsigned int, offset)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->count = count;
+		__entry->offset = offset;
+		__entry->error = error;
+	),
+	TP_printk("domain=%u count=%u offset=%#x error=%d", __entry->domain,
+		  __entry->count, __entry->offset, __entry->error)
+);
+
+/* The grants of an imported dma-buf were taken back; @domain still has @mapped mapped. */
+TRACE_EVENT(xen_gntdev_dmabuf_import_release,
+	TP_PROTO(unsigned int domain, unsigned int count, unsigned int mapped),
+	TP_ARGS(domain, count, mapped),
+	TP_STRUCT__entry(
+		__field(unsigned int, domain)
+		__field(unsigned int, count)
+		__field(unsigned int, mapped)
+	),
+	TP_fast_assign(
+		__entry->domain = domain;
+		__entry->count = count;
+		__entry->mapped = mapped;
+	),
+	TP_printk("domain=%u count=%u mapped=%u", __entry->domain, __entry->count,
+		  __entry->mapped)
+);
+
 /* Time in the kernel's grant table functions, most of it in the hypercall. */
 TRACE_EVENT(xen_gntdev_hypercall,
 	TP_PROTO(unsigned int command, unsigned int count, u64 nanoseconds),

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls that make a dma-buf of grants.
+//!
+//! The buffer owns the mapping of the grants. Neither the file that it was exported by nor the file
+//! descriptor has to stay for it.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    descriptor_index::Room,
+    dmabuf_layout::{
+        self,
+        Backing, //
+    },
+    dmabuf_mmap,
+    dmabuf_wait::{
+        Description,
+        Record,
+        ReleaseNotice, //
+    },
+    limits,
+    open_file::OpenFile,
+    xen::{
+        bindings::{
+            ioctl_gntdev_dmabuf_exp_from_refs,
+            ioctl_gntdev_dmabuf_exp_from_refs_v2, //
+        },
+        dma_buf::{
+            DmaBuf,
+            Exporter,
+            NewMapping,
+            Operations, //
+        },
+        dma_device::DmaDevices,
+        dma_memory::{
+            Caching,
+            DmaMemory, //
+        },
+        frames::Frames,
+        grant_mapping::GrantMapping,
+        grant_operation::{
+            Access,
+            GrantReference, //
+        },
+        pages::UnpopulatedPages,
+        trace,
+        user_memory, //
+    },
+    LIMIT,
+};
+use core::mem::offset_of;
+use kernel::{
+    fs::file::{
+        flags::O_CLOEXEC,
+        FileDescriptorReservation, //
+    },
+    prelude::*,
+    str::CString,
+    sync::Arc,
+    uaccess::UserPtr, //
+};
+
+/// Grants of one domain that a dma-buf consists of. Dropping it unmaps them.
+pub(crate) struct Export {
+    mapping: GrantMapping,
+    domain: u16,
+    references: KVVec<u32>,
+    data_offset: usize,
+    name: CString,
+}
+
+impl Export {
+    /// The `count` grants from the page `first` of the buffer on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are not so many.
+    pub(crate) fn grants(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> Result<impl ExactSizeIterator<Item = Result<GrantReference>> + '_> {
+        let references = first
+            .checked_add(count)
+            .and_then(|end| self.references.get(first..end))
+            .ok_or(EINVAL)?;
+        Ok(grant_references(self.domain, references))
+    }
+}
+
+impl Exporter for Export {
+    fn operations() -> &'static Operations<Self> {
+        static OPERATIONS: Operations<Export> = Operations::new();
+        &OPERATIONS
+    }
+
+    fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    fn frames(&self) -> &Frames {
+        self.mapping.frames()
+    }
+
+    fn data_offset(&self) -> usize {
+        self.data_offset
+    }
+
+    fn map_at(self: &Arc<Self>, mapping: NewMapping<'_>) -> Result {
+        dmabuf_mmap::map(self, mapping)
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        trace::dmabuf_release(self.domain, self.references.len());
+    }
+}
+
+/// What a program asks for, in either form of the ioctl.
+struct Request {
+    flags: u32,
+    count: u32,
+    domain: u32,
+    data_offset: u32,
+    /// Where the program has the references.
+    references: UserPtr,
+    /// Where the program wants the file descriptor.
+    descriptor: UserPtr,
+}
+
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS`: makes a dma-buf of grants of one domain, mapped for reading
+/// and writing.
+///
+/// # Errors
+///
+/// `EFAULT` if `argument` cannot be read or written; `EINVAL` for a count of 0 or above the limit,
+/// flags that are unknown or exclude each other, a domain that cannot exist, or if Xen refuses one
+/// of the grants; `EMFILE`, `ENFILE`, `ENOMEM`. There is no file descriptor then, and no grant
+/// stays mapped.
+pub(crate) fn export_from_refs(file: &OpenFile, argument: UserPtr) -> Result {
+    type Argument = ioctl_gntdev_dmabuf_exp_from_refs;
+    let request: Argument = user_memory::read(argument)?;
+    traced(
+        file,
+        Request {
+            flags: request.flags,
+            count: request.count,
+            domain: request.domid,
+            data_offset: 0,
+            references: argument.wrapping_byte_add(offset_of!(Argument, refs)),
+            descriptor: argument.wrapping_byte_add(offset_of!(Argument, fd)),
+        },
+    )
+}
+
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2`: makes a dma-buf whose data begin at an offset.
+///
+/// # Errors
+///
+/// Those of [`export_from_refs`]; `EINVAL` for an offset that is not in the buffer.
+pub(crate) fn export_from_refs_v2(file: &OpenFile, argument: UserPtr) -> Result {
+    type Argument = ioctl_gntdev_dmabuf_exp_from_refs_v2;
+    let request: Argument = user_memory::read(argument)?;
+    traced(
+        file,
+        Request {
+            flags: request.flags,
+            count: request.count,
+            domain: request.domid,
+            data_offset: request.data_ofs,
+            references: argument.wrapping_byte_add(offset_of!(Argument, refs)),
+            descriptor: argument.wrapping_byte_add(offset_of!(Argument, fd)),
+        },
+    )
+}
+
+fn traced(file: &OpenFile, request: Request) -> Result {
+    let result = export(file, &request);
+    trace::dmabuf_export(
+        request.domain,
+        request.count,
+        request.flags,
+        request.data_offset,
+        &result,
+    );
+    result
+}
+
+fn export(file: &OpenFile, request: &Request) -> Result {
+    let count = limits::check_count(request.count, LIMIT.get())?;
+    let backing = Backing::from_flags(request.flags)?;
+    let data_offset = dmabuf_layout::check_data_offset(request.data_offset, count)?;
+    let domain = u16::try_from(request.domain).map_err(|_| EINVAL)?;
+    let references: KVVec<u32> = user_memory::read_array(request.references, count)?;
+
+    let record = Record::new(Description {
+        domain,
+        page_count: count,
+        backing,
+        data_offset,
+    })?;
+    let notice = ReleaseNotice::new(file.exports().clone(), record.clone())?;
+    let mapping = GrantMapping::at(
+        new_frames(count, backing)?,
+        grant_references(domain, &references),
+        Access::ReadWrite,
+        Some(notice),
+    )?;
+    let name = CString::try_from_fmt(fmt!("xen_gntdev_rust:dom{domain}"))?;
+    let export = Arc::new(
+        Export {
+            mapping,
+            domain,
+            references,
+            data_offset,
+            name,
+        },
+        GFP_KERNEL,
+    )?;
+
+    let room = Room::new()?;
+    let descriptor = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let buffer = DmaBuf::new(export)?;
+    user_memory::write(request.descriptor, &descriptor.reserved_fd())?;
+    // Nothing can fail from here on. The buffer is in the index before the program can close the
+    // descriptor.
+    file.exports()
+        .insert(room, descriptor.reserved_fd(), &record);
+    descriptor.fd_install(buffer.into_file());
+    Ok(())
+}
+
+/// Frames for a buffer of `count` pages. May sleep.
+fn new_frames(count: usize, backing: Backing) -> Result<Frames> {
+    let caching = match backing {
+        Backing::Ordinary => return Ok(UnpopulatedPages::new(count)?.sorted().into()),
+        Backing::WriteCombine => Caching::WriteCombine,
+        Backing::Coherent => Caching::Coherent,
+    };
+    Ok(DmaMemory::new(count, caching, DmaDevices::get()?)?.into())
+}
+
+fn grant_references(
+    domain: u16,
+    references: &[u32],
+) -> impl ExactSizeIterator<Item = Result<GrantReference>> + '_ {
+    references
+        .iter()
+        .map(move |&reference| Ok(GrantReference { domain, reference }))
+}

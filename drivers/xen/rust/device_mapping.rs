@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that a device can reach.
+//!
+//! C headers: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h),
+//! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h).
+
+use super::{
+    bindings,
+    dma_device,
+    domain,
+    frames::Frames, //
+};
+use kernel::{
+    device::Device,
+    error::to_result,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef,
+    types::Opaque, //
+};
+
+/// The direction of a transfer between memory and a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The device reads and writes the memory.
+    Bidirectional,
+    /// The device reads the memory.
+    ToDevice,
+    /// The device writes the memory.
+    FromDevice,
+}
+
+impl Direction {
+    /// Takes the C value.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for no direction.
+    pub(super) fn from_raw(raw: bindings::dma_data_direction) -> Result<Self> {
+        match raw {
+            bindings::dma_data_direction_DMA_BIDIRECTIONAL => Ok(Self::Bidirectional),
+            bindings::dma_data_direction_DMA_TO_DEVICE => Ok(Self::ToDevice),
+            bindings::dma_data_direction_DMA_FROM_DEVICE => Ok(Self::FromDevice),
+            _ => Err(EINVAL),
+        }
+    }
+
+    const fn into_raw(self) -> bindings::dma_data_direction {
+        match self {
+            Self::Bidirectional => bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+            Self::ToDevice => bindings::dma_data_direction_DMA_TO_DEVICE,
+            Self::FromDevice => bindings::dma_data_direction_DMA_FROM_DEVICE,
+        }
+    }
+}
+
+/// A scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep.
+///
+/// # Invariants
+///
+/// `list` is allocated, and mapped for the device in the direction and with the attributes.
+pub(super) struct DeviceMapping {
+    list: ScatterList,
+    device: ARef<Device>,
+    direction: Direction,
+    attributes: c_ulong,
+}
+
+// SAFETY: The DMA API may be called from any thread.
+unsafe impl Send for DeviceMapping {}
+// SAFETY: The methods that take `&self` give the list to functions that only read it.
+unsafe impl Sync for DeviceMapping {}
+
+impl DeviceMapping {
+    /// Maps `frames` from the byte at `offset` on, for `device`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `offset` is not within the frames; `ENOMEM`; those of `dma_map_sgtable()`.
+    ///
+    /// # Safety
+    ///
+    /// The frames must stay, with grants mapped at them, until the value is dropped.
+    pub(super) unsafe fn new(
+        frames: &Frames,
+        offset: usize,
+        device: ARef<Device>,
+        direction: Direction,
+    ) -> Result<Self> {
+        let list = ScatterList::new(frames, offset, &device)?;
+        let attributes = match frames {
+            Frames::Unpopulated(_) => 0,
+            // Such memory is coherent, or at least not in a cache.
+            Frames::Dma(_) => bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong,
+        };
+        // SAFETY: The device is valid, and `list` is a scatter list of pages that stay, by this
+        // function's safety requirements.
+        to_result(unsafe {
+            bindings::dma_map_sgtable(
+                dma_device::as_raw(&device),
+                list.as_raw(),
+                direction.into_raw(),
+                attributes,
+            )
+        })?;
+        // INVARIANT: We just mapped it.
+        Ok(Self {
+            list,
+            device,
+            direction,
+            attributes,
+        })
+    }
+
+    /// The scatter list, as an importer gets it. It lives as long as `self`.
+    pub(super) fn as_raw(&self) -> *mut bindings::sg_table {
+        self.list.as_raw()
+    }
+
+    /// The direction that the frames are mapped in.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Makes what the device wrote visible to the CPU (C: `dma_sync_sgtable_for_cpu()`).
+    pub(super) fn sync_for_cpu(&self) {
+        if !self.needs_sync() {
+            return;
+        }
+        // SAFETY: By the type invariants, the list is mapped so.
+        unsafe {
+            bindings::xen_rust_sync_for_cpu(
+                dma_device::as_raw(&self.device),
+                self.list.as_raw(),
+                self.direction.into_raw(),
+            )
+        };
+    }
+
+    /// Makes what a CPU wrote visible to the device (C: `dma_sync_sgtable_for_device()`).
+    pub(super) fn sync_for_device(&self) {
+        if !self.needs_sync() {
+            return;
+        }
+        // SAFETY: By the type invariants, the list is mapped so.
+        unsafe {
+            bindings::xen_rust_sync_for_device(
+                dma_device::as_raw(&self.device),
+                self.list.as_raw(),
+                self.direction.into_raw(),
+            )
+        };
+    }
+
+    fn needs_sync(&self) -> bool {
+        self.attributes & bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong == 0
+    }
+}
+
+impl Drop for DeviceMapping {
+    fn drop(&mut self) {
+        let list = self.list.as_raw();
+        // SAFETY: By the type invariants, the list is allocated, and mapped so.
+        unsafe {
+            bindings::dma_unmap_sg_attrs(
+                dma_device::as_raw(&self.device),
+                (*list).sgl,
+                (*list).orig_nents as c_int,
+                self.direction.into_raw(),
+                self.attributes,
+            )
+        };
+    }
+}
+
+/// A scatter list.
+///
+/// # Invariants
+///
+/// The table is initialized, by an allocation.
+struct ScatterList(KBox<Opaque<bindings::sg_table>>);
+
+impl ScatterList {
+    /// The frames from the byte at `offset` on, in as few entries as `device` can use.
+    fn new(frames: &Frames, offset: usize, device: &Device) -> Result<Self> {
+        let pages = frames.pages().get(offset / PAGE_SIZE..).ok_or(EINVAL)?;
+        let offset = offset % PAGE_SIZE;
+        let size = (pages.len() * PAGE_SIZE)
+            .checked_sub(offset)
+            .ok_or(EINVAL)?;
+        let longest = if domain::is_paravirtual() {
+            // Frames that follow each other here do not do so in the machine, and such an entry
+            // would go through a bounce buffer.
+            PAGE_SIZE
+        } else {
+            // SAFETY: The device is valid.
+            let longest = unsafe { bindings::dma_max_mapping_size(dma_device::as_raw(device)) };
+            longest.clamp(PAGE_SIZE, u32::MAX as usize)
+        };
+        let table = KBox::new(Opaque::new(bindings::sg_table::default()), GFP_KERNEL)?;
+        // SAFETY: `pages` is an array of this length, to which the C function does not write. A
+        // count of pages came in as 32 bits.
+        to_result(unsafe {
+            bindings::sg_alloc_table_from_pages_segment(
+                table.get(),
+                pages.as_ptr().cast_mut(),
+                pages.len() as c_uint,
+                offset as c_uint,
+                size as c_ulong,
+                longest as c_uint,
+                bindings::GFP_KERNEL,
+            )
+        })?;
+        // INVARIANT: The function initialized the table.
+        Ok(Self(table))
+    }
+
+    fn as_raw(&self) -> *mut bindings::sg_table {
+        self.0.get()
+    }
+}
+
+impl Drop for ScatterList {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, the table is allocated.
+        unsafe { bindings::sg_free_table(self.0.get()) };
+    }
+}

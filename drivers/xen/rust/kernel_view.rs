@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames at adjacent addresses of the kernel.
+//!
+//! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h).
+
+use super::{
+    bindings,
+    domain,
+    errno,
+    frames::Frames, //
+};
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// Addresses at which the kernel has frames one after the other. Dropping it gives the addresses
+/// up; may sleep.
+///
+/// # Invariants
+///
+/// `made` says whether `vmap()` made the mapping at `address`.
+pub(super) struct KernelView {
+    address: NonNull<c_void>,
+    made: bool,
+}
+
+// SAFETY: The addresses are those of the kernel, and may be given up by any thread.
+unsafe impl Send for KernelView {}
+
+impl KernelView {
+    /// Finds or makes addresses at which all of `frames` are. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EOPNOTSUPP` in a paravirtual domain if the frames do not follow each other in
+    /// the linear mapping. There a page-table entry with another domain's page can only be made by
+    /// the hypervisor, as part of mapping the grant.
+    ///
+    /// # Safety
+    ///
+    /// The frames must stay until the value is dropped.
+    pub(super) unsafe fn new(frames: &Frames) -> Result<Self> {
+        // INVARIANT: Nothing is made in the first two cases, but in the last one.
+        if let Frames::Dma(memory) = frames {
+            return Ok(Self {
+                address: memory.address(),
+                made: false,
+            });
+        }
+        if let Some(address) = frames.contiguous_address() {
+            return Ok(Self {
+                address: NonNull::new(address as *mut c_void).ok_or(EINVAL)?,
+                made: false,
+            });
+        }
+        if domain::is_paravirtual() {
+            return Err(errno::not_supported());
+        }
+        let pages = frames.pages();
+        // SAFETY: `pages` is an array of this length, to which the C function does not write, and
+        // by this function's safety requirements the pages stay.
+        let address =
+            unsafe { bindings::xen_rust_vmap(pages.as_ptr().cast_mut(), pages.len() as c_uint) };
+        Ok(Self {
+            address: NonNull::new(address).ok_or(ENOMEM)?,
+            made: true,
+        })
+    }
+
+    /// The address of the first frame.
+    pub(super) fn address(&self) -> NonNull<c_void> {
+        self.address
+    }
+}
+
+impl Drop for KernelView {
+    fn drop(&mut self) {
+        if self.made {
+            // SAFETY: By the type invariants, `vmap()` made the mapping.
+            unsafe { bindings::vunmap(self.address.as_ptr()) };
+        }
+    }
+}
