@@ -51,7 +51,7 @@ struct Import {
     data_offset: usize,
     /// `None` after they were taken back.
     granted: Option<GrantedPages>,
-    /// `None` if it must be kept for good.
+    /// `None` if it is kept for good.
     buffer: Option<MappedBuffer>,
 }
 
@@ -90,7 +90,9 @@ impl Drop for Import {
         if aftermath == Aftermath::KeepMemory {
             // The other domain can write to it as long as it likes: losing the memory is the
             // lesser harm.
-            core::mem::forget(self.buffer.take());
+            if let Some(buffer) = self.buffer.take() {
+                buffer.keep();
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     dmabuf_layout::Backing,
     open_file::OpenFile,
+    release_event::ReleaseEvent,
     xen::{
         bindings::ioctl_gntdev_dmabuf_exp_wait_released,
         misc_device::Readiness,
@@ -25,7 +26,6 @@ use core::mem::size_of;
 use kernel::{
     fs::File,
     iov::IovIterDest,
-    new_condvar,
     new_mutex,
     new_poll_condvar,
     prelude::*,
@@ -37,12 +37,9 @@ use kernel::{
             PollTable, //
         },
         Arc,
-        CondVar,
-        CondVarTimeoutResult,
         Mutex,
         SetOnce, //
     },
-    time::msecs_to_jiffies,
     uaccess::UserPtr, //
 };
 
@@ -53,9 +50,7 @@ pub(crate) struct Record {
     /// Set when the buffer gets into the index of its file.
     key: SetOnce<Key>,
     #[pin]
-    released: Mutex<bool>,
-    #[pin]
-    changed: CondVar,
+    released: ReleaseEvent,
 }
 
 /// What fdinfo shows of an exported buffer.
@@ -81,33 +76,10 @@ impl Record {
             pin_init!(Self {
                 description,
                 key: SetOnce::new(),
-                released <- new_mutex!(false, "Record::released"),
-                changed <- new_condvar!("Record::changed"),
+                released <- ReleaseEvent::new(),
             }),
             GFP_KERNEL,
         )
-    }
-
-    /// Waits until the buffer has been released, for so many milliseconds at most.
-    ///
-    /// # Errors
-    ///
-    /// `ETIMEDOUT`; `EINTR` if a signal came.
-    fn wait(&self, milliseconds: u32) -> Result {
-        let mut released = self.released.lock();
-        let mut left = msecs_to_jiffies(milliseconds);
-        while !*released {
-            if left == 0 {
-                return Err(ETIMEDOUT);
-            }
-            left = match self.changed.wait_interruptible_timeout(&mut released, left) {
-                CondVarTimeoutResult::Woken { jiffies } => jiffies,
-                CondVarTimeoutResult::Timeout => 0,
-                CondVarTimeoutResult::Signal { .. } if *released => 0,
-                CondVarTimeoutResult::Signal { .. } => return Err(EINTR),
-            };
-        }
-        Ok(())
     }
 }
 
@@ -167,8 +139,7 @@ impl Exports {
         drop(state);
         drop(removed);
 
-        *record.released.lock() = true;
-        record.changed.notify_all();
+        record.released.signal();
         if let Some(waiters) = self.waiters.as_ref() {
             waiters.notify_all();
         }
@@ -278,5 +249,5 @@ pub(crate) fn wait_released(file: &OpenFile, argument: UserPtr) -> Result {
         let (_, record) = state.index.newest(request.fd).ok_or(ENOENT)?;
         record.clone()
     };
-    record.wait(request.wait_to_ms)
+    record.released.wait(request.wait_to_ms)
 }

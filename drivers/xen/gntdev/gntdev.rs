@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/gntdev`: programs map pages that other domains granted.
+//! `/dev/xen/gntdev`: programs map pages that other domains granted, make dma-bufs of them, and
+//! grant the pages of dma-bufs.
 //!
-//! UAPI: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h).
+//! UAPI: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h),
+//! [`include/uapi/xen/gntdev_dmabuf_v2.h`](srctree/include/uapi/xen/gntdev_dmabuf_v2.h).
 //!
 //! ```text
 //!   program                                    this module
@@ -14,6 +16,11 @@
 //!                             auto-translated <--------+--------> paravirtual
 //!                         pages of the kernel's               page-table entries that
 //!                         own, inserted in the VMA            the hypervisor writes
+//!
+//!   ioctl(DMABUF_EXP_FROM_REFS) -- refs -->  Exports: a Record, for who waits
+//!   dma-buf            <------ descriptor ----     Export: grants at kernel addresses
+//!   ioctl(DMABUF_IMP_TO_REFS)  -- dma-buf ->  Imports: an Import
+//!   refs for another domain    <--- refs -----     MappedBuffer, GrantedPages
 //! ```
 //!
 //! # Ownership
@@ -22,17 +29,28 @@
 //! mapping; when the last owner is gone the mapping is dropped, the grants are unmapped and the
 //! frames given back. So a mapping outlives the file and the removal of its region from the file.
 //!
+//! A dma-buf owns its `Export`, which owns the mapping. The file only has a `Record` of it, by which
+//! programs wait; the mapping has a `ReleaseNotice`, whose drop tells the file, or what is left of
+//! it. An imported buffer belongs to the file.
+//!
 //! # Locks
 //!
 //! Taken in this order:
 //!
 //! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
-//! 2. `RegionIndex::lock`: what regions a file has;
-//! 3. `UnmapNotify::actions`: what is done when a region is unmapped, and
-//!    `Mapping::user` (paravirtual): which page-table entries hold grants. Taken inside of MMU
-//!    notifiers, so nothing that can wait for memory happens while it is held;
-//! 4. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
-//! 5. `deferred_unmap::PENDING`: the mappings that wait for a last reference.
+//! 2. the reservation lock of a dma-buf (held by its framework in some operations), and inside of
+//!    it `DmaBuf::users`, how often a device has the buffer mapped, and `DmaBuf::view`, where the
+//!    kernel has it;
+//! 3. `RegionIndex::lock`: what regions a file has;
+//! 4. `UnmapNotify::actions`: what is done when a region is unmapped, and
+//!    `Mapping::user` and `ProcessView::user` (paravirtual): which page-table entries hold grants.
+//!    Taken inside of MMU notifiers, so nothing that can wait for memory happens while it is held;
+//! 5. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
+//! 6. `deferred_unmap::PENDING`: the mappings that wait for a last reference.
+//!
+//! Taken with none of the others held, and none is taken inside of them: `DmaBuf::attachments`, the
+//! devices that a buffer is attached to; `Exports::state` and `Imports::index`, what dma-bufs a
+//! file has; `ReleaseEvent::happened`; `dma_device::DEVICES`.
 //!
 //! No lock is held while data goes to or comes from the user.
 
@@ -58,6 +76,7 @@ mod open_file;
 mod paravirtual;
 mod region;
 mod region_index;
+mod release_event;
 mod unmap_notify;
 
 use crate::{

@@ -8,6 +8,7 @@
 mod xen {
     #[allow(dead_code)]
     pub(crate) mod bindings;
+    pub(crate) mod buffer_segment;
     pub(crate) mod copy_operation;
     #[allow(dead_code)]
     pub(crate) mod grant_operation;
@@ -15,8 +16,11 @@ mod xen {
 }
 
 mod copy_plan;
+mod descriptor_index;
+mod dmabuf_layout;
 mod limits;
 mod region_index;
+mod release_event;
 
 use kernel::prelude::*;
 
@@ -685,5 +689,280 @@ mod copy_plan_tests {
         assert_eq!(segment_status(operations.by_ref().take(2)), -3);
         assert_eq!(segment_status(operations.by_ref().take(1)), -8);
         assert_eq!(segment_status(operations.by_ref().take(1)), 0);
+    }
+}
+
+#[kunit_tests(xen_gntdev_descriptor_index)]
+mod descriptor_index_tests {
+    use crate::descriptor_index::{
+        DescriptorIndex,
+        Key,
+        Room, //
+    };
+    use kernel::prelude::*;
+
+    fn insert(index: &mut DescriptorIndex<u32>, descriptor: u32, value: u32) -> Result<Key> {
+        Ok(index.insert(Room::new()?, descriptor, value))
+    }
+
+    fn newest(index: &DescriptorIndex<u32>, descriptor: u32) -> Option<u32> {
+        index.newest(descriptor).map(|(_, value)| *value)
+    }
+
+    #[test]
+    fn an_empty_index_has_nothing() {
+        let mut index = DescriptorIndex::<u32>::new();
+        for descriptor in [0, 3, i32::MAX as u32, u32::MAX] {
+            assert!(index.newest(descriptor).is_none());
+            assert!(index.take_newest(descriptor).is_none());
+        }
+    }
+
+    #[test]
+    fn a_number_does_not_find_its_neighbours() -> Result {
+        let mut index = DescriptorIndex::new();
+        insert(&mut index, 4, 40)?;
+        insert(&mut index, 6, 60)?;
+        assert_eq!(newest(&index, 3), None);
+        assert_eq!(newest(&index, 4), Some(40));
+        assert_eq!(newest(&index, 5), None);
+        assert_eq!(newest(&index, 6), Some(60));
+        assert_eq!(newest(&index, 7), None);
+        Ok(())
+    }
+
+    #[test]
+    fn the_newest_of_a_number_counts() -> Result {
+        let mut index = DescriptorIndex::new();
+        for value in 1..=10 {
+            insert(&mut index, 5, value)?;
+            assert_eq!(newest(&index, 5), Some(value));
+        }
+        for value in (1..=10).rev() {
+            assert_eq!(index.take_newest(5), Some(value));
+        }
+        assert_eq!(index.take_newest(5), None);
+        Ok(())
+    }
+
+    #[test]
+    fn an_older_one_can_go_first() -> Result {
+        let mut index = DescriptorIndex::new();
+        let old = insert(&mut index, 5, 1)?;
+        let new = insert(&mut index, 5, 2)?;
+        assert_eq!(index.remove(old), Some(1));
+        assert_eq!(newest(&index, 5), Some(2));
+        assert_eq!(index.remove(new), Some(2));
+        assert_eq!(newest(&index, 5), None);
+        Ok(())
+    }
+
+    #[test]
+    fn when_the_newest_goes_the_older_one_counts() -> Result {
+        let mut index = DescriptorIndex::new();
+        insert(&mut index, 5, 1)?;
+        let new = insert(&mut index, 5, 2)?;
+        assert_eq!(index.remove(new), Some(2));
+        assert_eq!(newest(&index, 5), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_names_one_entry_for_good() -> Result {
+        let mut index = DescriptorIndex::new();
+        let first = insert(&mut index, 5, 1)?;
+        assert_eq!(index.remove(first), Some(1));
+        let second = insert(&mut index, 5, 2)?;
+        assert!(first != second);
+        assert_eq!(index.remove(first), None);
+        assert_eq!(newest(&index, 5), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn all_entries_are_shown() -> Result {
+        let mut index = DescriptorIndex::new();
+        insert(&mut index, 7, 70)?;
+        insert(&mut index, 3, 30)?;
+        insert(&mut index, 3, 31)?;
+        let mut shown = index.iter();
+        assert_eq!(shown.next(), Some((3, &31)));
+        assert_eq!(shown.next(), Some((3, &30)));
+        assert_eq!(shown.next(), Some((7, &70)));
+        assert_eq!(shown.next(), None);
+        Ok(())
+    }
+}
+
+#[kunit_tests(xen_gntdev_dmabuf_layout)]
+mod dmabuf_layout_tests {
+    use crate::{
+        dmabuf_layout::{
+            check_data_offset,
+            Backing,
+            Layout, //
+        },
+        xen::{
+            bindings::{
+                GNTDEV_DMA_FLAG_COHERENT,
+                GNTDEV_DMA_FLAG_WC, //
+            },
+            buffer_segment::Segment,
+        },
+    };
+    use kernel::{
+        page::PAGE_SIZE,
+        prelude::*, //
+    };
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+
+    fn segment(address: u64, length: usize) -> Segment {
+        Segment { address, length }
+    }
+
+    fn layout(segments: &[Segment], page_count: usize) -> Result<Layout> {
+        Layout::new(segments.iter().copied(), page_count)
+    }
+
+    #[test]
+    fn flags_say_the_backing() {
+        assert_eq!(Backing::from_flags(0), Ok(Backing::Ordinary));
+        assert_eq!(
+            Backing::from_flags(GNTDEV_DMA_FLAG_WC),
+            Ok(Backing::WriteCombine)
+        );
+        assert_eq!(
+            Backing::from_flags(GNTDEV_DMA_FLAG_COHERENT),
+            Ok(Backing::Coherent)
+        );
+    }
+
+    #[test]
+    fn each_backing_has_its_own_word() {
+        assert_eq!(Backing::Ordinary.name(), "ordinary");
+        assert_eq!(Backing::WriteCombine.name(), "write-combine");
+        assert_eq!(Backing::Coherent.name(), "coherent");
+    }
+
+    #[test]
+    fn other_flags_are_invalid() {
+        let both = GNTDEV_DMA_FLAG_WC | GNTDEV_DMA_FLAG_COHERENT;
+        for flags in [both, 4, both | 4, GNTDEV_DMA_FLAG_WC | 8, 1 << 31, u32::MAX] {
+            assert_eq!(Backing::from_flags(flags), Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn data_begin_within_the_buffer() {
+        assert_eq!(check_data_offset(0, 1), Ok(0));
+        assert_eq!(
+            check_data_offset(PAGE_SIZE as u32 - 1, 1),
+            Ok(PAGE_SIZE - 1)
+        );
+        assert_eq!(check_data_offset(PAGE_SIZE as u32, 1), Err(EINVAL));
+        assert_eq!(check_data_offset(PAGE_SIZE as u32, 2), Ok(PAGE_SIZE));
+        assert_eq!(check_data_offset(u32::MAX, 1), Err(EINVAL));
+        assert_eq!(check_data_offset(u32::MAX, 1 << 20), Ok(u32::MAX as usize));
+    }
+
+    #[test]
+    fn a_piece_is_its_pages_in_order() -> Result {
+        let layout = layout(&[segment(7 * PAGE, 3 * PAGE_SIZE)], 3)?;
+        assert_eq!(layout.data_offset, 0);
+        assert_eq!(&layout.frames[..], &[7, 8, 9]);
+        Ok(())
+    }
+
+    #[test]
+    fn pieces_follow_each_other() -> Result {
+        let pieces = [
+            segment(9 * PAGE, PAGE_SIZE),
+            segment(2 * PAGE, 2 * PAGE_SIZE),
+            segment(9 * PAGE, PAGE_SIZE),
+        ];
+        assert_eq!(&layout(&pieces, 4)?.frames[..], &[9, 2, 3, 9]);
+        Ok(())
+    }
+
+    #[test]
+    fn data_can_begin_within_the_first_page() -> Result {
+        let pieces = [
+            segment(4 * PAGE + 64, PAGE_SIZE - 64),
+            segment(8 * PAGE, PAGE_SIZE),
+        ];
+        let layout = layout(&pieces, 2)?;
+        assert_eq!(layout.data_offset, 64);
+        assert_eq!(&layout.frames[..], &[4, 8]);
+        Ok(())
+    }
+
+    #[test]
+    fn data_can_end_within_the_last_page() -> Result {
+        let layout = layout(&[segment(4 * PAGE, PAGE_SIZE + 1)], 2)?;
+        assert_eq!(&layout.frames[..], &[4, 5]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_gap_within_a_page_is_invalid() {
+        let ends_early = [segment(PAGE, PAGE_SIZE - 1), segment(2 * PAGE, PAGE_SIZE)];
+        assert_eq!(layout(&ends_early, 2).err(), Some(EINVAL));
+        let begins_late = [segment(PAGE, PAGE_SIZE), segment(2 * PAGE + 1, 16)];
+        assert_eq!(layout(&begins_late, 2).err(), Some(EINVAL));
+    }
+
+    #[test]
+    fn the_number_of_pages_must_be_right() {
+        let pieces = [segment(PAGE, 2 * PAGE_SIZE), segment(8 * PAGE, PAGE_SIZE)];
+        for count in [1, 2, 4, 5] {
+            assert_eq!(layout(&pieces, count).err(), Some(EINVAL));
+        }
+        assert!(layout(&pieces, 3).is_ok());
+        assert_eq!(layout(&[], 1).err(), Some(EINVAL));
+    }
+
+    #[test]
+    fn a_piece_cannot_end_past_all_addresses() {
+        let piece = [segment(u64::MAX - PAGE + 1, 2 * PAGE_SIZE)];
+        assert_eq!(layout(&piece, 2).err(), Some(EINVAL));
+    }
+}
+
+#[kunit_tests(xen_gntdev_release_event)]
+mod release_event_tests {
+    use crate::release_event::ReleaseEvent;
+    use kernel::prelude::*;
+
+    fn event() -> Result<Pin<KBox<ReleaseEvent>>> {
+        KBox::pin_init(ReleaseEvent::new(), GFP_KERNEL)
+    }
+
+    #[test]
+    fn what_has_not_happened_times_out() -> Result {
+        let event = event()?;
+        assert_eq!(event.wait(0), Err(ETIMEDOUT));
+        assert_eq!(event.wait(1), Err(ETIMEDOUT));
+        Ok(())
+    }
+
+    #[test]
+    fn what_has_happened_is_not_waited_for() -> Result {
+        let event = event()?;
+        event.signal();
+        assert_eq!(event.wait(0), Ok(()));
+        assert_eq!(event.wait(u32::MAX), Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn it_happens_once_for_all() -> Result {
+        let event = event()?;
+        event.signal();
+        event.signal();
+        for _ in 0..3 {
+            assert_eq!(event.wait(1), Ok(()));
+        }
+        Ok(())
     }
 }

@@ -118,6 +118,14 @@ impl MappedBuffer {
         })
         .take(count as usize)
     }
+
+    /// Keeps the buffer where it is for good, and the module with it, whose operations the device
+    /// has that it stays attached to.
+    pub(crate) fn keep(self) {
+        // SAFETY: Something holds the module: the file that the buffer was imported by is open.
+        unsafe { bindings::__module_get(crate::THIS_MODULE.as_ptr()) };
+        core::mem::forget(self);
+    }
 }
 
 impl Drop for MappedBuffer {

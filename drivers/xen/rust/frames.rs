@@ -93,9 +93,11 @@ impl Frames {
     /// A page-table entry of a process, a pin or I/O under way each hold a reference. While there
     /// is one the grant must stay mapped, or what uses the frame would reach nothing.
     pub(super) fn are_unreferenced(&self, range: Range<usize>) -> bool {
-        self.pages()[range].iter().all(|page| {
-            // SAFETY: All pages of frames are valid.
-            unsafe { bindings::xen_rust_page_count(*page) <= 1 }
+        self.pages().get(range).is_some_and(|pages| {
+            pages.iter().all(|page| {
+                // SAFETY: All pages of frames are valid.
+                unsafe { bindings::xen_rust_page_count(*page) <= 1 }
+            })
         })
     }
 }

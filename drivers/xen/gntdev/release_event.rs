@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Something that happens once, and that many can wait for.
+
+#![forbid(unsafe_code)]
+
+use kernel::{
+    new_condvar,
+    new_mutex,
+    prelude::*,
+    sync::{
+        CondVar,
+        CondVarTimeoutResult,
+        Mutex, //
+    },
+    time::msecs_to_jiffies, //
+};
+
+/// The release of a buffer.
+#[pin_data]
+pub(crate) struct ReleaseEvent {
+    #[pin]
+    happened: Mutex<bool>,
+    #[pin]
+    changed: CondVar,
+}
+
+impl ReleaseEvent {
+    /// It has not happened yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            happened <- new_mutex!(false, "ReleaseEvent::happened"),
+            changed <- new_condvar!("ReleaseEvent::changed"),
+        })
+    }
+
+    /// It happens: all who wait are woken up, and nobody waits any more.
+    pub(crate) fn signal(&self) {
+        *self.happened.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it has happened, for so many milliseconds at most; 0 only looks.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT`; `EINTR` if a signal came.
+    pub(crate) fn wait(&self, milliseconds: u32) -> Result {
+        let mut happened = self.happened.lock();
+        let mut left = msecs_to_jiffies(milliseconds);
+        while !*happened {
+            if left == 0 {
+                return Err(ETIMEDOUT);
+            }
+            left = match self.changed.wait_interruptible_timeout(&mut happened, left) {
+                CondVarTimeoutResult::Woken { jiffies } => jiffies,
+                CondVarTimeoutResult::Timeout => 0,
+                CondVarTimeoutResult::Signal { .. } if *happened => 0,
+                CondVarTimeoutResult::Signal { .. } => return Err(EINTR),
+            };
+        }
+        Ok(())
+    }
+}
