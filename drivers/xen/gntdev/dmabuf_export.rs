@@ -201,7 +201,7 @@ fn export(file: &OpenFile, request: &Request) -> Result {
         backing,
         data_offset,
     })?;
-    let notice = ReleaseNotice::new(file.exports().clone(), record.clone())?;
+    let notice = ReleaseNotice::boxed(file.exports().clone(), record.clone())?;
     let mapping = GrantMapping::at(
         new_frames(count, backing)?,
         grant_references(domain, &references),

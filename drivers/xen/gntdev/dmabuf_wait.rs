@@ -222,7 +222,10 @@ impl ReleaseNotice {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(exports: Arc<Exports>, record: Arc<Record>) -> Result<KBox<dyn Send + Sync>> {
+    pub(crate) fn boxed(
+        exports: Arc<Exports>,
+        record: Arc<Record>,
+    ) -> Result<KBox<dyn Send + Sync>> {
         let notice: KBox<dyn Send + Sync> = KBox::new(Self { exports, record }, GFP_KERNEL)?;
         Ok(notice)
     }

@@ -156,8 +156,8 @@ struct Attachment {
 impl Attachment {
     fn new(buffer: BufferReference, devices: Arc<DmaDevices>) -> Result<Self> {
         // SAFETY: Both are valid, and stay as long as the attachment.
-        let raw =
-            from_err_ptr(unsafe { bindings::dma_buf_attach(buffer.0.as_ptr(), devices.peer()) })?;
+        let raw = unsafe { bindings::dma_buf_attach(buffer.0.as_ptr(), devices.peer()) };
+        let raw = from_err_ptr(raw)?;
         // INVARIANT: It was just made so.
         Ok(Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,

@@ -118,9 +118,11 @@ impl GrantedPages {
                 // the one that is granted, which this one has to give.
                 unsafe { bindings::gnttab_end_foreign_access(*reference, core::ptr::null_mut()) };
             } else {
-                pr_warn!("grant reference {reference} is in use for a page that cannot be held\n");
                 aftermath = Aftermath::KeepMemory;
             }
+        }
+        if aftermath == Aftermath::KeepMemory {
+            pr_warn!("another domain uses pages that cannot be held one by one\n");
         }
         self.references.clear();
         (aftermath, mapped)

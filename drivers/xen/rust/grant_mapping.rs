@@ -242,12 +242,12 @@ impl MappedGrants {
 
     /// Unmaps with one hypercall the grants at the frames from `first` on.
     fn unmap_run(&self, first: usize, operations: &mut [bindings::gnttab_unmap_grant_ref]) {
-        // SAFETY: The operations stand for mappings at `operations.len()` of our frames from
-        // `first` on, and nothing else refers to these. The C function does not write to the array
-        // of pointers. Its result says less than the status of each operation.
         trace::hypercall(
             bindings::GNTTABOP_unmap_grant_ref,
             operations.len(),
+            // SAFETY: The operations stand for mappings at `operations.len()` of our frames from
+            // `first` on, and nothing else refers to these. The C function does not write to the
+            // array of pointers. Its result says less than the status of each operation.
             || unsafe {
                 bindings::gnttab_unmap_refs(
                     operations.as_mut_ptr(),

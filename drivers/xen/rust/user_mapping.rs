@@ -80,11 +80,11 @@ impl UserMapping {
     /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
     pub(crate) fn unmap(&mut self, range: Range<usize>) {
         grant_operation::for_each_mapped_run(&mut self.unmap, range, |_, operations| {
-            // SAFETY: `operations` is an array of this length, of operations that the command
-            // takes.
             let result = trace::hypercall(
                 bindings::GNTTABOP_unmap_grant_ref,
                 operations.len(),
+                // SAFETY: `operations` is an array of this length, of operations that the command
+                // takes.
                 || unsafe {
                     bindings::xen_rust_grant_table_op(
                         bindings::GNTTABOP_unmap_grant_ref,
