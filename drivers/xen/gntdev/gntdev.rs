@@ -38,9 +38,10 @@
 //! Taken in this order:
 //!
 //! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
-//! 2. the reservation lock of a dma-buf (held by its framework in some operations), and inside of
-//!    it `DmaBuf::users`, how often a device has the buffer mapped, and `DmaBuf::view`, where the
-//!    kernel has it;
+//! 2. the reservation lock of a dma-buf (held by its framework in some operations), or
+//!    `DmaBuf::attachments`, the devices that it is attached to; and inside of either
+//!    `DmaBuf::users`, how often a device has the buffer mapped, or `DmaBuf::view`, where the kernel
+//!    has it;
 //! 3. `RegionIndex::lock`: what regions a file has;
 //! 4. `UnmapNotify::actions`: what is done when a region is unmapped, and
 //!    `Mapping::user` and `ProcessView::user` (paravirtual): which page-table entries hold grants.
@@ -48,9 +49,9 @@
 //! 5. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
 //! 6. `deferred_unmap::PENDING`: the mappings that wait for a last reference.
 //!
-//! Taken with none of the others held, and none is taken inside of them: `DmaBuf::attachments`, the
-//! devices that a buffer is attached to; `Exports::state` and `Imports::index`, what dma-bufs a
-//! file has; `ReleaseEvent::happened`; `dma_device::DEVICES`.
+//! Taken with none of the others held, and none is taken inside of them: `Exports::state` and
+//! `Imports::index`, what dma-bufs a file has; `ReleaseEvent::happened`, whether one was released;
+//! `dma_device::DEVICES`.
 //!
 //! No lock is held while data goes to or comes from the user.
 

@@ -55,16 +55,16 @@ impl Direction {
     }
 }
 
-/// A scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep.
+/// A scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep. What
+/// the device wrote gets to the CPU by [`Self::sync_for_cpu`], not by that.
 ///
 /// # Invariants
 ///
-/// `list` is allocated, and mapped for the device in the direction and with the attributes.
+/// `list` is allocated, and mapped for the device in the direction.
 pub(super) struct DeviceMapping {
     list: ScatterList,
     device: ARef<Device>,
     direction: Direction,
-    attributes: c_ulong,
 }
 
 // SAFETY: The DMA API may be called from any thread.
@@ -89,11 +89,8 @@ impl DeviceMapping {
         direction: Direction,
     ) -> Result<Self> {
         let list = ScatterList::new(frames, offset, &device)?;
-        let attributes = match frames {
-            Frames::Unpopulated(_) => 0,
-            // Such memory is coherent, or at least not in a cache.
-            Frames::Dma(_) => bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong,
-        };
+        // With the cache maintenance of any memory: the granting domain's CPUs have cached mappings
+        // of it, whatever this kernel's are, and there may be a bounce buffer to fill.
         // SAFETY: The device is valid, and `list` is a scatter list of pages that stay, by this
         // function's safety requirements.
         to_result(unsafe {
@@ -101,7 +98,7 @@ impl DeviceMapping {
                 dma_device::as_raw(&device),
                 list.as_raw(),
                 direction.into_raw(),
-                attributes,
+                0,
             )
         })?;
         // INVARIANT: We just mapped it.
@@ -109,7 +106,6 @@ impl DeviceMapping {
             list,
             device,
             direction,
-            attributes,
         })
     }
 
@@ -125,9 +121,6 @@ impl DeviceMapping {
 
     /// Makes what the device wrote visible to the CPU (C: `dma_sync_sgtable_for_cpu()`).
     pub(super) fn sync_for_cpu(&self) {
-        if !self.needs_sync() {
-            return;
-        }
         // SAFETY: By the type invariants, the list is mapped so.
         unsafe {
             bindings::xen_rust_sync_for_cpu(
@@ -140,9 +133,6 @@ impl DeviceMapping {
 
     /// Makes what a CPU wrote visible to the device (C: `dma_sync_sgtable_for_device()`).
     pub(super) fn sync_for_device(&self) {
-        if !self.needs_sync() {
-            return;
-        }
         // SAFETY: By the type invariants, the list is mapped so.
         unsafe {
             bindings::xen_rust_sync_for_device(
@@ -152,15 +142,12 @@ impl DeviceMapping {
             )
         };
     }
-
-    fn needs_sync(&self) -> bool {
-        self.attributes & bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong == 0
-    }
 }
 
 impl Drop for DeviceMapping {
     fn drop(&mut self) {
         let list = self.list.as_raw();
+        // The CPU has what the device wrote since `sync_for_cpu()`, and may have written since.
         // SAFETY: By the type invariants, the list is allocated, and mapped so.
         unsafe {
             bindings::dma_unmap_sg_attrs(
@@ -168,7 +155,7 @@ impl Drop for DeviceMapping {
                 (*list).sgl,
                 (*list).orig_nents as c_int,
                 self.direction.into_raw(),
-                self.attributes,
+                bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong,
             )
         };
     }

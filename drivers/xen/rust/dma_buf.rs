@@ -146,7 +146,7 @@ impl Drop for DmaBuf {
 #[pin_data]
 struct Shared<T: Exporter> {
     /// The devices that the buffer is attached to. The reservation lock is not held when this one
-    /// is taken, and nothing is locked inside of it.
+    /// is taken; [`Attachment::users`] is taken inside of it.
     #[pin]
     attachments: Mutex<KVec<Arc<Attachment>>>,
     /// Where the kernel has the frames one after the other, if anybody asked for it. Taken inside
@@ -166,9 +166,12 @@ impl<T: Exporter> Shared<T> {
         })
     }
 
+    /// Calls `f` for each device that has the buffer mapped at this moment. The others have no part
+    /// in it: what a bounce buffer of theirs has is old.
     fn for_each_mapping(&self, f: impl Fn(&DeviceMapping)) {
         for attachment in self.attachments.lock().iter() {
-            if let Some(mapping) = attachment.mapping.as_ref() {
+            let users = attachment.users.lock();
+            if let Some(mapping) = attachment.mapping.as_ref().filter(|_| *users != 0) {
                 f(mapping);
             }
         }
@@ -181,7 +184,7 @@ struct Attachment {
     device: ARef<Device>,
     /// Made when the device maps the buffer first, and kept until it detaches.
     mapping: SetOnce<DeviceMapping>,
-    /// How often the device has it mapped. Taken inside of the reservation lock.
+    /// How often the device has it mapped.
     #[pin]
     users: Mutex<usize>,
 }
