@@ -173,8 +173,7 @@ impl Exports {
             let Ok(waiters) = waiters else {
                 return Readiness::Failed;
             };
-            // If somebody else was faster his is as good.
-            self.waiters.populate(waiters);
+            self.set_waiters(waiters);
         }
         if let Some(waiters) = self.waiters.as_ref() {
             table.register_wait(file, waiters);
@@ -185,6 +184,20 @@ impl Exports {
         } else {
             Readiness::Nothing
         }
+    }
+
+    /// Has `poll()` wait at `waiters`, unless another caller was faster.
+    fn set_waiters(&self, waiters: Pin<KBox<PollCondVar>>) {
+        let mut unused = Some(waiters);
+        // Within the lock, so that there is one for all callers when this returns.
+        let state = self.state.lock();
+        if self.waiters.as_ref().is_none() {
+            if let Some(waiters) = unused.take() {
+                self.waiters.populate(waiters);
+            }
+        }
+        drop(state);
+        drop(unused);
     }
 
     /// `read()`: how many buffers have been released since the last call, as 64 bits in the byte
