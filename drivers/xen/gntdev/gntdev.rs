@@ -29,9 +29,9 @@
 //! mapping; when the last owner is gone the mapping is dropped, the grants are unmapped and the
 //! frames given back. So a mapping outlives the file and the removal of its region from the file.
 //!
-//! A dma-buf owns its `Export`, which owns the mapping. The file only has a `Record` of it, by which
-//! programs wait; the mapping has a `ReleaseNotice`, whose drop tells the file, or what is left of
-//! it. An imported buffer belongs to the file.
+//! A dma-buf owns its `Export`, which owns the mapping. The file only has a `Record` of it, by
+//! which programs wait; the mapping has a `ReleaseNotice`, whose drop tells the file, or what is
+//! left of it. An imported buffer belongs to the file.
 //!
 //! # Locks
 //!
@@ -40,8 +40,8 @@
 //! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
 //! 2. the reservation lock of a dma-buf (held by its framework in some operations), or
 //!    `DmaBuf::attachments`, the devices that it is attached to; and inside of either
-//!    `DmaBuf::users`, how often a device has the buffer mapped, or `DmaBuf::view`, where the kernel
-//!    has it;
+//!    `DmaBuf::users`, how often a device has the buffer mapped, or `DmaBuf::view`, where the
+//!    kernel has it;
 //! 3. `RegionIndex::lock`: what regions a file has;
 //! 4. `UnmapNotify::actions`: what is done when a region is unmapped, and
 //!    `Mapping::user` and `ProcessView::user` (paravirtual): which page-table entries hold grants.

@@ -2,6 +2,9 @@
 /*
  * The forms of /dev/xen/gntdev's dma-buf ioctls that carry a data offset: where
  * in the buffer the data begin, in bytes from the start of the first page.
+ *
+ * As with the other forms, the number of an ioctl has the size of its structure
+ * with one element of @refs, however many there are.
  */
 
 #ifndef __LINUX_PUBLIC_GNTDEV_DMABUF_V2_H__
@@ -15,7 +18,7 @@
  */
 #define IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 \
 	_IOC(_IOC_NONE, 'G', 13, \
-	     sizeof(struct ioctl_gntdev_dmabuf_exp_from_refs_v2))
+	     sizeof(struct ioctl_gntdev_dmabuf_exp_from_refs_v2) + sizeof(__u32))
 struct ioctl_gntdev_dmabuf_exp_from_refs_v2 {
 	/* IN: GNTDEV_DMA_FLAG_XXX. */
 	__u32 flags;
@@ -28,7 +31,7 @@ struct ioctl_gntdev_dmabuf_exp_from_refs_v2 {
 	/* IN: the domain that granted the pages. */
 	__u32 domid;
 	/* IN: the grant references. */
-	__u32 refs[1];
+	__u32 refs[];
 };
 
 /*
@@ -37,7 +40,7 @@ struct ioctl_gntdev_dmabuf_exp_from_refs_v2 {
  */
 #define IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 \
 	_IOC(_IOC_NONE, 'G', 14, \
-	     sizeof(struct ioctl_gntdev_dmabuf_imp_to_refs_v2))
+	     sizeof(struct ioctl_gntdev_dmabuf_imp_to_refs_v2) + sizeof(__u32))
 struct ioctl_gntdev_dmabuf_imp_to_refs_v2 {
 	/* IN: file descriptor of the dma-buf. */
 	__u32 fd;
@@ -50,7 +53,7 @@ struct ioctl_gntdev_dmabuf_imp_to_refs_v2 {
 	/* OUT: where in the first page the data begin, in bytes. */
 	__u32 data_ofs;
 	/* OUT: the grant references. */
-	__u32 refs[1];
+	__u32 refs[];
 };
 
 #endif /* __LINUX_PUBLIC_GNTDEV_DMABUF_V2_H__ */
