@@ -29,7 +29,7 @@ use kernel::{
 pub(crate) enum Readiness {
     /// There is nothing to read.
     Nothing,
-    /// There is something to read (`EPOLLIN`).
+    /// There is something to read (`EPOLLIN | EPOLLRDNORM`).
     Readable,
     /// It cannot be told (`EPOLLERR`).
     Failed,
@@ -39,7 +39,7 @@ impl Readiness {
     const fn into_raw(self) -> bindings::__poll_t {
         match self {
             Self::Nothing => 0,
-            Self::Readable => bindings::EPOLLIN,
+            Self::Readable => bindings::EPOLLIN | bindings::EPOLLRDNORM,
             Self::Failed => bindings::EPOLLERR,
         }
     }
