@@ -140,6 +140,10 @@ impl Exports {
         drop(removed);
 
         record.released.signal();
+        self.wake_pollers();
+    }
+
+    fn wake_pollers(&self) {
         if let Some(waiters) = self.waiters.as_ref() {
             waiters.notify_all();
         }
@@ -217,6 +221,9 @@ impl Exports {
         if destination.copy_to_iter(&count.to_ne_bytes()) < size_of::<u64>() {
             let mut state = self.state.lock();
             state.unread = state.unread.saturating_add(count);
+            drop(state);
+            // Somebody may have looked meanwhile, and found nothing.
+            self.wake_pollers();
             return Err(EFAULT);
         }
         Ok(size_of::<u64>())
