@@ -16,6 +16,10 @@ use crate::bytes::Bytes;
 use crate::grant_copy::RawSegment;
 use crate::grant_copy::Segment;
 use crate::grant_copy::SEGMENT_SIZE;
+use crate::grant_dma_buf::EXPORT_AT_HEADER;
+use crate::grant_dma_buf::EXPORT_HEADER;
+use crate::grant_dma_buf::IMPORT_AT_HEADER;
+use crate::grant_dma_buf::IMPORT_HEADER;
 use crate::mapping::check;
 use crate::mapping::Mapping;
 use crate::mapping::Protection;
@@ -80,7 +84,8 @@ pub mod notify {
 /// count, padding, index.
 pub const MAP_GRANT_REF_HEADER: usize = 16;
 
-/// The most that any request writes back to its argument.
+/// The most that a request writes back to its argument, if its argument is of
+/// one size.
 const LARGEST_ANSWER: usize = MAP_GRANT_REF_HEADER + size_of::<GrantRef>();
 
 /// A request number of the device.
@@ -100,11 +105,36 @@ impl Request {
     pub const SET_UNMAP_NOTIFY: Self = Self::new(7, size_of::<UnmapNotify>());
     /// Copies from and to granted pages.
     pub const GRANT_COPY: Self = Self::new(8, size_of::<GrantCopy>());
+    /// Makes a dma-buf of granted pages.
+    pub const DMABUF_EXPORT: Self = Self::new(9, EXPORT_HEADER + size_of::<u32>());
+    /// Waits for the end of a dma-buf that the file made.
+    pub const DMABUF_WAIT_RELEASED: Self = Self::new(10, size_of::<[u32; 2]>());
+    /// Grants the pages of a dma-buf.
+    pub const DMABUF_IMPORT: Self = Self::new(11, IMPORT_HEADER + size_of::<u32>());
+    /// Ends the grants of a dma-buf's pages.
+    pub const DMABUF_RELEASE_IMPORT: Self = Self::new(12, size_of::<[u32; 2]>());
+    /// Makes a dma-buf whose data begins at an offset.
+    pub const DMABUF_EXPORT_AT: Self = Self::new(13, EXPORT_AT_HEADER + size_of::<u32>());
+    /// Grants the pages of a dma-buf and tells at which offset its data begins.
+    pub const DMABUF_IMPORT_AT: Self = Self::new(14, IMPORT_AT_HEADER + size_of::<u32>());
     /// A number that the device has never had.
     pub const UNKNOWN: Self = Self::new(0xee, 8);
 
     const fn new(number: u32, size: usize) -> Self {
         Self(((size as u32) << 16) | ((b'G' as u32) << 8) | number)
+    }
+
+    /// How much the device may write to the argument at offset `at` of
+    /// `memory`. An import's says so itself, in its second word.
+    fn largest_answer(self, memory: &Bytes, at: usize) -> usize {
+        let header = match self {
+            Self::DMABUF_IMPORT => IMPORT_HEADER,
+            Self::DMABUF_IMPORT_AT => IMPORT_AT_HEADER,
+            _ => return LARGEST_ANSWER,
+        };
+        let count = memory.read_vec(at + size_of::<u32>(), size_of::<u32>());
+        let count = u32::from_le_bytes(count.try_into().expect("four bytes"));
+        header + count as usize * size_of::<u32>()
     }
 }
 
@@ -273,7 +303,7 @@ impl Gntdev {
     /// Sends `request` with an argument at offset `at` of `memory`, parts of
     /// which may be protected.
     pub fn request_at(&self, request: Request, memory: &Bytes, at: usize) -> io::Result<()> {
-        assert!(at + LARGEST_ANSWER <= memory.len());
+        assert!(at + request.largest_answer(memory, at) <= memory.len());
         // SAFETY: `memory` holds no Rust object, and no request writes more
         // than what was just found to fit in it.
         unsafe { self.ioctl(request, memory.address() + at) }
@@ -288,7 +318,7 @@ impl Gntdev {
     /// # Safety
     ///
     /// The memory at `argument` must be free to be written by the request.
-    unsafe fn ioctl(&self, request: Request, argument: usize) -> io::Result<()> {
+    pub(crate) unsafe fn ioctl(&self, request: Request, argument: usize) -> io::Result<()> {
         // SAFETY: Passed on to the caller.
         check(unsafe { libc::ioctl(self.file.as_raw_fd(), request.0.into(), argument) })
     }

@@ -11,6 +11,7 @@ use std::ptr;
 use std::ptr::NonNull;
 
 use crate::bytes::Bytes;
+use crate::dma_buf::DmaBuf;
 use crate::gntdev::GrantRef;
 use crate::grant_copy::RawSegment;
 use crate::grant_copy::Segment;
@@ -58,6 +59,23 @@ extern "C" {
         port: u32,
     ) -> *mut c_void;
     fn xengnttab_grant_copy(handle: *mut Handle, count: u32, segments: *mut RawSegment) -> c_int;
+    fn xengnttab_dmabuf_exp_from_refs(
+        handle: *mut Handle,
+        domid: u32,
+        flags: u32,
+        count: u32,
+        references: *const u32,
+        fd: *mut u32,
+    ) -> c_int;
+    fn xengnttab_dmabuf_exp_wait_released(handle: *mut Handle, fd: u32, wait_ms: u32) -> c_int;
+    fn xengnttab_dmabuf_imp_to_refs(
+        handle: *mut Handle,
+        domid: u32,
+        fd: u32,
+        count: u32,
+        references: *mut u32,
+    ) -> c_int;
+    fn xengnttab_dmabuf_imp_release(handle: *mut Handle, fd: u32) -> c_int;
     fn xengnttab_unmap(handle: *mut Handle, start: *mut c_void, count: u32) -> c_int;
 }
 
@@ -179,6 +197,54 @@ impl GrantTable {
             xengnttab_grant_copy(self.handle.as_ptr(), raw.len() as u32, raw.as_mut_ptr())
         })?;
         Ok(raw.iter().map(|raw| raw.status).collect())
+    }
+
+    /// Makes a dma-buf of grants of one domain.
+    pub fn export(&self, flags: u32, domid: u32, references: &[u32]) -> io::Result<DmaBuf> {
+        let mut fd = u32::MAX;
+        // SAFETY: The handle is open; the array has as many entries as said.
+        check(unsafe {
+            xengnttab_dmabuf_exp_from_refs(
+                self.handle.as_ptr(),
+                domid,
+                flags,
+                references.len() as u32,
+                references.as_ptr(),
+                &raw mut fd,
+            )
+        })?;
+        // SAFETY: The descriptor is new and nobody else's.
+        unsafe { DmaBuf::from_answer(fd) }
+    }
+
+    /// Waits for the end of the dma-buf that was made with this number, `limit`
+    /// milliseconds at most. One that the device does not know has ended.
+    pub fn wait_released(&self, number: u32, limit: u32) -> io::Result<()> {
+        let handle = self.handle.as_ptr();
+        // SAFETY: The handle is open.
+        check(unsafe { xengnttab_dmabuf_exp_wait_released(handle, number, limit) })
+    }
+
+    /// Grants the `count` pages of `buffer` to domain `domid`.
+    pub fn import(&self, buffer: &DmaBuf, domid: u32, count: usize) -> io::Result<Vec<u32>> {
+        let mut references = vec![0; count];
+        // SAFETY: The handle is open; the array has as many entries as said.
+        check(unsafe {
+            xengnttab_dmabuf_imp_to_refs(
+                self.handle.as_ptr(),
+                domid,
+                buffer.number(),
+                count as u32,
+                references.as_mut_ptr(),
+            )
+        })?;
+        Ok(references)
+    }
+
+    /// Ends the grants of the dma-buf that was imported with this number.
+    pub fn release_import(&self, number: u32) -> io::Result<()> {
+        // SAFETY: The handle is open.
+        check(unsafe { xengnttab_dmabuf_imp_release(self.handle.as_ptr(), number) })
     }
 
     fn mapping(&self, start: *mut c_void, pages: usize) -> io::Result<GrantMapping<'_>> {

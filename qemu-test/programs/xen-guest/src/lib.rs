@@ -2,22 +2,29 @@
 
 //! What a program in a Xen guest works with, behind safe interfaces: the
 //! distribution's libxengnttab and libxenstore, the grant device itself,
-//! mapped memory, child processes, and what the hypervisor says of its grants.
+//! dma-bufs, mapped memory, child processes, and what the hypervisor says of its
+//! grants.
 //!
 //! All `unsafe` of the guest programs is in this crate.
 
 pub mod bytes;
 pub mod console_ring;
+pub mod descriptor_passing;
+pub mod dma_buf;
+pub mod dma_heap;
 pub mod event_channel;
 pub mod free_memory;
 pub mod gntdev;
 pub mod grant_copy;
+pub mod grant_dma_buf;
 pub mod grant_share;
 pub mod grant_table;
 pub mod grant_usage;
+pub mod interruption;
 pub mod kernel_module;
 pub mod ktap;
 pub mod mapping;
+pub mod memory_file;
 pub mod platform;
 pub mod process;
 pub mod tracing;
@@ -29,7 +36,8 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// The error numbers that the grant device answers.
 pub mod errno {
-    pub use libc::{EACCES, EAGAIN, EFAULT, EINVAL, ENOENT, ENOTTY, EOVERFLOW};
+    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOTTY};
+    pub use libc::{EOVERFLOW, ETIMEDOUT};
 }
 
 /// The signals that end a program which touches memory it may not.
