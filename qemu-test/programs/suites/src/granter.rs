@@ -7,13 +7,25 @@ use std::io;
 use xen_guest::gntdev::GrantRef;
 pub use xen_guest::grant_share::Access;
 
-/// Hands out granted pages and looks at them from the owner's side.
+/// Hands out granted pages and looks at them from the owner's side. Maps what
+/// dom0 grants, too.
 pub trait Granter {
     /// The domain whose pages these are.
     fn domid(&self) -> u32;
 
     /// Grants `pages` fresh pages.
     fn share(&mut self, pages: usize, access: Access) -> io::Result<Share>;
+
+    /// Grants `pages` pages of a file in memory, which the granter makes a
+    /// dma-buf of and has its own grant device import.
+    fn share_file(&mut self, pages: usize) -> io::Result<Share>;
+
+    /// Maps pages that dom0 granted to this domain, for all that can be done
+    /// with a share; its grants are dom0's.
+    fn map(&mut self, references: &[u32], access: Access) -> io::Result<Share>;
+
+    /// How much memory the granter's domain has free, in kB.
+    fn free_memory(&mut self) -> io::Result<u64>;
 
     /// Writes the pattern that `seed` names over all pages of `share`.
     fn fill(&mut self, share: &Share, seed: u32) -> io::Result<()>;
@@ -28,11 +40,11 @@ pub trait Granter {
     fn write(&mut self, share: &Share, at: usize, value: u8) -> io::Result<()>;
 
     /// Ends the grants of `share`. A page that is still mapped stays the
-    /// mapper's until that ends too.
+    /// mapper's until that ends too. What was mapped is unmapped.
     fn unshare(&mut self, share: Share) -> io::Result<()>;
 }
 
-/// Pages that a granter handed out.
+/// Pages that a granter handed out or mapped.
 #[derive(Debug)]
 pub struct Share {
     /// The granter's own number of it.
@@ -51,4 +63,15 @@ impl Share {
     pub fn pages(&self) -> usize {
         self.grants.len()
     }
+}
+
+/// Grants of one domain.
+pub fn grants_of(domid: u32, references: &[u32]) -> Vec<GrantRef> {
+    references
+        .iter()
+        .map(|reference| GrantRef {
+            domid,
+            reference: *reference,
+        })
+        .collect()
 }

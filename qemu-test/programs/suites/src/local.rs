@@ -5,21 +5,54 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use xen_guest::gntdev::GrantRef;
+use xen_guest::bytes::Bytes;
+use xen_guest::dma_buf::DmaBuf;
+use xen_guest::gntdev::Gntdev;
 use xen_guest::grant_share::Access;
 use xen_guest::grant_share::GrantShare;
 use xen_guest::grant_share::SharedPages;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Protection;
+use xen_guest::memory_file::MemoryFile;
+use xen_guest::platform::memory_info;
 
+use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
 
-/// Grants this domain's pages to one other domain, or to itself.
+/// Grants this domain's pages to one other domain, or to itself, and maps what
+/// that one grants.
 pub struct LocalGranter {
     allocator: GrantShare,
     domid: u32,
     mapper: u32,
-    shares: BTreeMap<usize, SharedPages>,
+    pieces: BTreeMap<usize, Piece>,
     next_id: usize,
+}
+
+/// Memory that a granter was asked for.
+enum Piece {
+    /// Pages that are granted.
+    Shared(SharedPages),
+    /// Pages of a file that are granted by way of a dma-buf.
+    Imported(ImportedFile),
+    /// Pages of the other domain. They are unmapped before their file closes,
+    /// as a program does that knows no better.
+    Mapped { mapping: Mapping, _device: Gntdev },
+}
+
+/// A file in memory whose pages are granted for as long as this lives.
+struct ImportedFile {
+    contents: Mapping,
+    buffer: DmaBuf,
+    device: Gntdev,
+}
+
+impl Drop for ImportedFile {
+    fn drop(&mut self) {
+        // Where this fails, closing the device ends the grants.
+        let _ = self.device.release_import(self.buffer.number());
+    }
 }
 
 impl LocalGranter {
@@ -29,32 +62,44 @@ impl LocalGranter {
             allocator: GrantShare::open()?,
             domid,
             mapper,
-            shares: BTreeMap::new(),
+            pieces: BTreeMap::new(),
             next_id: 0,
         })
     }
 
-    /// The pages of the share with number `id`.
-    pub fn pages(&self, id: usize) -> io::Result<&SharedPages> {
-        self.shares.get(&id).ok_or_else(|| no_share(id))
+    /// The memory of the piece with number `id`.
+    pub fn bytes(&self, id: usize) -> io::Result<&Bytes> {
+        let piece = self.pieces.get(&id).ok_or_else(|| no_piece(id))?;
+        Ok(match piece {
+            Piece::Shared(pages) => pages,
+            Piece::Imported(file) => &file.contents,
+            Piece::Mapped { mapping, .. } => mapping,
+        })
     }
 
-    /// Ends the share with number `id`.
+    /// Gives up the piece with number `id`.
     pub fn end(&mut self, id: usize) -> io::Result<()> {
-        self.shares
+        self.pieces
             .remove(&id)
             .map(drop)
-            .ok_or_else(|| no_share(id))
+            .ok_or_else(|| no_piece(id))
     }
 
-    /// Ends all shares.
+    /// Gives up all pieces.
     pub fn end_all(&mut self) {
-        self.shares.clear();
+        self.pieces.clear();
+    }
+
+    fn insert(&mut self, piece: Piece) -> usize {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.pieces.insert(id, piece);
+        id
     }
 }
 
-fn no_share(id: usize) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("no share {id}"))
+fn no_piece(id: usize) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no piece {id}"))
 }
 
 impl Granter for LocalGranter {
@@ -64,35 +109,61 @@ impl Granter for LocalGranter {
 
     fn share(&mut self, pages: usize, access: Access) -> io::Result<Share> {
         let shared = self.allocator.share(self.mapper, pages, access)?;
-        let grants = shared
-            .references()
-            .iter()
-            .map(|reference| GrantRef {
-                domid: self.domid,
-                reference: *reference,
-            })
-            .collect();
-        let id = self.next_id;
-        self.next_id += 1;
-        self.shares.insert(id, shared);
+        let grants = grants_of(self.domid, shared.references());
+        let id = self.insert(Piece::Shared(shared));
         Ok(Share { id, grants })
     }
 
+    fn share_file(&mut self, pages: usize) -> io::Result<Share> {
+        let file = MemoryFile::new(pages)?;
+        let contents = file.map()?;
+        let buffer = file.buffer()?;
+        let device = Gntdev::open()?;
+        let references = device.import(&buffer, self.mapper, pages)?;
+        let id = self.insert(Piece::Imported(ImportedFile {
+            contents,
+            buffer,
+            device,
+        }));
+        let grants = grants_of(self.domid, &references);
+        Ok(Share { id, grants })
+    }
+
+    fn map(&mut self, references: &[u32], access: Access) -> io::Result<Share> {
+        let grants = grants_of(self.mapper, references);
+        let protection = match access {
+            Access::ReadOnly => Protection::Read,
+            Access::ReadWrite => Protection::ReadWrite,
+        };
+        let device = Gntdev::open()?;
+        let index = device.insert(&grants)?;
+        let mapping = device.map(index, grants.len(), protection)?;
+        let id = self.insert(Piece::Mapped {
+            mapping,
+            _device: device,
+        });
+        Ok(Share { id, grants })
+    }
+
+    fn free_memory(&mut self) -> io::Result<u64> {
+        memory_info("MemFree")
+    }
+
     fn fill(&mut self, share: &Share, seed: u32) -> io::Result<()> {
-        self.pages(share.id)?.fill(seed);
+        self.bytes(share.id)?.fill(seed);
         Ok(())
     }
 
     fn first_difference(&mut self, share: &Share, seed: u32) -> io::Result<Option<usize>> {
-        Ok(self.pages(share.id)?.first_difference(seed))
+        Ok(self.bytes(share.id)?.first_difference(seed))
     }
 
     fn read(&mut self, share: &Share, at: usize) -> io::Result<u8> {
-        Ok(self.pages(share.id)?.read(at))
+        Ok(self.bytes(share.id)?.read(at))
     }
 
     fn write(&mut self, share: &Share, at: usize, value: u8) -> io::Result<()> {
-        self.pages(share.id)?.write(at, value);
+        self.bytes(share.id)?.write(at, value);
         Ok(())
     }
 

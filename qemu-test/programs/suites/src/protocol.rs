@@ -9,8 +9,11 @@
 //! ```text
 //! request   7 share 3 rw        response  7 ok 0 8-10
 //! request   8 read 0 4095       response  8 ok 42
-//! request   9 end 5             response  9 error no share 5
+//! request   9 end 5             response  9 error no piece 5
 //! ```
+//!
+//! What a number names is a piece of memory: pages that the domU shares, or
+//! pages of dom0 that it has mapped.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,33 +28,43 @@ pub const RESPONSE: &str = "data/granter/response";
 /// Something for the granter to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// End all shares: a new client begins.
+    /// Give up all pieces: a new client begins.
     Reset,
     /// Grant this many pages.
     Share(usize, Access),
-    /// Fill a share with a pattern.
+    /// Grant this many pages of a file in memory, by a dma-buf.
+    ShareFile(usize),
+    /// Map what dom0 granted under these references.
+    Map(Vec<u32>, Access),
+    /// Fill a piece with a pattern.
     Fill(usize, u32),
-    /// Compare a share with a pattern.
+    /// Compare a piece with a pattern.
     Compare(usize, u32),
-    /// Read a byte of a share.
+    /// Read a byte of a piece.
     Read(usize, usize),
-    /// Set a byte of a share.
+    /// Set a byte of a piece.
     Write(usize, usize, u8),
-    /// End a share.
+    /// Give up a piece.
     End(usize),
+    /// Tell how much memory is free, in kB.
+    FreeMemory,
 }
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reset => write!(f, "reset"),
-            Self::Share(pages, Access::ReadOnly) => write!(f, "share {pages} ro"),
-            Self::Share(pages, Access::ReadWrite) => write!(f, "share {pages} rw"),
+            Self::Share(pages, access) => write!(f, "share {pages} {}", word(*access)),
+            Self::ShareFile(pages) => write!(f, "share-file {pages}"),
+            Self::Map(references, access) => {
+                write!(f, "map {} {}", ranges(references), word(*access))
+            }
             Self::Fill(id, seed) => write!(f, "fill {id} {seed}"),
             Self::Compare(id, seed) => write!(f, "compare {id} {seed}"),
             Self::Read(id, at) => write!(f, "read {id} {at}"),
             Self::Write(id, at, value) => write!(f, "write {id} {at} {value}"),
             Self::End(id) => write!(f, "end {id}"),
+            Self::FreeMemory => write!(f, "free-memory"),
         }
     }
 }
@@ -63,16 +76,33 @@ impl FromStr for Command {
         let words: Vec<&str> = text.split(' ').collect();
         let command = match words[..] {
             ["reset"] => Self::Reset,
-            ["share", pages, "ro"] => Self::Share(number(pages)?, Access::ReadOnly),
-            ["share", pages, "rw"] => Self::Share(number(pages)?, Access::ReadWrite),
+            ["share", pages, word] => Self::Share(number(pages)?, access(word)?),
+            ["share-file", pages] => Self::ShareFile(number(pages)?),
+            ["map", list, word] => Self::Map(references(list)?, access(word)?),
             ["fill", id, seed] => Self::Fill(number(id)?, number(seed)?),
             ["compare", id, seed] => Self::Compare(number(id)?, number(seed)?),
             ["read", id, at] => Self::Read(number(id)?, number(at)?),
             ["write", id, at, value] => Self::Write(number(id)?, number(at)?, number(value)?),
             ["end", id] => Self::End(number(id)?),
+            ["free-memory"] => Self::FreeMemory,
             _ => return Err(format!("not a command: {text:?}")),
         };
         Ok(command)
+    }
+}
+
+fn word(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "ro",
+        Access::ReadWrite => "rw",
+    }
+}
+
+fn access(word: &str) -> Result<Access, String> {
+    match word {
+        "ro" => Ok(Access::ReadOnly),
+        "rw" => Ok(Access::ReadWrite),
+        _ => Err(format!("not an access: {word:?}")),
     }
 }
 
@@ -82,12 +112,13 @@ pub fn number<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 /// Writes grant references as ranges, since a xenstore value is short and
-/// references are mostly handed out in order: `8-519,522`.
+/// references are mostly handed out in order, or in the opposite one when they
+/// were used before: `8-519,522,521-100`.
 pub fn ranges(references: &[u32]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for reference in references {
         match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == *reference => *last = *reference,
+            Some((first, last)) if continues(*first, *last, *reference) => *last = *reference,
             _ => ranges.push((*reference, *reference)),
         }
     }
@@ -101,12 +132,24 @@ pub fn ranges(references: &[u32]) -> String {
     texts.join(",")
 }
 
+/// Whether `next` goes on where the range from `first` to `last` stops.
+fn continues(first: u32, last: u32, next: u32) -> bool {
+    let up = last.checked_add(1) == Some(next);
+    let down = last.checked_sub(1) == Some(next);
+    (up && first <= last) || (down && first >= last)
+}
+
 /// Reads what [`ranges`] wrote.
 pub fn references(text: &str) -> Result<Vec<u32>, String> {
     let mut references = Vec::new();
     for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        references.extend(number::<u32>(first)?..=number::<u32>(last)?);
+        let (first, last) = (number::<u32>(first)?, number::<u32>(last)?);
+        if first <= last {
+            references.extend(first..=last);
+        } else {
+            references.extend((last..=first).rev());
+        }
     }
     Ok(references)
 }
@@ -132,6 +175,10 @@ mod tests {
             Command::Read(0, 4095),
             Command::Write(1, 4096, 255),
             Command::End(7),
+            Command::ShareFile(64),
+            Command::Map(vec![8, 9, 10, 700], Access::ReadWrite),
+            Command::Map(vec![3], Access::ReadOnly),
+            Command::FreeMemory,
         ] {
             assert_eq!(command.to_string().parse(), Ok(command));
         }
@@ -146,6 +193,10 @@ mod tests {
             "share x rw",
             "write 0 0 256",
             "end 1 2",
+            "map 1",
+            "map 1 wo",
+            "map 1- rw",
+            "share-file",
         ] {
             assert!(text.parse::<Command>().is_err(), "{text:?}");
         }
@@ -153,8 +204,16 @@ mod tests {
 
     #[test]
     fn references_survive_as_ranges() {
-        assert_eq!(ranges(&[8, 9, 10, 12, 11]), "8-10,12,11");
-        for list in [vec![5], vec![8, 9, 10, 12, 11], (100..900).collect()] {
+        assert_eq!(ranges(&[8, 9, 10, 12, 11]), "8-10,12-11");
+        assert_eq!(ranges(&[8, 9, 8, 7, 7]), "8-9,8-7,7");
+        assert_eq!(ranges(&[0, u32::MAX, 0]), format!("0,{},0", u32::MAX));
+        for list in [
+            vec![5],
+            vec![8, 9, 10, 12, 11],
+            vec![8, 9, 8, 7, 7],
+            (100..900).collect(),
+            (100..900).rev().collect(),
+        ] {
             assert_eq!(references(&ranges(&list)), Ok(list));
         }
     }

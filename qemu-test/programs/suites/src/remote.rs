@@ -6,14 +6,15 @@ use std::env;
 use std::io;
 use std::time::Duration;
 
-use xen_guest::gntdev::GrantRef;
 use xen_guest::grant_share::Access;
 use xen_guest::xenstore::Xenstore;
 
+use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
 use crate::protocol;
 use crate::protocol::Command;
+use crate::world::DOM0;
 
 /// Longer than any command takes, also in an emulator that is busy otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,6 +75,15 @@ impl RemoteGranter {
             _ => Err(io::Error::other(format!("{command:?}: {response}"))),
         }
     }
+
+    fn call_for_share(&mut self, command: &Command) -> io::Result<Share> {
+        let answer = self.call(command)?;
+        let (id, references) = answer.split_once(' ').unwrap_or((&answer, ""));
+        Ok(Share {
+            id: parsed(protocol::number(id))?,
+            grants: grants_of(self.domid, &parsed(protocol::references(references))?),
+        })
+    }
 }
 
 fn node(domid: u32, path: &str) -> String {
@@ -90,17 +100,24 @@ impl Granter for RemoteGranter {
     }
 
     fn share(&mut self, pages: usize, access: Access) -> io::Result<Share> {
-        let answer = self.call(&Command::Share(pages, access))?;
-        let (id, references) = answer.split_once(' ').unwrap_or((&answer, ""));
-        let grants = parsed(protocol::references(references))?
-            .into_iter()
-            .map(|reference| GrantRef {
-                domid: self.domid,
-                reference,
-            })
-            .collect();
-        let id = parsed(protocol::number(id))?;
-        Ok(Share { id, grants })
+        self.call_for_share(&Command::Share(pages, access))
+    }
+
+    fn share_file(&mut self, pages: usize) -> io::Result<Share> {
+        self.call_for_share(&Command::ShareFile(pages))
+    }
+
+    fn map(&mut self, references: &[u32], access: Access) -> io::Result<Share> {
+        let answer = self.call(&Command::Map(references.to_vec(), access))?;
+        Ok(Share {
+            id: parsed(protocol::number(&answer))?,
+            grants: grants_of(DOM0, references),
+        })
+    }
+
+    fn free_memory(&mut self) -> io::Result<u64> {
+        let answer = self.call(&Command::FreeMemory)?;
+        parsed(protocol::number(&answer))
     }
 
     fn fill(&mut self, share: &Share, seed: u32) -> io::Result<()> {

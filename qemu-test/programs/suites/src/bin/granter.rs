@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs in a domU: grants its pages to dom0 as dom0's suites ask for.
+//! Runs in a domU: grants its pages to dom0, and maps those of dom0, as dom0's
+//! suites ask for.
 
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +18,10 @@ use xen_guest::xenstore::Xenstore;
 
 /// The domain that may map the pages.
 const DOM0: u32 = 0;
+
+/// How many pages gntalloc hands out at most.
+const LIMIT_FILE: &str = "/sys/module/xen_gntalloc/parameters/limit";
+const LIMIT: u32 = 16384;
 
 /// As long as any test run may last; the domU ends before.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -36,6 +42,7 @@ fn serve() -> io::Result<()> {
         .read("domid")?
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| io::Error::other("xenstore does not tell this domain's id"))?;
+    fs::write(LIMIT_FILE, LIMIT.to_string())?;
     let mut granter = LocalGranter::new(domid, DOM0)?;
     println!(
         "granter: domain {domid} waits for requests at {}",
@@ -70,22 +77,28 @@ fn execute(granter: &mut LocalGranter, request: &str) -> io::Result<String> {
             let share = granter.share(pages, access)?;
             format!("{} {}", share.id, protocol::ranges(&share.references()))
         }
+        Command::ShareFile(pages) => {
+            let share = granter.share_file(pages)?;
+            format!("{} {}", share.id, protocol::ranges(&share.references()))
+        }
+        Command::Map(references, access) => granter.map(&references, access)?.id.to_string(),
         Command::Fill(id, seed) => {
-            granter.pages(id)?.fill(seed);
+            granter.bytes(id)?.fill(seed);
             String::new()
         }
-        Command::Compare(id, seed) => match granter.pages(id)?.first_difference(seed) {
+        Command::Compare(id, seed) => match granter.bytes(id)?.first_difference(seed) {
             None => "same".into(),
             Some(at) => at.to_string(),
         },
-        Command::Read(id, at) => granter.pages(id)?.read(at).to_string(),
+        Command::Read(id, at) => granter.bytes(id)?.read(at).to_string(),
         Command::Write(id, at, value) => {
-            granter.pages(id)?.write(at, value);
+            granter.bytes(id)?.write(at, value);
             String::new()
         }
         Command::End(id) => {
             granter.end(id)?;
             String::new()
         }
+        Command::FreeMemory => granter.free_memory()?.to_string(),
     })
 }
