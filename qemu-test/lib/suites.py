@@ -152,13 +152,15 @@ def kunit_results(group):
 
 
 def paravirtual(context):
-    """A PV dom0 maps its own grants, and those of a PV domU."""
-    return _boot_gntdev(context, "pv", "pv", ["gntdev-self", "gntdev-domu"])
+    """A PV dom0 maps its own grants, and those of a PV domU, and makes dma-bufs of both."""
+    # The last rule of gntdev-domu ends the domU.
+    return _boot_gntdev(context, "pv", "pv",
+                        ["gntdev-self", "dmabuf-self", "dmabuf-domu", "gntdev-domu"])
 
 
 def auto_translated(context):
-    """A PVH dom0 maps the grants of a PVH domU."""
-    return _boot_gntdev(context, "pvh", "pvh", ["gntdev-domu"])
+    """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
+    return _boot_gntdev(context, "pvh", "pvh", ["dmabuf-domu", "gntdev-domu"])
 
 
 # What lives on the device, and the command that tries it. The first ones are the shortest.

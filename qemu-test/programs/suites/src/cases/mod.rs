@@ -6,6 +6,7 @@ use crate::suite::Rule;
 
 pub mod arguments;
 pub mod data;
+pub mod dmabuf;
 pub mod failures;
 pub mod grant_copy;
 pub mod lifetime;

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory that goes all the way: from a dma-buf in one domain to one in the
+//! other, and grants that the peer does not let go of in time.
+
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use xen_guest::dma_buf::access::READ_WRITE;
+use xen_guest::errno::ENOENT;
+use xen_guest::gntdev::Gntdev;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Mapping;
+use xen_guest::process::Child;
+use xen_guest::process::End;
+use xen_guest::signal::SIGKILL;
+use xen_guest::PAGE_SIZE;
+
+use super::file_buffer;
+use super::imported;
+use super::Imported;
+use super::KINDS;
+use super::NO_EXPORT;
+use crate::granter::grants_of;
+use crate::granter::Access;
+use crate::suite::Rule;
+use crate::world::assert_error;
+use crate::world::assert_released;
+use crate::world::in_use;
+use crate::world::World;
+use crate::world::DOM0;
+
+/// The rules of this subject.
+pub const RULES: &[Rule] = &[
+    Rule::new("a dma-buf of the peer becomes one here", buffer_to_buffer)
+        .expect_c_differs(NO_EXPORT),
+    Rule::new(
+        "it is mapped until it is closed, although the peer releases",
+        peer_releases_first,
+    )
+    .expect_c_differs(NO_EXPORT),
+    Rule::new(
+        "pages that the peer has mapped are released all the same",
+        mapped_at_release,
+    ),
+    Rule::new(
+        "references that the peer has mapped are not used again",
+        not_used_again,
+    ),
+    Rule::new(
+        "the peer has pages mapped when the device closes",
+        mapped_at_close,
+    ),
+    Rule::new(
+        "the peer has pages mapped when the process ends",
+        mapped_at_exit,
+    ),
+];
+
+fn buffer_to_buffer(world: &mut World) -> Verdict {
+    let domid = world.granter.domid();
+    for (pages, seed) in [(1, 900), (3, 910), (64, 920), (512, 930)] {
+        for (flags, kind) in KINDS {
+            let share = world.granter.share_file(pages)?;
+            world.granter.fill(&share, seed)?;
+            let device = Gntdev::open()?;
+            let buffer = device.export(flags, domid, &share.references())?;
+            assert_eq!(buffer.size()?, (pages * PAGE_SIZE) as u64);
+            let mapping = buffer.map(pages)?;
+            buffer.begin_access(READ_WRITE)?;
+            let difference = mapping.first_difference(seed);
+            assert_eq!(difference, None, "{pages} pages, {kind} memory");
+            mapping.fill(seed + 1);
+            buffer.end_access(READ_WRITE)?;
+            world.assert_granter_sees(&share, seed + 1);
+            drop((mapping, buffer));
+            assert_released(&share.grants);
+            world.granter.unshare(share)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is in the pages then is the peer's business: it may use them again.
+fn peer_releases_first(world: &mut World) -> Verdict {
+    let share = world.granter.share_file(2)?;
+    let grants = share.grants.clone();
+    let device = Gntdev::open()?;
+    let buffer = device.export(0, world.granter.domid(), &share.references())?;
+    let mapping = buffer.map(2)?;
+    world.granter.unshare(share)?;
+    assert_eq!(in_use(&grants)?, 2);
+    mapping.read(PAGE_SIZE);
+    drop((mapping, buffer));
+    assert_released(&grants);
+    Ok(())
+}
+
+/// Waits until the peer can map none of the references any more. The kernel
+/// tries again and again to end them.
+fn assert_ended(world: &mut World, references: &[u32]) -> Verdict {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    for reference in references {
+        while let Ok(peer) = world.granter.map(&[*reference], Access::ReadOnly) {
+            world.granter.unshare(peer)?;
+            assert!(
+                Instant::now() < deadline,
+                "reference {reference} is still granted"
+            );
+            thread::sleep(Duration::from_millis(1500));
+        }
+    }
+    Ok(())
+}
+
+fn mapped_at_release(world: &mut World) -> Verdict {
+    let held = imported(world, 4, 950)?;
+    let peer = world.granter.map(&held.references, Access::ReadWrite)?;
+    assert_eq!(in_use(&held.grants())?, 4);
+    held.device.release_import(held.number())?;
+    let result = held.device.release_import(held.number());
+    assert_error(result, ENOENT, "a second release");
+
+    // The peer has what it had.
+    assert_eq!(in_use(&held.grants())?, 4);
+    world.assert_granter_sees(&peer, 950);
+    world.granter.fill(&peer, 951)?;
+    assert_eq!(held.contents.first_difference(951), None);
+    world.granter.unshare(peer)?;
+    assert_released(&held.grants());
+    assert_ended(world, &held.references)
+}
+
+fn not_used_again(world: &mut World) -> Verdict {
+    let held = imported(world, 4, 952)?;
+    let peer = world
+        .granter
+        .map(&held.references[1..3], Access::ReadWrite)?;
+    held.device.release_import(held.number())?;
+
+    let kept = &held.references[1..3];
+    let domid = world.granter.domid();
+    let (_, other) = file_buffer(64)?;
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        others.extend(held.device.import(&other, domid, 64)?);
+    }
+    // The kernel looks after what is left every second, and must find it in use.
+    thread::sleep(Duration::from_millis(2500));
+    others.extend(held.device.import(&other, domid, 64)?);
+    let again = kept.iter().find(|reference| others.contains(reference));
+    assert_eq!(again, None, "a reference is used again");
+    assert_eq!(in_use(&held.grants())?, 2);
+    for at in [0, 77, 2 * PAGE_SIZE - 1] {
+        let expected = held.contents.read(PAGE_SIZE + at);
+        assert_eq!(world.granter.read(&peer, at)?, expected, "byte {at}");
+    }
+
+    world.granter.unshare(peer)?;
+    assert_released(&held.grants());
+    let kept = kept.to_vec();
+    for _ in 0..9 {
+        held.device.release_import(other.number())?;
+    }
+    assert_ended(world, &kept)
+}
+
+fn mapped_at_close(world: &mut World) -> Verdict {
+    let Imported {
+        device,
+        contents,
+        buffer,
+        references,
+    } = imported(world, 3, 953)?;
+    let grants = grants_of(DOM0, &references);
+    let peer = world.granter.map(&references, Access::ReadWrite)?;
+    drop(device);
+    assert_eq!(in_use(&grants)?, 3);
+    world.assert_granter_sees(&peer, 953);
+    world.granter.fill(&peer, 954)?;
+    assert_eq!(contents.first_difference(954), None);
+    drop(buffer);
+    world.granter.unshare(peer)?;
+    assert_released(&grants);
+    assert_ended(world, &references)
+}
+
+/// Another process imports and ends while the peer has its pages. The file in
+/// memory is this process's too, so the pages stay what they are.
+fn mapped_at_exit(world: &mut World) -> Verdict {
+    const PAGES: usize = 3;
+    let domid = world.granter.domid();
+    let (contents, buffer) = file_buffer(PAGES)?;
+    contents.fill(955);
+    // The child's references come back through memory that both have.
+    let answer = Mapping::shared(1)?;
+    let mut child = Child::spawn(|| {
+        let device = Gntdev::open().expect("open");
+        let references = device.import(&buffer, domid, PAGES).expect("import");
+        for (index, reference) in references.iter().enumerate() {
+            answer.write_all(index * 4, &reference.to_le_bytes());
+        }
+        answer.write(PAGE_SIZE - 1, 1);
+        thread::sleep(Duration::from_secs(60));
+    })?;
+    while answer.read(PAGE_SIZE - 1) == 0 {
+        assert_eq!(child.wait(Duration::from_millis(10))?, None);
+    }
+    let references: Vec<u32> = (0..PAGES)
+        .map(|index| {
+            let bytes = answer.read_vec(index * 4, 4);
+            u32::from_le_bytes(bytes.try_into().expect("four bytes"))
+        })
+        .collect();
+    let grants = grants_of(DOM0, &references);
+    let peer = world.granter.map(&references, Access::ReadWrite)?;
+    child.kill()?;
+    let end = child.wait(Duration::from_secs(20))?;
+    assert_eq!(end, Some(End::Signalled(SIGKILL)));
+    assert_eq!(in_use(&grants)?, PAGES);
+    world.granter.fill(&peer, 956)?;
+    assert_eq!(contents.first_difference(956), None);
+    world.granter.unshare(peer)?;
+    assert_released(&grants);
+    assert_ended(world, &references)
+}
