@@ -7,6 +7,7 @@ use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::io::Read;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -298,6 +299,11 @@ impl Gntdev {
     /// What the kernel tells of the open file: /proc/self/fdinfo.
     pub fn fdinfo(&self) -> io::Result<String> {
         fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd()))
+    }
+
+    /// read(2) of the open file.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.file).read(buffer)
     }
 
     /// Sends `request` with an argument at offset `at` of `memory`, parts of

@@ -331,13 +331,11 @@ fn twice_in_one_file(world: &mut World) -> Verdict {
     }
 
     held.device.release_import(held.number())?;
-    // One of them is left; which one was released is not said.
-    let first = world.granter.map(&held.references, Access::ReadOnly);
-    let second = world.granter.map(&second, Access::ReadOnly);
-    let peer = match (first, second) {
-        (Ok(peer), Err(_)) | (Err(_), Ok(peer)) => peer,
-        (first, second) => panic!("not one of two is left: {first:?}, {second:?}"),
-    };
+    assert!(
+        world.granter.map(&second, Access::ReadOnly).is_err(),
+        "the newest of one number is not released first"
+    );
+    let peer = world.granter.map(&held.references, Access::ReadOnly)?;
     world.assert_granter_sees(&peer, 837);
     world.granter.unshare(peer)?;
 

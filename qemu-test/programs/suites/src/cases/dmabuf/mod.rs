@@ -26,9 +26,11 @@ pub mod export;
 pub mod import;
 pub mod lifetime;
 pub mod mapping;
+pub mod notice;
 pub mod offset;
 pub mod peer;
 pub mod threads;
+pub mod visibility;
 pub mod volume;
 pub mod wait;
 
@@ -38,12 +40,14 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         export::RULES,
         mapping::RULES,
         wait::RULES,
+        notice::RULES,
         lifetime::RULES,
         arguments::RULES,
         import::RULES,
         peer::RULES,
         offset::RULES,
         threads::RULES,
+        visibility::RULES,
         volume::RULES,
     ]
     .into_iter()

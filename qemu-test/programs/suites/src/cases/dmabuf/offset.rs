@@ -176,6 +176,14 @@ fn export_imported(world: &mut World) -> Verdict {
             Err(error) => return skip_case(&format!("exports are not imported: {error}")),
         }
         device.release_import(buffer.number())?;
+        // Who cannot be told of an offset does not get a buffer that has one.
+        if offset != 0 {
+            assert_error(
+                device.import(&buffer, domid, 2),
+                EINVAL,
+                "without an offset",
+            );
+        }
     }
     for (offset, found) in told {
         assert_eq!(found, offset);

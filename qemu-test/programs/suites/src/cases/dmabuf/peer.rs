@@ -12,6 +12,7 @@ use xen_guest::errno::ENOENT;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Mapping;
+use xen_guest::memory_file::MemoryFile;
 use xen_guest::process::Child;
 use xen_guest::process::End;
 use xen_guest::signal::SIGKILL;
@@ -49,6 +50,10 @@ pub const RULES: &[Rule] = &[
         not_used_again,
     ),
     Rule::new(
+        "memory that the peer has mapped is not used again",
+        memory_not_used_again,
+    ),
+    Rule::new(
         "the peer has pages mapped when the device closes",
         mapped_at_close,
     ),
@@ -82,19 +87,50 @@ fn buffer_to_buffer(world: &mut World) -> Verdict {
     Ok(())
 }
 
-/// What is in the pages then is the peer's business: it may use them again.
+/// The peer's kernel keeps the pages for as long as they are mapped.
 fn peer_releases_first(world: &mut World) -> Verdict {
     let share = world.granter.share_file(2)?;
+    world.granter.fill(&share, 940)?;
     let grants = share.grants.clone();
     let device = Gntdev::open()?;
     let buffer = device.export(0, world.granter.domid(), &share.references())?;
     let mapping = buffer.map(2)?;
     world.granter.unshare(share)?;
     assert_eq!(in_use(&grants)?, 2);
-    mapping.read(PAGE_SIZE);
+    // Something else for the peer to put into memory that has become free.
+    let other = world.granter.share_file(512)?;
+    world.granter.fill(&other, 941)?;
+    assert_eq!(mapping.first_difference(940), None);
+    world.granter.unshare(other)?;
     drop((mapping, buffer));
     assert_released(&grants);
     Ok(())
+}
+
+/// Neither does the peer see what this domain does next with its memory, nor
+/// can it write to that.
+fn memory_not_used_again(world: &mut World) -> Verdict {
+    const PAGES: usize = 16;
+    let Imported {
+        device,
+        contents,
+        buffer,
+        references,
+    } = imported(world, PAGES, 960)?;
+    let grants = grants_of(DOM0, &references);
+    let peer = world.granter.map(&references, Access::ReadWrite)?;
+    device.release_import(buffer.number())?;
+    drop((contents, buffer, device));
+
+    let others = MemoryFile::new(1024)?;
+    let others = others.map()?;
+    others.fill(961);
+    world.assert_granter_sees(&peer, 960);
+    world.granter.fill(&peer, 962)?;
+    assert_eq!(others.first_difference(961), None, "the peer wrote to it");
+    world.granter.unshare(peer)?;
+    assert_released(&grants);
+    assert_ended(world, &references)
 }
 
 /// Waits until the peer can map none of the references any more. The kernel
