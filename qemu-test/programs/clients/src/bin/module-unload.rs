@@ -16,8 +16,11 @@ use suites::granter::Granter;
 use suites::local::LocalGranter;
 use suites::suite::skip_case;
 use suites::world::RELEASE_LIMIT;
+use xen_guest::dma_buf::DmaBuf;
 use xen_guest::errno::EAGAIN;
 use xen_guest::gntdev::Gntdev;
+use xen_guest::grant_dma_buf::memory::COHERENT;
+use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
 use xen_guest::kernel_module;
 use xen_guest::ktap;
 use xen_guest::ktap::Case;
@@ -25,6 +28,7 @@ use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Mapping;
 use xen_guest::mapping::Pipe;
 use xen_guest::mapping::Protection;
+use xen_guest::memory_file::MemoryFile;
 use xen_guest::platform::Driver;
 use xen_guest::xenstore::Xenstore;
 use xen_guest::PAGE_SIZE;
@@ -43,6 +47,11 @@ const RULES: &[Rule] = &[
         pending_unmap,
     ),
     ("a module survives 20 rounds of use and unloading", rounds),
+    ("a module is not unloaded under a dma-buf", live_buffer),
+    (
+        "a module survives rounds of dma-bufs and unloading",
+        rounds_of_buffers,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -96,12 +105,16 @@ fn assert_unloads(driver: Driver) -> Verdict {
     Ok(())
 }
 
-/// A granter and a mapping of one page of it; the file is closed already.
-fn mapped() -> io::Result<(LocalGranter, Mapping)> {
-    let domid = Xenstore::open()?
+fn own_domid() -> io::Result<u32> {
+    Xenstore::open()?
         .read("domid")?
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| io::Error::other("xenstore does not tell this domain's id"))?;
+        .ok_or_else(|| io::Error::other("xenstore does not tell this domain's id"))
+}
+
+/// A granter and a mapping of one page of it; the file is closed already.
+fn mapped() -> io::Result<(LocalGranter, Mapping)> {
+    let domid = own_domid()?;
     let mut granter = LocalGranter::new(domid, domid)?;
     let share = granter.share(1, Access::ReadWrite)?;
     granter.fill(&share, 1)?;
@@ -147,6 +160,57 @@ fn rounds(driver: Driver) -> Verdict {
     for _ in 0..20 {
         let (_granter, mapping) = mapped()?;
         mapping.unmap()?;
+        assert_unloads(driver)?;
+    }
+    Ok(())
+}
+
+/// A granter and a dma-buf of two pages of it; the file is closed already.
+fn exported(flags: u32) -> io::Result<(LocalGranter, DmaBuf)> {
+    let domid = own_domid()?;
+    let mut granter = LocalGranter::new(domid, domid)?;
+    let share = granter.share(2, Access::ReadWrite)?;
+    granter.fill(&share, 2)?;
+    let device = Gntdev::open()?;
+    let buffer = device.export(flags, domid, &share.references())?;
+    Ok((granter, buffer))
+}
+
+const NO_EXPORT: &str = "the C driver makes no dma-bufs in a paravirtual domain";
+
+fn live_buffer(driver: Driver) -> Verdict {
+    if driver == Driver::C {
+        return skip_case(NO_EXPORT);
+    }
+    for flags in [0, WRITE_COMBINE, COHERENT] {
+        let (_granter, buffer) = exported(flags)?;
+        assert_in_use(driver);
+        let mapping = buffer.map(2)?;
+        drop(buffer);
+        assert_in_use(driver);
+        assert_eq!(mapping.first_difference(2), None);
+        mapping.unmap()?;
+        assert_unloads(driver)?;
+    }
+    Ok(())
+}
+
+fn rounds_of_buffers(driver: Driver) -> Verdict {
+    if driver == Driver::C {
+        return skip_case(NO_EXPORT);
+    }
+    let domid = own_domid()?;
+    for round in 0..10 {
+        let (mut granter, buffer) = exported([0, WRITE_COMBINE, COHERENT][round % 3])?;
+        drop(buffer);
+        // A page that is granted, with its grant ended by the close of the file.
+        let contents = MemoryFile::new(1)?;
+        let buffer = contents.buffer()?;
+        let device = Gntdev::open()?;
+        let references = device.import(&buffer, domid, 1)?;
+        let peer = granter.map(&references, Access::ReadOnly)?;
+        granter.unshare(peer)?;
+        drop(device);
         assert_unloads(driver)?;
     }
     Ok(())
