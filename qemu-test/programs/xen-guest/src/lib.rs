@@ -37,7 +37,7 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// The error numbers that the grant device answers.
 pub mod errno {
-    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOENT, ENOTTY};
+    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, ENOENT, ENOTTY};
     pub use libc::{EOVERFLOW, ETIMEDOUT};
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use xen_guest::dma_buf::DmaBuf;
 use xen_guest::errno::EFAULT;
 use xen_guest::errno::EINVAL;
+use xen_guest::errno::EMFILE;
 use xen_guest::errno::ENOENT;
 use xen_guest::gntdev::BadAddress;
 use xen_guest::gntdev::Gntdev;
@@ -90,6 +91,11 @@ pub const RULES: &[Rule] = &[
         "a domain number beyond 16 bits is EINVAL",
         domain_beyond_16_bits,
     ),
+    Rule::new(
+        "an export without a free descriptor is EMFILE, nothing is mapped",
+        no_free_descriptor,
+    )
+    .expect_c_differs(NO_EXPORT),
     Rule::new(
         "a hundred failed exports leave nothing behind",
         many_failures,
@@ -406,5 +412,32 @@ fn many_failures(world: &mut World) -> Verdict {
         let buffer = device.export(flags, domid, &good)?;
         assert_eq!(buffer.map(8)?.first_difference(700), None);
     }
+    Ok(())
+}
+
+fn no_free_descriptor(world: &mut World) -> Verdict {
+    /// More than a process may have open unless somebody has seen to it.
+    const MANY: usize = 1 << 16;
+    let share = world.share(2)?;
+    world.granter.fill(&share, 701)?;
+    let references = share.references();
+    let domid = world.granter.domid();
+    let device = Gntdev::open()?;
+    let (_, buffer) = file_buffer(1)?;
+    let mut duplicates = Vec::new();
+    while let Ok(duplicate) = buffer.duplicate() {
+        duplicates.push(duplicate);
+        assert!(duplicates.len() < MANY, "the number of files has no limit");
+    }
+    let results = KINDS.map(|(flags, _)| device.export(flags, domid, &references));
+    // To look at what is mapped takes a descriptor.
+    duplicates.truncate(duplicates.len() / 2);
+    for (result, (_, kind)) in results.into_iter().zip(KINDS) {
+        assert_error(result, EMFILE, &format!("{kind} memory"));
+    }
+    assert_released(&share.grants);
+    drop(duplicates);
+    let buffer = device.export(0, domid, &references)?;
+    assert_eq!(buffer.map(2)?.first_difference(701), None);
     Ok(())
 }
