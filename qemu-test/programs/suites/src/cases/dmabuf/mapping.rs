@@ -10,9 +10,12 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use xen_guest::errno::EACCES;
 use xen_guest::errno::EINVAL;
+use xen_guest::errno::ETIMEDOUT;
 use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Pipe;
 use xen_guest::mapping::Protection;
 use xen_guest::mapping::Sharing;
 use xen_guest::process::in_child;
@@ -31,6 +34,7 @@ use crate::suite::skip_case;
 use crate::suite::Rule;
 use crate::world::assert_error;
 use crate::world::assert_released;
+use crate::world::in_use;
 use crate::world::World;
 
 /// The rules of this subject.
@@ -70,6 +74,16 @@ pub const RULES: &[Rule] = &[
     Rule::new("a child process maps the buffer itself", child_maps).expect_c_differs(NO_EXPORT),
     Rule::new("mremap, mprotect and madvise harm nobody", changes).expect_c_differs(NO_EXPORT),
     Rule::new("mremap does not grow a mapping", not_grown).expect_c_differs(NO_EXPORT),
+    Rule::new(
+        "a read-only mapping is made writable where it can be",
+        made_writable,
+    )
+    .expect_c_differs(NO_EXPORT),
+    Rule::new(
+        "a page in a pipe puts off the end of its buffer",
+        page_in_pipe,
+    )
+    .expect_c_differs(NO_EXPORT),
     Rule::new("read(2) and write(2) move data of a mapping", kernel_access)
         .expect_c_differs(NO_EXPORT),
 ];
@@ -363,5 +377,39 @@ fn kernel_access(world: &mut World) -> Verdict {
     assert_eq!(world.granter.read(&held.share, 100)?, data[100]);
     drop((mapping, held.buffer));
     assert_released(&held.share.grants);
+    Ok(())
+}
+
+/// To the hypervisor a page of a paravirtual domain stays read-only.
+fn made_writable(world: &mut World) -> Verdict {
+    let held = exported(world, 1, 439)?;
+    let mapping = held.buffer.map_part(0, 1, Protection::Read)?;
+    let result = mapping.protect(Protection::ReadWrite);
+    if world.is_paravirtual() {
+        assert_error(result, EACCES, "mprotect");
+        assert_eq!(mapping.first_difference(439), None);
+        return Ok(());
+    }
+    result?;
+    mapping.fill(440);
+    world.assert_granter_sees(&held.share, 440);
+    Ok(())
+}
+
+/// The page itself is in the pipe, not a copy.
+fn page_in_pipe(world: &mut World) -> Verdict {
+    let held = exported(world, 1, 441)?;
+    let number = held.buffer.number();
+    let mapping = held.buffer.map(1)?;
+    let expected = mapping.read_vec(0, PAGE_SIZE);
+    let mut pipe = Pipe::new()?;
+    assert_eq!(pipe.take_pages(&mapping)?, PAGE_SIZE);
+    drop((mapping, held.buffer));
+    let result = held.device.wait_released(number, 100);
+    assert_error(result, ETIMEDOUT, "the page is in the pipe");
+    assert_eq!(in_use(&held.share.grants)?, 1);
+    assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+    assert_ends(&held.device, number);
+    assert_eq!(in_use(&held.share.grants)?, 0);
     Ok(())
 }

@@ -18,6 +18,7 @@ use xen_guest::process::End;
 use xen_guest::signal::SIGKILL;
 use xen_guest::PAGE_SIZE;
 
+use super::exported;
 use super::file_buffer;
 use super::imported;
 use super::Imported;
@@ -25,10 +26,12 @@ use super::KINDS;
 use super::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
+use crate::suite::skip_case;
 use crate::suite::Rule;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
+use crate::world::Source;
 use crate::world::World;
 use crate::world::DOM0;
 
@@ -41,6 +44,8 @@ pub const RULES: &[Rule] = &[
         peer_releases_first,
     )
     .expect_c_differs(NO_EXPORT),
+    Rule::new("another domain's pages cannot be granted on", granted_on)
+        .expect_c_differs(NO_EXPORT),
     Rule::new(
         "pages that the peer has mapped are released all the same",
         mapped_at_release,
@@ -104,6 +109,30 @@ fn peer_releases_first(world: &mut World) -> Verdict {
     world.granter.unshare(other)?;
     drop((mapping, buffer));
     assert_released(&grants);
+    Ok(())
+}
+
+/// The hypervisor knows whose they are, whatever the references say.
+fn granted_on(world: &mut World) -> Verdict {
+    let held = exported(world, 2, 945)?;
+    if world.source == Source::Own {
+        return skip_case("these pages are this domain's own");
+    }
+    let domid = world.granter.domid();
+    if let Ok(references) = held.device.import(&held.buffer, domid, 2) {
+        for reference in references {
+            let result = world.granter.map(&[reference], Access::ReadOnly);
+            assert!(
+                result.is_err(),
+                "the domain can map its page as one of ours"
+            );
+        }
+        held.device.release_import(held.buffer.number())?;
+    }
+    world.assert_granter_sees(&held.share, 945);
+    assert_eq!(held.buffer.map(2)?.first_difference(945), None);
+    drop(held.buffer);
+    assert_released(&held.share.grants);
     Ok(())
 }
 
