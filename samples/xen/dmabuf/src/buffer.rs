@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use crate::ioctl;
+use crate::ioctl::Request;
 use crate::mapping::Mapping;
 use crate::PAGE_SIZE;
 
@@ -18,7 +19,7 @@ struct DmaBufSync {
     flags: u64,
 }
 
-const DMA_BUF_IOCTL_SYNC: u32 = ioctl::to_kernel::<DmaBufSync>(b'b', 0);
+const DMA_BUF_IOCTL_SYNC: Request = ioctl::to_kernel::<DmaBufSync>("DMA_BUF_IOCTL_SYNC", b'b', 0);
 const DMA_BUF_SYNC_READ: u64 = 1;
 const DMA_BUF_SYNC_START: u64 = 0;
 const DMA_BUF_SYNC_END: u64 = 4;
@@ -91,6 +92,6 @@ mod tests {
 
     #[test]
     fn the_request_has_the_kernel_s_number() {
-        assert_eq!(DMA_BUF_IOCTL_SYNC, 0x4008_6200);
+        assert_eq!(DMA_BUF_IOCTL_SYNC.number, 0x4008_6200);
     }
 }

@@ -13,16 +13,25 @@ use std::os::fd::AsRawFd;
 
 use crate::buffer::DmaBuf;
 use crate::ioctl;
+use crate::ioctl::Request;
+use crate::named;
 
 const DRM: u8 = b'd';
-const DRM_IOCTL_GEM_CLOSE: u32 = ioctl::to_kernel::<DrmGemClose>(DRM, 0x09);
-const DRM_IOCTL_PRIME_FD_TO_HANDLE: u32 = ioctl::both_ways::<DrmPrimeHandle>(DRM, 0x2e);
-const DRM_IOCTL_MODE_GETRESOURCES: u32 = ioctl::both_ways::<DrmModeCardRes>(DRM, 0xa0);
-const DRM_IOCTL_MODE_SETCRTC: u32 = ioctl::both_ways::<DrmModeCrtc>(DRM, 0xa2);
-const DRM_IOCTL_MODE_GETENCODER: u32 = ioctl::both_ways::<DrmModeGetEncoder>(DRM, 0xa6);
-const DRM_IOCTL_MODE_GETCONNECTOR: u32 = ioctl::both_ways::<DrmModeGetConnector>(DRM, 0xa7);
-const DRM_IOCTL_MODE_RMFB: u32 = ioctl::both_ways::<u32>(DRM, 0xaf);
-const DRM_IOCTL_MODE_ADDFB2: u32 = ioctl::both_ways::<DrmModeFbCmd2>(DRM, 0xb8);
+const DRM_IOCTL_GEM_CLOSE: Request =
+    ioctl::to_kernel::<DrmGemClose>("DRM_IOCTL_GEM_CLOSE", DRM, 0x09);
+const DRM_IOCTL_PRIME_FD_TO_HANDLE: Request =
+    ioctl::both_ways::<DrmPrimeHandle>("DRM_IOCTL_PRIME_FD_TO_HANDLE", DRM, 0x2e);
+const DRM_IOCTL_MODE_GETRESOURCES: Request =
+    ioctl::both_ways::<DrmModeCardRes>("DRM_IOCTL_MODE_GETRESOURCES", DRM, 0xa0);
+const DRM_IOCTL_MODE_SETCRTC: Request =
+    ioctl::both_ways::<DrmModeCrtc>("DRM_IOCTL_MODE_SETCRTC", DRM, 0xa2);
+const DRM_IOCTL_MODE_GETENCODER: Request =
+    ioctl::both_ways::<DrmModeGetEncoder>("DRM_IOCTL_MODE_GETENCODER", DRM, 0xa6);
+const DRM_IOCTL_MODE_GETCONNECTOR: Request =
+    ioctl::both_ways::<DrmModeGetConnector>("DRM_IOCTL_MODE_GETCONNECTOR", DRM, 0xa7);
+const DRM_IOCTL_MODE_RMFB: Request = ioctl::both_ways::<u32>("DRM_IOCTL_MODE_RMFB", DRM, 0xaf);
+const DRM_IOCTL_MODE_ADDFB2: Request =
+    ioctl::both_ways::<DrmModeFbCmd2>("DRM_IOCTL_MODE_ADDFB2", DRM, 0xb8);
 
 const DRM_MODE_CONNECTED: u32 = 1;
 const DRM_FORMAT_XRGB8888: u32 = u32::from_le_bytes(*b"XR24");
@@ -171,7 +180,8 @@ pub struct Framebuffer(u32);
 impl Card {
     /// Opens the card. Who opens it first becomes its master and may set modes.
     pub fn open(path: &str) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|error| named(path, error))?;
         Ok(Self { file })
     }
 
@@ -342,7 +352,7 @@ impl Card {
     /// # Safety
     ///
     /// As for [`ioctl::call`].
-    unsafe fn ioctl<T>(&self, request: u32, argument: &mut T) -> io::Result<()> {
+    unsafe fn ioctl<T>(&self, request: Request, argument: &mut T) -> io::Result<()> {
         // SAFETY: Passed on to the caller.
         unsafe { ioctl::call(self.file.as_fd(), request, argument) }?;
         Ok(())
@@ -356,13 +366,13 @@ mod tests {
     // A request's number contains the size of its structure.
     #[test]
     fn the_requests_have_the_kernel_s_numbers() {
-        assert_eq!(DRM_IOCTL_GEM_CLOSE, 0x4008_6409);
-        assert_eq!(DRM_IOCTL_PRIME_FD_TO_HANDLE, 0xc00c_642e);
-        assert_eq!(DRM_IOCTL_MODE_GETRESOURCES, 0xc040_64a0);
-        assert_eq!(DRM_IOCTL_MODE_SETCRTC, 0xc068_64a2);
-        assert_eq!(DRM_IOCTL_MODE_GETENCODER, 0xc014_64a6);
-        assert_eq!(DRM_IOCTL_MODE_GETCONNECTOR, 0xc050_64a7);
-        assert_eq!(DRM_IOCTL_MODE_RMFB, 0xc004_64af);
-        assert_eq!(DRM_IOCTL_MODE_ADDFB2, 0xc068_64b8);
+        assert_eq!(DRM_IOCTL_GEM_CLOSE.number, 0x4008_6409);
+        assert_eq!(DRM_IOCTL_PRIME_FD_TO_HANDLE.number, 0xc00c_642e);
+        assert_eq!(DRM_IOCTL_MODE_GETRESOURCES.number, 0xc040_64a0);
+        assert_eq!(DRM_IOCTL_MODE_SETCRTC.number, 0xc068_64a2);
+        assert_eq!(DRM_IOCTL_MODE_GETENCODER.number, 0xc014_64a6);
+        assert_eq!(DRM_IOCTL_MODE_GETCONNECTOR.number, 0xc050_64a7);
+        assert_eq!(DRM_IOCTL_MODE_RMFB.number, 0xc004_64af);
+        assert_eq!(DRM_IOCTL_MODE_ADDFB2.number, 0xc068_64b8);
     }
 }

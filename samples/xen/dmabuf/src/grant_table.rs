@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::buffer::ClosedNumber;
 use crate::buffer::DmaBuf;
+use crate::last_error;
 
 #[repr(C)]
 struct Handle {
@@ -62,7 +63,7 @@ impl GrantTable {
         // SAFETY: A null logger asks for the library's default.
         match NonNull::new(unsafe { xengnttab_open(ptr::null_mut(), 0) }) {
             Some(handle) => Ok(Self { handle }),
-            None => Err(io::Error::last_os_error()),
+            None => Err(last_error("/dev/xen/gntdev")),
         }
     }
 
@@ -70,7 +71,7 @@ impl GrantTable {
     pub fn export(&self, domid: u32, references: &[u32]) -> io::Result<DmaBuf> {
         let mut number = 0;
         // SAFETY: The handle is open; there are as many references as said.
-        check(unsafe {
+        check("dmabuf_exp_from_refs", unsafe {
             xengnttab_dmabuf_exp_from_refs(
                 self.handle.as_ptr(),
                 domid,
@@ -90,7 +91,7 @@ impl GrantTable {
     pub fn wait_released(&self, number: ClosedNumber, limit: Duration) -> io::Result<()> {
         let milliseconds = limit.as_millis().min(u32::MAX.into()) as u32;
         // SAFETY: The handle is open.
-        check(unsafe {
+        check("dmabuf_exp_wait_released", unsafe {
             xengnttab_dmabuf_exp_wait_released(self.handle.as_ptr(), number.0, milliseconds)
         })
     }
@@ -100,7 +101,7 @@ impl GrantTable {
         let mut references = vec![0; buffer.pages()];
         // SAFETY: The handle is open; there is room for as many references as
         // said.
-        check(unsafe {
+        check("dmabuf_imp_to_refs", unsafe {
             xengnttab_dmabuf_imp_to_refs(
                 self.handle.as_ptr(),
                 domid,
@@ -141,15 +142,15 @@ impl Import<'_> {
     /// Ends the grants. The other domain should have let go of them before.
     pub fn release(self) -> io::Result<()> {
         // SAFETY: The handle is open.
-        check(unsafe {
+        check("dmabuf_imp_release", unsafe {
             xengnttab_dmabuf_imp_release(self.table.handle.as_ptr(), self.buffer.number())
         })
     }
 }
 
-fn check(result: c_int) -> io::Result<()> {
+fn check(what: &str, result: c_int) -> io::Result<()> {
     if result < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(last_error(what));
     }
     Ok(())
 }

@@ -17,6 +17,10 @@ const MOST_PAGES: usize = 1 << 18;
 
 /// The last node that the granter writes: all others are there.
 const OFFERED: &str = "pages";
+/// The other side has let go of all pages.
+const DONE: &str = "done";
+/// The grants have ended.
+const RELEASED: &str = "released";
 
 /// One side of the meeting.
 pub struct Handover {
@@ -73,6 +77,24 @@ impl Handover {
             return Err(invalid("references"));
         }
         Ok(references)
+    }
+
+    /// The granter's end: waits until the other side has let go of all pages.
+    pub fn wait_until_done(&self, limit: Duration) -> io::Result<()> {
+        self.wait_for(DONE, limit).map(|_| ())
+    }
+
+    /// The granter's last word.
+    pub fn tell_released(&self) -> io::Result<()> {
+        self.tell(RELEASED, "1")
+    }
+
+    /// The other side's end, when it has let go of all pages: waits until the
+    /// grants have ended and leaves nothing behind.
+    pub fn finish(&self, limit: Duration) -> io::Result<()> {
+        self.tell(DONE, "1")?;
+        self.wait_for(RELEASED, limit)?;
+        self.store.remove(&self.folder)
     }
 
     /// Leaves a word for the other side.

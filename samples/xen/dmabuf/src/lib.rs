@@ -12,6 +12,8 @@
 //!
 //! All `unsafe` of the samples is in this crate.
 
+use std::io;
+
 pub mod buffer;
 pub mod drm;
 pub mod grant_table;
@@ -26,3 +28,12 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// The domain that runs the toolstack and has the devices.
 pub const DOM0: u32 = 0;
+
+/// The last system call's error, with what was tried.
+fn last_error(what: &str) -> io::Error {
+    named(what, io::Error::last_os_error())
+}
+
+fn named(what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}

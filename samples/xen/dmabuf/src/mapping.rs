@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::ptr;
 
+use crate::last_error;
+
 /// A shared mapping of a file; it is unmapped when dropped.
 ///
 /// No reference into it is ever handed out: who knows who writes to it. Each
@@ -42,7 +44,7 @@ impl Mapping {
             )
         };
         if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
+            return Err(last_error("mmap"));
         }
         Ok(Self {
             address: address.cast(),

@@ -14,7 +14,10 @@ use std::os::fd::OwnedFd;
 
 use crate::buffer::DmaBuf;
 use crate::ioctl;
+use crate::ioctl::Request;
+use crate::last_error;
 use crate::mapping::Mapping;
+use crate::named;
 use crate::PAGE_SIZE;
 
 /// `struct udmabuf_create`.
@@ -26,7 +29,8 @@ struct UdmabufCreate {
     size: u64,
 }
 
-const UDMABUF_CREATE: u32 = ioctl::to_kernel::<UdmabufCreate>(b'u', 0x42);
+const UDMABUF: &str = "/dev/udmabuf";
+const UDMABUF_CREATE: Request = ioctl::to_kernel::<UdmabufCreate>("UDMABUF_CREATE", b'u', 0x42);
 const UDMABUF_FLAGS_CLOEXEC: u32 = 1;
 
 /// Memory that can be written here and shared as a dma-buf.
@@ -47,10 +51,8 @@ impl Memory {
             offset: 0,
             size: size as u64,
         };
-        let device = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/udmabuf")?;
+        let device = OpenOptions::new().read(true).write(true).open(UDMABUF);
+        let device = device.map_err(|error| named(UDMABUF, error))?;
         // SAFETY: The argument is what this request wants, without addresses.
         let number = unsafe { ioctl::call(device.as_fd(), UDMABUF_CREATE, &mut argument) }?;
         // SAFETY: The kernel has just opened it, for nobody else.
@@ -82,14 +84,14 @@ fn memfd(size: usize) -> io::Result<File> {
     // SAFETY: The name is a string with a zero at its end.
     let number = unsafe { libc::memfd_create(c"shared with another domain".as_ptr(), flags) };
     if number < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(last_error("memfd_create"));
     }
     // SAFETY: The kernel has just opened it, for nobody else.
     let file = unsafe { File::from_raw_fd(number) };
     file.set_len(size as u64)?;
     // SAFETY: Takes no address.
     if unsafe { libc::fcntl(number, libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) } < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(last_error("F_ADD_SEALS"));
     }
     Ok(file)
 }
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_request_has_the_kernel_s_number() {
-        assert_eq!(UDMABUF_CREATE, 0x4018_7542);
+        assert_eq!(UDMABUF_CREATE.number, 0x4018_7542);
     }
 
     #[test]

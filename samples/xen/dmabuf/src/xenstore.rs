@@ -6,6 +6,7 @@ use std::ffi::c_char;
 use std::ffi::c_uint;
 use std::ffi::c_ulong;
 use std::ffi::c_void;
+use std::ffi::CStr;
 use std::ffi::CString;
 use std::io;
 use std::ptr::NonNull;
@@ -13,6 +14,8 @@ use std::slice;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
+
+use crate::last_error;
 
 #[repr(C)]
 struct Handle {
@@ -57,7 +60,7 @@ impl Xenstore {
         // SAFETY: Takes no pointer.
         match NonNull::new(unsafe { xs_open(0) }) {
             Some(handle) => Ok(Self { handle }),
-            None => Err(io::Error::last_os_error()),
+            None => Err(last_error("xenstore")),
         }
     }
 
@@ -69,7 +72,7 @@ impl Xenstore {
         // SAFETY: The connection is open; path and length live long enough.
         let data = unsafe { xs_read(handle, NO_TRANSACTION, path.as_ptr(), &raw mut length) };
         if data.is_null() {
-            let error = io::Error::last_os_error();
+            let error = last_error(&path.to_string_lossy());
             return match error.kind() {
                 io::ErrorKind::NotFound => Ok(None),
                 _ => Err(error),
@@ -96,7 +99,7 @@ impl Xenstore {
                 value.len() as c_uint,
             )
         };
-        succeeded(written)
+        succeeded(&path, written)
     }
 
     /// Removes `path` and what is below it, if there is anything.
@@ -104,8 +107,8 @@ impl Xenstore {
         let path = CString::new(path)?;
         let handle = self.handle.as_ptr();
         // SAFETY: The connection is open; the path lives long enough.
-        let removed = succeeded(unsafe { xs_rm(handle, NO_TRANSACTION, path.as_ptr()) });
-        match removed {
+        let removed = unsafe { xs_rm(handle, NO_TRANSACTION, path.as_ptr()) };
+        match succeeded(&path, removed) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         }
@@ -134,9 +137,9 @@ impl Drop for Xenstore {
     }
 }
 
-fn succeeded(result: bool) -> io::Result<()> {
+fn succeeded(path: &CStr, result: bool) -> io::Result<()> {
     if result {
         return Ok(());
     }
-    Err(io::Error::last_os_error())
+    Err(last_error(&path.to_string_lossy()))
 }

@@ -25,7 +25,6 @@ const PAGES: usize = 4;
 /// The words that the two sides leave each other, in their order.
 const SEEN: &str = "seen";
 const CHANGED: &str = "changed";
-const DONE: &str = "done";
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long it may take until nobody uses a closed dma-buf any more.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -65,9 +64,10 @@ fn grant() -> Result<(), Box<dyn Error>> {
     write_text(&memory, 0, "the same page, after the domU has changed it");
     handover.tell(CHANGED, "1")?;
 
-    handover.wait_for(DONE, PATIENCE)?;
+    handover.wait_until_done(PATIENCE)?;
     import.release()?;
-    println!("share-memfd: dom0 has let go of all pages");
+    println!("share-memfd: dom0 has let go of all pages, the grants have ended");
+    handover.tell_released()?;
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn read(domid: &str) -> Result<(), Box<dyn Error>> {
     // which is later than when it is closed here.
     drop(mapping);
     table.wait_released(buffer.close(), RELEASE)?;
-    handover.tell(DONE, "1")?;
+    handover.finish(PATIENCE)?;
     Ok(())
 }
 

@@ -30,8 +30,6 @@ use dmabuf::PAGE_SIZE;
 use picture::Picture;
 
 const NAME: &str = "show-frame";
-/// What dom0 says when it has let go of the pages.
-const DONE: &str = "done";
 const CARD: &str = "/dev/dri/card0";
 const BYTES_PER_PIXEL: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -92,9 +90,10 @@ fn draw() -> Result<(), Box<dyn Error>> {
     }
     handover.offer(import.references())?;
 
-    handover.wait_for(DONE, PATIENCE)?;
+    handover.wait_until_done(PATIENCE)?;
     import.release()?;
-    println!("show-frame: dom0 has let go of all pages");
+    println!("show-frame: dom0 has let go of all pages, the grants have ended");
+    handover.tell_released()?;
     Ok(())
 }
 
@@ -123,8 +122,8 @@ fn scan_out(domid: &str, command: &[&str]) -> Result<(), Box<dyn Error>> {
     // The pages are the domU's again when nobody uses the dma-buf any more,
     // which is later than when it is closed here.
     table.wait_released(buffer.close(), RELEASE)?;
-    println!("all pages are unmapped again");
-    handover.tell(DONE, "1")?;
+    handover.finish(PATIENCE)?;
+    println!("all pages are unmapped and no longer granted");
     Ok(())
 }
 
@@ -137,7 +136,7 @@ fn show(
     layout: Layout,
     meanwhile: impl FnOnce() -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let card = Card::open(CARD).map_err(|error| format!("{CARD}: {error}"))?;
+    let card = Card::open(CARD)?;
     let output = card.output(layout.width, layout.height)?;
     let handle = card.import(buffer)?;
     let framebuffer = card.add_framebuffer(&handle, layout)?;
