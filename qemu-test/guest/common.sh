@@ -54,6 +54,13 @@ load_grant_modules() {
 	step "load xen-gntalloc" insmod /lib/modules/xen-gntalloc.ko
 }
 
+# A display takes a number of modules, each after those that it needs. A boot without one names
+# none.
+load_display_modules() {
+	[ -z "$DISPLAY_MODULES" ] || step "load the display's modules" sh -c '
+		for module; do insmod "/lib/modules/$module.ko" || exit; done' - $DISPLAY_MODULES
+}
+
 # The second serial port is the command's alone. Raw: what it writes arrives byte for byte.
 RUN_PORT=/dev/ttyS1
 

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts/lib"))
 
 import guest_image  # noqa: E402
+import kernel_modules  # noqa: E402
+import picture  # noqa: E402
 import qemu_command  # noqa: E402
 from boot_log import Writer, read  # noqa: E402
 from machine import Machine  # noqa: E402
@@ -25,6 +27,8 @@ from xenrust.failure import Failure  # noqa: E402
 TIMED_OUT, MACHINE_DIED = 124, 125
 RETRIES = 2
 KEPT_LOGS = 20
+# The driver of what --display adds to the machine.
+DISPLAY_MODULE = "bochs"
 GNTDEV_MODULES = {"rust": "xen_gntdev_rust", "c": "xen-gntdev"}
 
 # Without a command, boot shows what came up.
@@ -57,6 +61,7 @@ class Spec:
     timeout: float | None = 300
     log: str | None = None
     shell: bool = False
+    display: bool = False
     # Not options: the command makes domains of any type; end as soon as one of all domains dies by
     # a triple fault.
     makes_domains: bool = False
@@ -90,6 +95,8 @@ class Result:
     deaths: list = field(default_factory=list)
     # (step, seconds since the emulator's start), for those who measure.
     steps: list = field(default_factory=list)
+    # By name, the PNG files of what take-screen found on the screen.
+    screens: dict = field(default_factory=dict)
     seconds: float = 0.0
 
     def last_lines(self, count=40):
@@ -111,8 +118,10 @@ def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, term
         word = "boot-" + secrets.token_hex(8)
         files = _prepare(cache, spec, word, pathlib.Path(folder))
         while True:
+            # Whatever an attempt that died took is not what is asked for.
+            screens = {}
             outcome, verdict, steps = _attempt(cache, spec, word, files, log_path, terminal,
-                                               on_output, on_progress)
+                                               on_output, on_progress, screens)
             if verdict.kind != "emulator" or len(deaths) == retries:
                 break
             kept = log_path.with_name(f"{log_path.name}.death-{len(deaths) + 1}")
@@ -128,10 +137,10 @@ def boot(spec, on_output=lambda chunk: None, on_progress=lambda text: None, term
         if retries:
             reason += f" in each of {retries + 1} attempts"
     return Result(verdict.kind, status, bytes(outcome.output), len(deaths) + 1, log_path, reason,
-                  deaths, steps, outcome.seconds)
+                  deaths, steps, screens, outcome.seconds)
 
 
-def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progress):
+def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progress, screens):
     log = Writer(log_path)
     steps = []
 
@@ -139,13 +148,18 @@ def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progres
         steps.append((text, log.elapsed()))
         on_progress(f"{log.elapsed():6.1f} s  {text}")
 
+    def on_screen(name, ppm):
+        path = log_path.with_name(f"{log_path.stem}-{name}.png")
+        path.write_bytes(picture.to_png(picture.read_ppm(ppm)))
+        screens[name] = path
+
     def command(ports):
         argv = qemu_command.command(spec, files, ports)
         log.add("boot", f"{spec.describe()}: {' '.join(argv)}")
         return build_root.command(cache, argv, cwd="/", binds=[ports, files.folder])
 
     try:
-        machine = Machine(log, word, on_output, on_step, terminal,
+        machine = Machine(log, word, on_output, on_step, terminal, on_screen,
                           TRIPLE_FAULT if spec.end_at_triple_fault else None)
         outcome = machine.run(command, spec.timeout)
         verdict = judge(outcome, log.lines, qemu_command.uses_svm(spec))
@@ -160,17 +174,18 @@ def _prepare(cache, spec, word, folder):
     kernel = cache.kernel / spec.config
     files = SimpleNamespace(folder=folder, kernel=kernel / "arch/x86/boot/bzImage",
                             initramfs=folder / "initramfs", xen=folder / "xen")
-    modules = _modules(kernel, spec)
+    modules, display_modules = _modules(kernel, spec)
     settings = {
         "WORD": word, "DOM0_TYPE": spec.dom0, "DOMU_TYPE": spec.domu, "GNTDEV": spec.gntdev,
         "GNTDEV_MODULE": GNTDEV_MODULES[spec.gntdev],
         "SHELL_WANTED": "yes" if spec.shell else "no",
         "TOOLSTACK": "yes" if spec.toolstack else "no",
+        "DISPLAY_MODULES": " ".join(module.stem for module in display_modules),
     }
     command = spec.run or STATUS_COMMAND[spec.xen and spec.toolstack]
     if not spec.xen:
-        image = guest_image.build_without_xen(cache.build_root, settings, modules, command,
-                                              spec.add)
+        image = guest_image.build_without_xen(cache.build_root, settings,
+                                              modules + display_modules, command, spec.add)
     else:
         files.xen.write_bytes(_hypervisor(cache.build_root))
         domu = None
@@ -178,13 +193,15 @@ def _prepare(cache, spec, word, folder):
             domu = (qemu_command.domu_configuration(spec), files.kernel,
                     guest_image.build_domu(cache.build_root, settings, modules, spec.domu_run,
                                            spec.domu_add))
-        image = guest_image.build_dom0(cache.build_root, settings, modules, command, spec.add,
-                                       domu)
+        image = guest_image.build_dom0(cache.build_root, settings, modules + display_modules,
+                                       command, spec.add, domu)
     files.initramfs.write_bytes(image)
     return files
 
 
 def _modules(kernel, spec):
+    """The modules that all guests get, and those that a display takes in the order in which they
+    are loaded: none if there is no display, because they would only make the images larger."""
     if not (kernel / "arch/x86/boot/bzImage").is_file():
         raise Failure(f"there is no kernel in {kernel}; "
                       f"scripts/build-kernel --config {spec.config} builds it")
@@ -193,7 +210,13 @@ def _modules(kernel, spec):
     if spec.xen and wanted not in [module.stem for module in modules]:
         raise Failure(f"the kernel in {kernel} has no module {wanted}; "
                       f"scripts/build-kernel --config {spec.config} builds it")
-    return modules
+    display = kernel_modules.with_needs(DISPLAY_MODULE, modules)
+    if spec.display and not display:
+        raise Failure(f"the kernel in {kernel} has no module {DISPLAY_MODULE}; "
+                      f"scripts/build-kernel --config {spec.config} builds it")
+    display = display or []
+    others = [module for module in modules if module not in display]
+    return others, display if spec.display else []
 
 
 def _hypervisor(root):
@@ -205,8 +228,8 @@ def _hypervisor(root):
 
 
 def _next_log(folder):
-    """A new log file; the oldest ones make room."""
-    pattern = re.compile(r"boot-(\d+)\.log(\.death-\d)?")
+    """A new log file; the oldest ones make room, and the pictures beside them."""
+    pattern = re.compile(r"boot-(\d+)(\.log(\.death-\d)?|-[\w-]+\.png)")
     numbers = {}
     for path in folder.iterdir():
         match = pattern.fullmatch(path.name)

@@ -213,6 +213,7 @@ def build_dom0(build_root, settings, modules, command, additions, domu=None):
     """The image of dom0. DOMU is None or (xl configuration, kernel path, image bytes)."""
     image = Image(build_root)
     _add_scripts(image, "dom0-init", settings, command)
+    _add_screen_tool(image)
     _add_modules(image, modules)
     xen_tools = _xen_tool_folder(build_root)
     for name in DOM0_DAEMONS:
@@ -249,6 +250,7 @@ def build_without_xen(build_root, settings, modules, command, additions):
     """The image of a machine that runs the kernel alone."""
     image = Image(build_root)
     _add_scripts(image, "kernel-init", settings, command)
+    _add_screen_tool(image)
     _add_modules(image, modules)
     for addition in additions:
         image.add(*addition)
@@ -263,6 +265,11 @@ def _add_scripts(image, init, settings, command):
     image.write("etc/boot/run", (command or "").encode())
     image.write("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
     image.write("etc/group", b"root:x:0:\n")
+
+
+def _add_screen_tool(image):
+    image.write("usr/bin/take-screen", (GUEST_SCRIPTS / "take-screen").read_bytes(),
+                executable=True)
 
 
 def _add_modules(image, modules):

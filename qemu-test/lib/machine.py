@@ -4,6 +4,9 @@
 The first serial port carries the logs of Xen and of dom0's kernel, and in the kernel's log the
 lines by which the guest's init talks to us: "WORD step|says|run|exit|failed ...;", where WORD is
 drawn anew for each boot. The second port is the command's alone, the third the domU's console.
+
+The guest has the screen saved by "WORD screen NAME NUMBER;" and reads the answer on the second
+port: "screen NAME NUMBER taken", or what went wrong.
 """
 
 import ctypes
@@ -19,6 +22,7 @@ from dataclasses import dataclass, field
 
 import qemu_command
 from boot_log import Splitter
+from monitor import Monitor
 
 # No output for so long before init starts: the machine hangs. On a machine with time to spare
 # nothing there takes more than six seconds; on one that is busy, many times that.
@@ -31,6 +35,8 @@ PAUSE = 0.01
 
 # Xen does not wait for the end of a line of dom0's before it begins one of its own.
 XEN_MESSAGE = re.compile(r"(?<=.)(?=\(XEN\) )")
+
+SCREEN_REQUEST = re.compile(r"([\w-]+) \d+")
 
 DEATH = re.compile(r"\(XEN\) .*(Hardware Dom0 (crashed|shutdown|halted)|Manual reset required)"
                    r"|\(XEN\) Panic on CPU"
@@ -54,14 +60,19 @@ class Outcome:
 class Machine:
     """One emulator process with its serial ports."""
 
-    def __init__(self, log, word, on_output, on_step, terminal=None, also_death=None):
-        """ALSO_DEATH is a pattern of further lines in Xen's and dom0's log that end the machine."""
+    def __init__(self, log, word, on_output, on_step, terminal=None, on_screen=None,
+                 also_death=None):
+        """ON_SCREEN gets the name of a picture of the screen and the bytes of a PPM file.
+        ALSO_DEATH is a pattern of further lines in Xen's and dom0's log that end the machine."""
         self._log = log
         self._control = re.compile(re.escape(word) + r" (\w+) ?(.*);$")
         self._on_output = on_output
         self._on_step = on_step
         self._terminal = terminal
         self._deaths = [DEATH, also_death] if also_death else [DEATH]
+        self._on_screen = on_screen
+        # What the guest was told about its requests: None while there is no answer.
+        self._screens = {}
         self._outcome = Outcome()
         self._ended = None
 
@@ -70,7 +81,10 @@ class Machine:
         with tempfile.TemporaryDirectory(prefix="xen-boot-") as folder:
             ports = pathlib.Path(folder)
             streams = {name: _make_port(ports / name) for name in qemu_command.PORTS}
+            self._folder = ports
             self._keys = os.open(f"{ports / qemu_command.RUN_PORT}.in", os.O_RDWR)
+            orders = os.open(f"{ports / qemu_command.MONITOR_PORT}.in", os.O_RDWR)
+            self._monitor = Monitor(lambda data: os.write(orders, data))
             process = subprocess.Popen(
                 make_command(ports), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent)
@@ -80,7 +94,7 @@ class Machine:
             finally:
                 process.kill()
                 process.wait()
-                for stream in (*streams.values(), self._keys):
+                for stream in (*streams.values(), self._keys, orders):
                     os.close(stream)
                 process.stdout.close()
         self._outcome.seconds = time.monotonic() - started
@@ -164,6 +178,10 @@ class Machine:
             if control and control[1] == "failed":
                 self._end("failed", f"in the domU: {control[2]}", 0.2)
             self._log.add("domU", f"{control[1]} {control[2]}" if control else text)
+        elif name == qemu_command.MONITOR_PORT:
+            answer = self._monitor.answer(text)
+            if answer:
+                self._save_screen(*answer)
         else:
             self._log.add(name, text)
 
@@ -177,6 +195,35 @@ class Machine:
             self._end("exit", f"the command ended with status {text}", 0)
         elif word == "failed":
             self._end("failed", text, 0)
+        elif word == "screen":
+            self._take_screen(text)
+
+    def _take_screen(self, request):
+        """The guest repeats a request until it has an answer; the screen is taken once."""
+        if request in self._screens:
+            self._answer_guest(request)
+        elif SCREEN_REQUEST.fullmatch(request):
+            self._screens[request] = None
+            self._monitor.take_screen(request, self._screen_file(request))
+
+    def _save_screen(self, request, error):
+        if error is None:
+            file = self._screen_file(request)
+            try:
+                self._on_screen(SCREEN_REQUEST.fullmatch(request)[1], file.read_bytes())
+                file.unlink()
+            except (OSError, ValueError) as failure:
+                error = str(failure)
+        self._screens[request] = "taken" if error is None else " ".join(error.split())
+        self._log.add("boot", f"screen {request}: {self._screens[request]}")
+        self._answer_guest(request)
+
+    def _answer_guest(self, request):
+        if self._screens[request]:
+            os.write(self._keys, f"screen {request} {self._screens[request]}\n".encode())
+
+    def _screen_file(self, request):
+        return self._folder / f"{request.replace(' ', '-')}.ppm"
 
     def _end(self, end, reason, linger):
         if self._ended is None:

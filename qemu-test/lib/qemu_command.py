@@ -2,7 +2,8 @@
 """The emulator's command lines: which machine and which arguments each kind of boot takes."""
 
 LOG_PORT, RUN_PORT, DOMU_PORT = "log", "run", "domu"
-PORTS = (LOG_PORT, RUN_PORT, DOMU_PORT)
+MONITOR_PORT = "monitor"
+PORTS = (LOG_PORT, RUN_PORT, DOMU_PORT, MONITOR_PORT)
 
 DOM0_MEMORY = 1024
 DEFAULT_MEMORY = 2048
@@ -15,7 +16,7 @@ def uses_svm(spec):
 
 def command(spec, files, ports):
     """The emulator's argument list. FILES has kernel, initramfs and, with Xen, xen; PORTS is
-    the folder with the pipes of the serial ports."""
+    the folder with the pipes of the serial ports and of the emulator's monitor."""
     memory = spec.mem or DEFAULT_MEMORY
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-m", str(memory), "-smp", str(spec.smp), *_processor(spec)]
@@ -24,6 +25,9 @@ def command(spec, files, ports):
     argv += ["-serial", f"chardev:{LOG_PORT}", "-serial", f"chardev:{RUN_PORT}"]
     # The usual interrupt of the third port is the first port's, which Xen keeps for itself.
     argv += ["-device", f"isa-serial,chardev={DOMU_PORT},iobase=0x3e8,irq=5"]
+    argv += ["-mon", f"chardev={MONITOR_PORT},mode=control"]
+    if spec.display:
+        argv += ["-vga", "std"]
     if spec.xen:
         module = f"{files.kernel} {_dom0_arguments(spec)}".replace(",", ",,")
         argv += ["-kernel", str(files.xen), "-append", _xen_arguments(spec),

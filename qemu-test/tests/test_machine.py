@@ -18,10 +18,12 @@ WORD = "boot-0123"
 # What a fake emulator starts with: log(), run() and domu() write to the serial ports.
 PRELUDE = """
 import os, sys, time
-ports = {name: os.open(f"{sys.argv[1]}/{name}.out", os.O_RDWR) for name in ("log", "run", "domu")}
+names = ("log", "run", "domu", "monitor")
+ports = {name: os.open(f"{sys.argv[1]}/{name}.out", os.O_RDWR) for name in names}
 def log(text): os.write(ports["log"], text.encode())
 def run(data): os.write(ports["run"], data)
 def domu(text): os.write(ports["domu"], text.encode())
+def said(port): return open(f"{sys.argv[1]}/{port}.in", buffering=1)
 def tell(text): log(f"[    1.0] boot-0123 {text};\\r\\n")
 """
 
@@ -33,10 +35,12 @@ class Run(unittest.TestCase):
         self.path = pathlib.Path(folder.name, "log")
         self.chunks = []
         self.steps = []
+        self.screens = []
 
     def run_script(self, script, timeout=20):
         log = Writer(self.path)
-        runner = machine.Machine(log, WORD, self.chunks.append, self.steps.append)
+        runner = machine.Machine(log, WORD, self.chunks.append, self.steps.append,
+                                 on_screen=lambda *screen: self.screens.append(screen))
         try:
             return runner.run(
                 lambda ports: [sys.executable, "-c", PRELUDE + script, str(ports)], timeout)
@@ -119,6 +123,41 @@ class Run(unittest.TestCase):
         outcome = self.run_script(f"domu('{WORD} failed no module;\\n'); time.sleep(60)")
         self.assertEqual(outcome.end, "failed")
         self.assertIn("no module", outcome.reason)
+
+    def test_the_screen_is_saved_while_the_guest_waits(self):
+        """A request that comes twice is obeyed once and answered twice."""
+        self.run_script(
+            "import json\n"
+            "orders, answers = said('monitor'), said('run')\n"
+            "tell('run'); tell('screen first 77')\n"
+            "assert json.loads(orders.readline())['execute'] == 'qmp_capabilities'\n"
+            "order = json.loads(orders.readline())\n"
+            "open(order['arguments']['filename'], 'wb').write(b'the screen')\n"
+            "os.write(ports['monitor'], b'{\"QMP\": {}}\\n{\"return\": {}}\\n' + json.dumps(\n"
+            "    {'return': {}, 'id': order['id']}).encode() + b'\\n')\n"
+            "run(answers.readline().encode())\n"
+            "tell('screen first 77')\n"
+            "run(answers.readline().encode())\n"
+            "tell('exit 0'); time.sleep(60)")
+        self.assertEqual(b"".join(self.chunks), b"screen first 77 taken\n" * 2)
+        self.assertEqual(self.screens, [("first", b"the screen")])
+
+    def test_a_screen_that_cannot_be_saved(self):
+        self.run_script(
+            "import json\n"
+            "orders, answers = said('monitor'), said('run')\n"
+            "tell('screen first 77'); orders.readline(); order = json.loads(orders.readline())\n"
+            "os.write(ports['monitor'], json.dumps(\n"
+            "    {'error': {'desc': 'no console'}, 'id': order['id']}).encode() + b'\\n')\n"
+            "run(answers.readline().encode())\n"
+            "tell('exit 0'); time.sleep(60)")
+        self.assertEqual(b"".join(self.chunks), b"screen first 77 no console\n")
+        self.assertEqual(self.screens, [])
+
+    def test_a_request_cannot_name_another_folder(self):
+        outcome = self.run_script("tell('screen ../etc 77'); tell('exit 0'); time.sleep(60)")
+        self.assertEqual(outcome.end, "exit")
+        self.assertEqual(self.screens, [])
 
     def test_nothing_is_left_running(self):
         outcome = self.run_script("tell('exit 0'); time.sleep(6789)")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which kernel modules need which others.
+
+A build folder has no modules.dep, which only an installation makes; each module names what it
+needs itself.
+"""
+
+import re
+
+NEEDS = re.compile(rb"\bdepends=([\w,-]*)\0")
+
+
+def with_needs(name, modules):
+    """The files of module NAME and of all that it needs, in an order in which they can be loaded.
+    None if there is no such module among the files MODULES."""
+    files = {_common(file.stem): file for file in modules}
+    if _common(name) not in files:
+        return None
+    order = []
+
+    def add(wanted):
+        file = files.get(wanted)
+        # What is not there is built into the kernel.
+        if file is None or file in order:
+            return
+        for other in _needs(file):
+            add(other)
+        order.append(file)
+
+    add(_common(name))
+    return order
+
+
+def _needs(file):
+    found = NEEDS.search(file.read_bytes())
+    return [_common(name) for name in found[1].decode().split(",") if name] if found else []
+
+
+def _common(name):
+    """The kernel takes - and _ in names of modules for the same."""
+    return name.replace("-", "_")
