@@ -13,6 +13,7 @@ import boot
 import boot_log
 import ktap
 import log_check
+import picture
 import verdict
 from ktap import FAILED, PASSED, SKIPPED, Test
 from xenrust import build_root, guest, kernel, kernel_source
@@ -69,16 +70,19 @@ def cargo_tests(context):
     """The unit tests of the guest programs, in the build root."""
     cache = context.cache
     build_root.ensure(cache)
-    log = cache.log / "guest-tests.log"
-    with cache.lock("guest"):
-        result = subprocess.run(
-            build_root.command(cache, ["cargo", "test", "--release", "--locked"],
-                               cwd=guest.PROGRAMS),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False, timeout=CARGO_LIMIT)
-    log.write_text(result.stdout, encoding="utf-8")
-    return read_cargo_tests(result.stdout, result.returncode, f"log {log}",
-                            lambda test: _tell(context, test))
+    tests = []
+    for workspace in guest.WORKSPACES:
+        log = cache.log / f"guest-tests-{workspace.name}.log"
+        with cache.lock("guest"):
+            result = subprocess.run(
+                build_root.command(cache, ["cargo", "test", "--release", "--locked"],
+                                   cwd=workspace),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, check=False, timeout=CARGO_LIMIT)
+        log.write_text(result.stdout, encoding="utf-8")
+        tests += read_cargo_tests(result.stdout, result.returncode, f"log {log}",
+                                  lambda test: _tell(context, test))
+    return tests
 
 
 def read_cargo_tests(output, status, hint, on_test):
@@ -206,6 +210,90 @@ def _boot_clients(context, dom0):
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)
 
 
+def samples_of_paravirtual(context):
+    """A PV dom0 reads a PV domU's memfd and shows its picture on a screen."""
+    return _boot_samples(context, "pv")
+
+
+def samples_of_auto_translated(context):
+    """A PVH dom0 reads a PVH domU's memfd and shows its picture on a screen."""
+    return _boot_samples(context, "pvh")
+
+
+# The looks before and after prove that the comparison can fail.
+SAMPLES = """
+set -e
+echo "domain $DOMU"
+share-memfd read $DOMU
+take-screen before
+show-frame scan-out $DOMU take-screen during
+take-screen after
+"""
+SAMPLES_IN_DOMU = "share-memfd grant & show-frame draw; wait"
+
+
+def _boot_samples(context, guests):
+    if context.gntdev == "c":
+        test = Test("the samples", SKIPPED, "Linux's C driver cannot export a dma-buf on x86")
+        _tell(context, test)
+        return [test]
+    programs = guest.ensure(context.cache)
+    kernel.ensure(context.cache, context.config)
+    spec = boot.Spec(
+        dom0=guests, domu=guests, gntdev=context.gntdev, config=context.config, display=True,
+        timeout=BOOT_LIMIT[context.config], run=SAMPLES.strip(), domu_run=SAMPLES_IN_DOMU,
+        add=_programs(programs, ["share-memfd", "show-frame"]),
+        domu_add=_programs(programs, ["share-memfd", "show-frame"]))
+    result = boot.boot(spec, on_progress=context.on_progress)
+    context.on_progress(f"{spec.describe()}: {result.seconds:.0f} s, log {result.log}")
+    tests = read_samples(result, lambda domid: _expected_picture(context.cache, programs, domid))
+    for test in tests:
+        _tell(context, test)
+    return tests + _check_log(context, result)
+
+
+def _expected_picture(cache, programs, domid):
+    """The picture as the same program draws it here, where it is only a file."""
+    drawn = subprocess.run(
+        build_root.command(cache, [programs / "show-frame", "ppm", domid], cwd="/"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=UNIT_TEST_LIMIT)
+    return picture.read_ppm(drawn.stdout)
+
+
+SAMPLES_DOMAIN = re.compile(r"^domain (\d+)$", re.M)
+MEMFD_LINES = (r"^grant \d+: page 3 of a memfd of domain {}$",
+               r"^grant \d+: the same page, after the domU has changed it$")
+
+
+def read_samples(result, expect):
+    """What the samples' boot came to. EXPECT draws the picture of a domain."""
+    output = result.stdout.decode(errors="replace").replace("\r", "")
+    where = f"{result.reason}; log {result.log}"
+    domid = SAMPLES_DOMAIN.search(output)
+    if not domid:
+        return [Test("the samples as a whole", FAILED, f"did not run: {where}")]
+    expected = expect(domid[1])
+    screens = {name: picture.read_png(path.read_bytes()) for name, path in result.screens.items()}
+
+    def shows(name):
+        """None if the screen showed the picture, else what it showed."""
+        return (picture.difference(screens[name], expected) if name in screens
+                else f"nobody took it: {where}")
+
+    checks = {
+        "dom0 reads the domU's memfd, and what the domU changes there": None if all(
+            re.search(line.format(domid[1]), output, re.M) for line in MEMFD_LINES) else where,
+        "the screen shows what the domU drew, pixel by pixel": shows("during"),
+    }
+    for name in ("before", "after"):
+        other = name in screens and shows(name)
+        checks[f"the screen shows something else {name}"] = (
+            None if other else f"it shows the picture, or nobody took it: {where}")
+    checks["both sides end, and all grants with them"] = None if result.status == 0 else where
+    return [Test(name, FAILED if reason else PASSED, reason or "")
+            for name, reason in checks.items()]
+
+
 def _boot_gntdev(context, dom0, domu, suites):
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
@@ -330,6 +418,7 @@ def check_catches(context):
 SUITES = {
     "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
              "pvh": auto_translated, "clients": clients_of_paravirtual,
-             "clients-pvh": clients_of_auto_translated},
+             "clients-pvh": clients_of_auto_translated, "samples": samples_of_paravirtual,
+             "samples-pvh": samples_of_auto_translated},
     "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
 }

@@ -19,6 +19,7 @@ class RulesTest(unittest.TestCase):
         for path, text in (("drivers/xen/gntdev/region.rs", SAFE + "// No unsafe code here.\n"),
                            ("drivers/xen/gntdev/gntdev.rs", HEAD + "module! {\n}\n"),
                            ("drivers/xen/rust/pages.rs", HEAD + "unsafe { f() }\n"),
+                           ("samples/xen/dmabuf/src/lib.rs", HEAD + "unsafe { f() }\n"),
                            ("qemu-test/programs/suites/src/cases/data.rs", HEAD),
                            ("scripts/x", "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0\n"),
                            ("COPYING", "words\n")):
@@ -44,7 +45,8 @@ class RulesTest(unittest.TestCase):
 
     def test_files_that_must_forbid_unsafe(self):
         for path in ("drivers/xen/gntdev/region.rs", "qemu-test/programs/demo/src/lib.rs",
-                     "qemu-test/programs/suites/src/bin/gntdev-self.rs"):
+                     "qemu-test/programs/suites/src/bin/gntdev-self.rs",
+                     "samples/xen/show-frame/src/main.rs"):
             self.assertEqual(self.complaint(path, HEAD),
                              ["does not say #![forbid(unsafe_code)]"], path)
 

@@ -74,7 +74,9 @@ class Checks:
                   and path.startswith(overlay.FOLDERS)]
         found = self._in_root(["rustfmt", "--check", "--edition=2021", "--config-path",
                                str(self.tree / ".rustfmt.toml"), *module]) if module else []
-        return found + self._in_root(["cargo", "fmt", "--check", "--all"], cwd=guest.PROGRAMS)
+        for workspace in guest.WORKSPACES:
+            found += self._in_root(["cargo", "fmt", "--check", "--all"], cwd=workspace)
+        return found
 
     def checkpatch(self):
         """The kernel's own style checker, in its strict mode, without a single complaint."""

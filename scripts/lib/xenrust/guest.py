@@ -10,6 +10,9 @@ from .cache import REPOSITORY
 from .progress import Step
 
 PROGRAMS = REPOSITORY / "qemu-test" / "programs"
+SAMPLES = REPOSITORY / "samples" / "xen"
+# Cargo's workspaces, built into one folder.
+WORKSPACES = (PROGRAMS, SAMPLES)
 
 # The tables of a cargo configuration that say how to reach the registry.
 NETWORK_TABLE = re.compile(r"\[+ *(source|registry|registries|http|net)\b")
@@ -30,9 +33,10 @@ def cargo(cache, title, arguments, failed):
     (cache.cargo / "config.toml").write_text(host_network_settings(), encoding="utf-8")
     log = cache.log / "guest.log"
     log.unlink(missing_ok=True)
-    step = Step(title, log, timeout=1800, follow=_compiling)
-    build_root.run_logged(cache, step, ["cargo", arguments[0], "--locked", *arguments[1:]],
-                          failed=failed, cwd=PROGRAMS)
+    for workspace in WORKSPACES:
+        step = Step(title, log, timeout=1800, follow=_compiling)
+        build_root.run_logged(cache, step, ["cargo", arguments[0], "--locked", *arguments[1:]],
+                              failed=failed, cwd=workspace)
 
 
 def host_network_settings():

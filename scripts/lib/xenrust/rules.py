@@ -6,8 +6,8 @@ import re
 # Data and prose: no SPDX line wanted.
 UNMARKED = ("Cargo.lock", "COPYING", "README.md", ".kunitconfig")
 
-# The two places where unsafe code lives: all else is safe Rust.
-UNSAFE_PLACES = ("drivers/xen/rust/", "qemu-test/programs/xen-guest/")
+# The places where unsafe code lives: all else is safe Rust.
+UNSAFE_PLACES = ("drivers/xen/rust/", "qemu-test/programs/xen-guest/", "samples/xen/dmabuf/")
 
 # The macros of a kernel crate's root expand to unsafe code, so it cannot forbid it.
 KERNEL_CRATE_ROOT = re.compile(r"^module! \{$", re.M)
