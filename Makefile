@@ -24,7 +24,8 @@ module:
 clean:
 	@scripts/clean
 
-#: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted
+#: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted, and
+#:               has a picture from the domU's memory on its screen
 #: make test     run all tests; the last line counts them
 #: make bench    measure the Rust driver beside the C one, and print the table
 #: make check    run rustfmt, clippy, checkpatch and the Python checks
