@@ -25,7 +25,10 @@ const PAGES: usize = 4;
 /// The words that the two sides leave each other, in their order.
 const SEEN: &str = "seen";
 const CHANGED: &str = "changed";
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long the granter waits for somebody to come, and the other side for an
+/// answer.
+const GRANTER_PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take until nobody uses a closed dma-buf any more.
 const RELEASE: Duration = Duration::from_secs(5);
 
@@ -60,11 +63,11 @@ fn grant() -> Result<(), Box<dyn Error>> {
     println!("share-memfd: granted references {:?}", import.references());
     handover.offer(import.references())?;
 
-    handover.wait_for(SEEN, PATIENCE)?;
+    handover.wait_for(SEEN, GRANTER_PATIENCE)?;
     write_text(&memory, 0, "the same page, after the domU has changed it");
     handover.tell(CHANGED, "1")?;
 
-    handover.wait_until_done(PATIENCE)?;
+    handover.wait_until_done(GRANTER_PATIENCE)?;
     import.release()?;
     println!("share-memfd: dom0 has let go of all pages, the grants have ended");
     handover.tell_released()?;

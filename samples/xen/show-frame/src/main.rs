@@ -32,7 +32,10 @@ use picture::Picture;
 const NAME: &str = "show-frame";
 const CARD: &str = "/dev/dri/card0";
 const BYTES_PER_PIXEL: u32 = 4;
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long the granter waits for somebody to come, and the other side for an
+/// answer.
+const GRANTER_PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take until nobody uses a closed dma-buf any more.
 const RELEASE: Duration = Duration::from_secs(5);
 const SHOW: Duration = Duration::from_secs(10);
@@ -90,7 +93,7 @@ fn draw() -> Result<(), Box<dyn Error>> {
     }
     handover.offer(import.references())?;
 
-    handover.wait_until_done(PATIENCE)?;
+    handover.wait_until_done(GRANTER_PATIENCE)?;
     import.release()?;
     println!("show-frame: dom0 has let go of all pages, the grants have ended");
     handover.tell_released()?;
