@@ -3,6 +3,7 @@
 //! A granter in this very process.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 
 use xen_guest::bytes::Bytes;
@@ -19,6 +20,11 @@ use xen_guest::platform::memory_info;
 use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
+
+/// How many pages gntalloc hands out at most, which is set to what the largest
+/// cases need.
+const LIMIT_FILE: &str = "/sys/module/xen_gntalloc/parameters/limit";
+const LIMIT: u32 = 16384;
 
 /// Grants this domain's pages to one other domain, or to itself, and maps what
 /// that one grants.
@@ -58,6 +64,7 @@ impl Drop for ImportedFile {
 impl LocalGranter {
     /// Domain `domid`, which this program runs in, grants to domain `mapper`.
     pub fn new(domid: u32, mapper: u32) -> io::Result<Self> {
+        fs::write(LIMIT_FILE, LIMIT.to_string())?;
         Ok(Self {
             allocator: GrantShare::open()?,
             domid,

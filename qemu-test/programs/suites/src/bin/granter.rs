@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,10 +17,6 @@ use xen_guest::xenstore::Xenstore;
 
 /// The domain that may map the pages.
 const DOM0: u32 = 0;
-
-/// How many pages gntalloc hands out at most.
-const LIMIT_FILE: &str = "/sys/module/xen_gntalloc/parameters/limit";
-const LIMIT: u32 = 16384;
 
 /// What fits into a value of xenstore with the number before it.
 const LONGEST_RESULT: usize = 4000;
@@ -45,7 +40,6 @@ fn serve() -> io::Result<()> {
         .read("domid")?
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| io::Error::other("xenstore does not tell this domain's id"))?;
-    fs::write(LIMIT_FILE, LIMIT.to_string())?;
     let mut granter = LocalGranter::new(domid, DOM0)?;
     println!(
         "granter: domain {domid} waits for requests at {}",

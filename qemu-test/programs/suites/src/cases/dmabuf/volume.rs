@@ -3,6 +3,9 @@
 //! Many dma-bufs, and large ones, leave the machine as it was.
 
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use xen_guest::bytes::pattern;
 use xen_guest::errno::ENOENT;
@@ -59,6 +62,9 @@ pub const RULES: &[Rule] = &[
 /// In kB. A page lost in each round, or one that a round uses, would show.
 const ALLOWED_LOSS: u64 = 2048;
 
+/// When free memory must be where it was.
+const MEMORY_LIMIT: Duration = Duration::from_secs(60);
+
 /// What must be after many rounds as it was before.
 struct State {
     table: GrantUsage,
@@ -79,7 +85,15 @@ impl State {
         let table = settled(|usage| usage.beyond(&self.table).is_empty())?;
         let left = table.beyond(&self.table);
         assert!(left.is_empty(), "left in xen's table: {left}");
-        let lost = self.memory.saturating_sub(memory_info("MemFree")?);
+        // What is freed page by page stays with the processors for a while.
+        let deadline = Instant::now() + MEMORY_LIMIT;
+        let lost = loop {
+            let lost = self.memory.saturating_sub(memory_info("MemFree")?);
+            if lost < ALLOWED_LOSS || Instant::now() >= deadline {
+                break lost;
+            }
+            thread::sleep(Duration::from_millis(200));
+        };
         assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
         assert_eq!(open_files()?, self.files, "open files");
         Ok(())
@@ -219,12 +233,7 @@ fn large_export(world: &mut World) -> Verdict {
     let mut references = Vec::new();
     let mut first = None;
     for number in 0..PAGES / PER_SHARE {
-        let share = match world.share(PER_SHARE) {
-            Err(_) if first.is_none() && world.granter.domid() == 0 => {
-                return skip_case("gntalloc does not hand out as many pages");
-            }
-            other => other?,
-        };
+        let share = world.share(PER_SHARE)?;
         world.granter.write(&share, 5, number as u8 + 1)?;
         references.extend(share.references());
         first.get_or_insert(share);
