@@ -14,6 +14,13 @@ from .progress import duration
 # SPDX lines, line length, trailing blanks, spelling.
 CHECKPATCH_SUFFIXES = (".rs", ".c", ".h", ".sh", ".py", ".rst", "Makefile", "Kconfig")
 
+# A mount command names the file system twice, which is no slip.
+EXCEPTIONS = ("REPEATED_WORD",)
+# The kernel writes the definitions of trace events in a way of its own, which checkpatch knows only
+# under "TRACE_EVENT(" itself.
+TRACE_EVENTS = "include/trace/events/"
+TRACE_EXCEPTIONS = ("OPEN_ENDED_LINE", "PARENTHESIS_ALIGNMENT")
+
 SHELL = re.compile(rb"#!\s*/\S*/(ba|da)?sh\b|#!\s*/bin/busybox sh\b")
 PYTHON = re.compile(rb"#!.*\bpython3?\b")
 
@@ -80,11 +87,15 @@ class Checks:
 
     def checkpatch(self):
         """The kernel's own style checker, in its strict mode, without a single complaint."""
-        # A mount command names the file system twice, which is no slip: REPEATED_WORD.
         files = [path for path in self.files if path.endswith(CHECKPATCH_SUFFIXES)]
+        events = [path for path in files if path.startswith(TRACE_EVENTS)]
+        return (self._checkpatch(EXCEPTIONS, [path for path in files if path not in events])
+                + self._checkpatch(EXCEPTIONS + TRACE_EXCEPTIONS, events))
+
+    def _checkpatch(self, exceptions, files):
         return self._in_root(
             ["perl", str(self.tree / "scripts/checkpatch.pl"), "--no-tree", "--strict", "--terse",
-             "--no-summary", "--show-types", "--ignore=REPEATED_WORD", "--file", *files])
+             "--no-summary", "--show-types", f"--ignore={','.join(exceptions)}", "--file", *files])
 
     def spelling(self):
         """The misspellings that codespell knows."""
