@@ -121,6 +121,7 @@ fn saved(kind: Kind) -> Verdict {
     mapping.fill(5);
     assert_eq!(granter.first_difference(&share, 5)?, None);
     mapping.unmap()?;
+    device.remove(index, PAGES as u32)?;
     domain.destroy()?;
     domain::wait_gone(domid, RELEASE_LIMIT)?;
     Ok(())
