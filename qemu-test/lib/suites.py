@@ -31,8 +31,8 @@ BOOT_LIMIT = {"dom0": 900, "lockdep": 1800}
 
 # So often the emulator may die in one test, and in all suites of a boot. On a busy machine it dies
 # about once a minute under a PVH dom0; a fault of ours in one test would kill it each time.
-DEATHS_OF_A_TEST = 5
-MOST_DEATHS = 40
+DEATHS_OF_A_TEST = 8
+MOST_DEATHS = 60
 
 
 @dataclass(frozen=True)
