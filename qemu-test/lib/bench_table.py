@@ -11,6 +11,7 @@ GOALS = {
     "copy-from-64": 0.6, "copy-to-64": 0.6,
     "copy-from-4096": 0.9, "copy-to-4096": 0.9,
     "map-unmap-1": 1.0, "map-unmap-64": 1.0, "map-unmap-512": 1.0,
+    "import-8": 1.0, "import-64": 1.0, "import-512": 1.0,
 }
 TITLES = {
     "copy-from-64": "copy 64 B from a grant, 256 in a call, each",
@@ -23,6 +24,9 @@ TITLES = {
     "map-unmap-512": "map and unmap 512 pages",
     "insert-among-100": "insert among 100 regions",
     "insert-among-4000": "insert among 4000 regions",
+    "import-8": "import and release a dma-buf of 8 pages",
+    "import-64": "import and release a dma-buf of 64 pages",
+    "import-512": "import and release a dma-buf of 512 pages",
 }
 FEW, MANY, GROWTH_GOAL = "insert-among-100", "insert-among-4000", 1.5
 
@@ -98,7 +102,7 @@ def _ratio(ratios, goal, inside, rust):
     remark = ""
     if goal is not None and median > goal:
         remark = "missed"
-        if inside:
+        if inside is not None:
             remark += f"; {inside / rust:.0%} of the Rust driver's time is inside the hypercall"
     return (f"{median:.2f}", f"{min(ratios):.2f}..{max(ratios):.2f}",
             f"{goal:.1f}" if goal is not None else "-", remark)

@@ -5,16 +5,19 @@
 use std::io;
 use std::time::Instant;
 
+use suites::granter::Access;
+use suites::granter::Granter;
+use suites::local::LocalGranter;
+use suites::world::DOM0;
+use xen_guest::dma_buf::DmaBuf;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::gntdev::GrantRef;
 use xen_guest::grant_copy::End;
 use xen_guest::grant_copy::Segment;
 use xen_guest::grant_copy::OKAY;
-use xen_guest::grant_share::Access;
-use xen_guest::grant_share::GrantShare;
-use xen_guest::grant_share::SharedPages;
 use xen_guest::mapping::Mapping;
 use xen_guest::mapping::Protection;
+use xen_guest::memory_file::MemoryFile;
 use xen_guest::PAGE_SIZE;
 
 /// A line of the table.
@@ -25,10 +28,19 @@ pub struct Line {
     pub count: usize,
     /// What the time is divided by: segments in a call.
     pub units: usize,
-    /// Whether grants of this domain's own are mapped.
-    pub maps: bool,
+    /// What a domain and its driver must be able to do.
+    pub needs: Needs,
     /// Does it so many times and returns the nanoseconds for one unit.
     pub measure: fn(&Setup, usize) -> io::Result<f64>,
+}
+
+/// What a line needs that not every domain and driver can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The grants must be mapped.
+    Maps,
 }
 
 /// Segments in a call.
@@ -40,71 +52,92 @@ pub const LINES: &[Line] = &[
         name: "copy-from-64",
         count: 100,
         units: SEGMENTS,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.copy(count, Direction::FromGrant, 64, 64),
     },
     Line {
         name: "copy-to-64",
         count: 100,
         units: SEGMENTS,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.copy(count, Direction::ToGrant, 64, 64),
     },
     Line {
         name: "copy-from-64-scattered",
         count: 100,
         units: SEGMENTS,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.copy(count, Direction::FromGrant, 64, 2 * PAGE_SIZE),
     },
     Line {
         name: "copy-from-4096",
         count: 40,
         units: SEGMENTS,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.copy(count, Direction::FromGrant, PAGE_SIZE, PAGE_SIZE),
     },
     Line {
         name: "copy-to-4096",
         count: 40,
         units: SEGMENTS,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.copy(count, Direction::ToGrant, PAGE_SIZE, PAGE_SIZE),
     },
     Line {
         name: "map-unmap-1",
         count: 200,
         units: 1,
-        maps: true,
+        needs: Needs::Maps,
         measure: |setup, count| setup.map_and_unmap(count, 1),
     },
     Line {
         name: "map-unmap-64",
         count: 40,
         units: 1,
-        maps: true,
+        needs: Needs::Maps,
         measure: |setup, count| setup.map_and_unmap(count, 64),
     },
     Line {
         name: "map-unmap-512",
         count: 10,
         units: 1,
-        maps: true,
+        needs: Needs::Maps,
         measure: |setup, count| setup.map_and_unmap(count, 512),
     },
     Line {
         name: "insert-among-100",
         count: 400,
         units: 1,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.insert_among(count, 100),
     },
     Line {
         name: "insert-among-4000",
         count: 400,
         units: 1,
-        maps: false,
+        needs: Needs::Nothing,
         measure: |setup, count| setup.insert_among(count, 4000),
+    },
+    Line {
+        name: "import-8",
+        count: 100,
+        units: 1,
+        needs: Needs::Nothing,
+        measure: |setup, count| setup.import_and_release(count, 8),
+    },
+    Line {
+        name: "import-64",
+        count: 40,
+        units: 1,
+        needs: Needs::Nothing,
+        measure: |setup, count| setup.import_and_release(count, 64),
+    },
+    Line {
+        name: "import-512",
+        count: 10,
+        units: 1,
+        needs: Needs::Nothing,
+        measure: |setup, count| setup.import_and_release(count, 512),
     },
 ];
 
@@ -115,35 +148,46 @@ enum Direction {
     ToGrant,
 }
 
+/// How many pages are granted for the lines to work with.
+const PAGES: usize = 512;
+
+/// A granter in another domain answers with a list of references, which is not
+/// to become longer than xenstore takes.
+const PAGES_IN_A_SHARE: usize = 256;
+
 /// What all lines work with.
 pub struct Setup {
-    _pages: SharedPages,
+    /// The grants are this one's.
+    _granter: Box<dyn Granter>,
     grants: Vec<GrantRef>,
     local: Mapping,
+    buffers: Vec<(usize, DmaBuf)>,
 }
 
-/// The only domain that is measured, and its grants' owner.
-const DOM0: u32 = 0;
-
 impl Setup {
-    /// Pages of this domain, granted to itself, and memory to copy with.
+    /// Pages of this domain, granted to itself, and memory to work with.
     pub fn new() -> io::Result<Self> {
-        let pages = GrantShare::open()?.share(DOM0, 512, Access::ReadWrite)?;
-        let grants = pages
-            .references()
-            .iter()
-            .map(|reference| GrantRef {
-                domid: DOM0,
-                reference: *reference,
-            })
-            .collect();
-        pages.fill(1);
+        Self::with_grants_of(Box::new(LocalGranter::new(DOM0, DOM0)?))
+    }
+
+    fn with_grants_of(mut granter: Box<dyn Granter>) -> io::Result<Self> {
+        let mut grants = Vec::new();
+        while grants.len() < PAGES {
+            let share = granter.share(PAGES_IN_A_SHARE, Access::ReadWrite)?;
+            granter.fill(&share, 1)?;
+            grants.extend(share.grants);
+        }
         let local = Mapping::anonymous(2 * SEGMENTS, Protection::ReadWrite)?;
         local.fill(2);
+        let buffers = [8, 64, 512]
+            .into_iter()
+            .map(|pages| Ok((pages, MemoryFile::new(pages)?.buffer()?)))
+            .collect::<io::Result<_>>()?;
         Ok(Self {
-            _pages: pages,
+            _granter: granter,
             grants,
             local,
+            buffers,
         })
     }
 
@@ -212,5 +256,22 @@ impl Setup {
             device.remove(index, 1)?;
         }
         Ok(elapsed as f64 / count as f64)
+    }
+
+    /// Grants the pages of a dma-buf that udmabuf made, and ends the grants.
+    /// Nobody has to map them, so they are for this domain itself.
+    fn import_and_release(&self, count: usize, pages: usize) -> io::Result<f64> {
+        let (_, buffer) = self
+            .buffers
+            .iter()
+            .find(|(size, _)| *size == pages)
+            .ok_or_else(|| io::Error::other(format!("no buffer has {pages} pages")))?;
+        let device = Gntdev::open()?;
+        let begin = Instant::now();
+        for _ in 0..count {
+            device.import(buffer, DOM0, pages)?;
+            device.release_import(buffer.number())?;
+        }
+        Ok(begin.elapsed().as_nanos() as f64 / count as f64)
     }
 }

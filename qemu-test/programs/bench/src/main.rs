@@ -26,6 +26,7 @@ use xen_guest::tracing::Trace;
 
 use crate::drivers::load;
 use crate::lines::Line;
+use crate::lines::Needs;
 use crate::lines::Setup;
 use crate::lines::LINES;
 
@@ -50,10 +51,10 @@ fn measure() -> io::Result<()> {
     let model = MemoryModel::current()?;
     let possible: Vec<&Line> = LINES
         .iter()
-        .filter(|line| !(line.maps && model == MemoryModel::AutoTranslated))
+        .filter(|line| line.needs == Needs::Nothing || model == MemoryModel::Paravirtual)
         .collect();
-    for line in LINES.iter().filter(|line| line.maps) {
-        if model == MemoryModel::AutoTranslated {
+    if model == MemoryModel::AutoTranslated {
+        for line in LINES.iter().filter(|line| line.needs != Needs::Nothing) {
             println!(
                 "skipped {} an auto-translated domain cannot map its own grants",
                 line.name
