@@ -27,7 +27,7 @@ clean:
 #: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted, and
 #:               has a picture from the domU's memory on its screen
 #: make test     run all tests; the last line counts them
-#: make bench    measure the Rust driver beside the C one, and print the table
+#: make bench    measure the Rust driver beside the C one, and print the tables
 #: make check    run rustfmt, clippy, checkpatch and the Python checks
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only, in a kernel that is built already

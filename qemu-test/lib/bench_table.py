@@ -12,6 +12,7 @@ GOALS = {
     "copy-from-4096": 0.9, "copy-to-4096": 0.9,
     "map-unmap-1": 1.0, "map-unmap-64": 1.0, "map-unmap-512": 1.0,
     "import-8": 1.0, "import-64": 1.0, "import-512": 1.0,
+    "export-8": 1.0, "export-64": 1.0, "export-512": 1.0,
 }
 TITLES = {
     "copy-from-64": "copy 64 B from a grant, 256 in a call, each",
@@ -27,7 +28,13 @@ TITLES = {
     "import-8": "import and release a dma-buf of 8 pages",
     "import-64": "import and release a dma-buf of 64 pages",
     "import-512": "import and release a dma-buf of 512 pages",
+    "export-8": "export and release 8 pages as a dma-buf",
+    "export-64": "export and release 64 pages as a dma-buf",
+    "export-512": "export and release 512 pages as a dma-buf",
 }
+# The lines by what measures them.
+DRIVERS = tuple(TITLES)
+EXPORTS = ("export-8", "export-64", "export-512")
 FEW, MANY, GROWTH_GOAL = "insert-among-100", "insert-among-4000", 1.5
 
 
@@ -37,9 +44,11 @@ class Measured:
     samples: dict = field(default_factory=dict)
     inside: dict = field(default_factory=dict)
     skipped: dict = field(default_factory=dict)
+    # Why the C driver has no samples of a line.
+    only_rust: dict = field(default_factory=dict)
 
     def lines(self):
-        return [line for line in TITLES if (line, "C") in self.samples]
+        return [line for line in TITLES if (line, "Rust") in self.samples]
 
     def ratios(self, line):
         return [rust / c for rust, c in zip(self.samples[line, "Rust"], self.samples[line, "C"])]
@@ -49,51 +58,74 @@ class Measured:
                                                 self.samples[FEW, driver])]
 
 
-def parse(text):
-    """Read the program's output; anything that does not belong there is a failure."""
+def parse(text, names=DRIVERS):
+    """Read the program's output, of the lines NAMES, from one boot or from several one after the
+    other; anything that does not belong there is a failure."""
     measured = Measured()
+    inside = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         try:
             match words:
-                case ["sample", _, ("C" | "Rust") as driver, name, time] if name in TITLES:
+                case ["sample", _, ("C" | "Rust") as driver, name, time] if name in names:
                     measured.samples.setdefault((name, driver), []).append(float(time))
-                case ["inside", name, time] if name in TITLES:
-                    measured.inside[name] = float(time)
-                case ["skipped", name, *reason] if name in TITLES:
+                case ["inside", name, time] if name in names:
+                    inside.setdefault(name, []).append(float(time))
+                case ["skipped", name, *reason] if name in names:
                     measured.skipped[name] = " ".join(reason)
+                case ["only-rust", name, *reason] if name in names:
+                    measured.only_rust[name] = " ".join(reason)
                 case _:
                     raise ValueError
         except ValueError as error:
             raise Failure(f"line {number} of gntdev-bench's output is not a measurement: "
                           f"{line!r}") from error
-    for name in TITLES:
+    measured.inside = {name: statistics.median(times) for name, times in inside.items()}
+    _check_counts(measured, names)
+    return measured
+
+
+def _check_counts(measured, names):
+    """Each line was measured as often as all others, by all drivers that can do it."""
+    rounds = max((len(times) for times in measured.samples.values()), default=0)
+    for name in names:
         counts = [len(measured.samples.get((name, driver), ())) for driver in ("C", "Rust")]
-        if counts[0] != counts[1] or (counts[0] == 0) != (name in measured.skipped):
+        wanted = [0 if name in measured.skipped or name in measured.only_rust else rounds,
+                  0 if name in measured.skipped else rounds]
+        if not rounds or counts != wanted:
             raise Failure(f"gntdev-bench measured {name} {counts[0]} times with the C driver and "
                           f"{counts[1]} times with the Rust driver")
-    return measured
 
 
 def table(measured):
     """The table as lines of text."""
     rows = [("", "C", "Rust", "inside", "ratio", "least..greatest", "goal", "")]
-    for name in measured.lines():
-        c, rust = (statistics.median(measured.samples[name, driver]) for driver in ("C", "Rust"))
-        inside = measured.inside.get(name)
-        rows.append((TITLES[name], _time(c), _time(rust), _time(inside) if inside else "-",
-                     *_ratio(measured.ratios(name), GOALS.get(name), inside, rust)))
-    rows.append(("among 4000 by among 100, C driver", "", "", "",
-                 *_ratio(measured.growth("C"), None, None, None)))
-    rows.append(("among 4000 by among 100, Rust driver", "", "", "",
-                 *_ratio(measured.growth("Rust"), GROWTH_GOAL, None, None)))
+    rows += [_row(measured, name) for name in measured.lines()]
+    if (MANY, "C") in measured.samples:
+        rows.append(("among 4000 by among 100, C driver", "", "", "",
+                     *_ratio(measured.growth("C"), None, None, None)))
+        rows.append(("among 4000 by among 100, Rust driver", "", "", "",
+                     *_ratio(measured.growth("Rust"), GROWTH_GOAL, None, None)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0])]
                        + [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:])]
                        + [row[-1]]).rstrip()
              for row in rows]
-    return lines + [f"{TITLES[name]}: not measured, {reason}"
-                    for name, reason in measured.skipped.items()]
+    lines += [f"{TITLES[name]}: not measured, {reason}"
+              for name, reason in measured.skipped.items()]
+    return lines + [f"{TITLES[name]}: Rust driver only, {reason}"
+                    for name, reason in measured.only_rust.items()]
+
+
+def _row(measured, name):
+    rust = statistics.median(measured.samples[name, "Rust"])
+    inside = measured.inside.get(name)
+    cells = (_time(rust), _time(inside) if inside else "-")
+    if name in measured.only_rust:
+        return (TITLES[name], "-", *cells, "-", "-", "-", "")
+    c = statistics.median(measured.samples[name, "C"])
+    return (TITLES[name], _time(c), *cells,
+            *_ratio(measured.ratios(name), GOALS.get(name), inside, rust))
 
 
 def _ratio(ratios, goal, inside, rust):

@@ -63,9 +63,10 @@ class Spec:
     shell: bool = False
     display: bool = False
     # Not options: the command makes domains of any type; end as soon as one of all domains dies by
-    # a triple fault.
+    # a triple fault; the file of a module that takes the place of the kernel's own C driver.
     makes_domains: bool = False
     end_at_triple_fault: bool = False
+    c_module: str | None = None
 
     def describe(self):
         if not self.xen:
@@ -75,7 +76,8 @@ class Spec:
         if self.domu != "none":
             guests += f" and {names[self.domu]} domU"
         kernel = "" if self.config == "dom0" else f", {self.config} kernel"
-        return f"{guests}{kernel}, {'C' if self.gntdev == 'c' else 'Rust'} gntdev"
+        driver = {"rust": "Rust", "c": "changed C" if self.c_module else "C"}[self.gntdev]
+        return f"{guests}{kernel}, {driver} gntdev"
 
 
 @dataclass
@@ -216,6 +218,9 @@ def _modules(kernel, spec):
                       f"scripts/build-kernel --config {spec.config} builds it")
     display = display or []
     others = [module for module in modules if module not in display]
+    if spec.c_module:
+        changed = pathlib.Path(spec.c_module)
+        others = [changed if module.name == changed.name else module for module in others]
     return others, display if spec.display else []
 
 

@@ -48,6 +48,44 @@ class Parsing(unittest.TestCase):
         self.assertIn("map and unmap 1 page: not measured, not here",
                       bench_table.table(measured))
 
+    def test_a_line_may_be_the_rust_driver_s_only_with_a_reason(self):
+        lines = [line for line in output() if not line.startswith("sample") or
+                 "C export-8 " not in line]
+        with self.assertRaises(Failure):
+            bench_table.parse("\n".join(lines))
+        measured = bench_table.parse("\n".join(lines + ["only-rust export-8 C cannot"]))
+        rows = bench_table.table(measured)
+        title = bench_table.TITLES["export-8"]
+        self.assertIn(f"{title}: Rust driver only, C cannot", rows)
+        row = next(row for row in rows if row.startswith(title))
+        self.assertEqual(row.removeprefix(title).split(),
+                         ["-", "51", "ns", "40", "ns", "-", "-", "-"])
+
+    def test_what_several_boots_measured_is_one_table(self):
+        rust = output(rust=50.0, rounds=1, names=bench_table.EXPORTS)
+        rust = [line for line in rust if " C " not in line]
+        again = [line.replace("50.0", "150.0").replace("40.0", "60.0") for line in rust]
+        c = [line.replace(" Rust ", " C ").replace("50.0", "100.0")
+             for line in rust if line.startswith("sample")]
+        measured = bench_table.parse("\n".join(rust + c + c + again), bench_table.EXPORTS)
+        self.assertEqual(measured.ratios("export-64"), [0.5, 1.5])
+        self.assertEqual(measured.inside["export-64"], 50.0)
+        self.assertEqual(len(bench_table.table(measured)), 1 + len(bench_table.EXPORTS))
+
+    def test_a_line_of_another_section_is_refused(self):
+        with self.assertRaises(Failure):
+            bench_table.parse("\n".join(output()), bench_table.EXPORTS)
+
+    def test_a_line_that_is_measured_less_often_is_refused(self):
+        lines = [line for line in output() if not (line.startswith("sample 1 ") and
+                                                   " export-8 " in line)]
+        with self.assertRaises(Failure):
+            bench_table.parse("\n".join(lines))
+
+    def test_nothing_at_all_is_refused(self):
+        with self.assertRaises(Failure):
+            bench_table.parse("")
+
 
 class Rows(unittest.TestCase):
     def row(self, rust, title):

@@ -8,8 +8,10 @@ use std::time::Instant;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::local::LocalGranter;
+use suites::remote::RemoteGranter;
 use suites::world::DOM0;
 use xen_guest::dma_buf::DmaBuf;
+use xen_guest::errno::ENOENT;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::gntdev::GrantRef;
 use xen_guest::grant_copy::End;
@@ -41,6 +43,8 @@ pub enum Needs {
     Nothing,
     /// The grants must be mapped.
     Maps,
+    /// The grants must be mapped and become a dma-buf.
+    Exports,
 }
 
 /// Segments in a call.
@@ -139,6 +143,27 @@ pub const LINES: &[Line] = &[
         needs: Needs::Nothing,
         measure: |setup, count| setup.import_and_release(count, 512),
     },
+    Line {
+        name: "export-8",
+        count: 100,
+        units: 1,
+        needs: Needs::Exports,
+        measure: |setup, count| setup.export_and_release(count, 8),
+    },
+    Line {
+        name: "export-64",
+        count: 40,
+        units: 1,
+        needs: Needs::Exports,
+        measure: |setup, count| setup.export_and_release(count, 64),
+    },
+    Line {
+        name: "export-512",
+        count: 10,
+        units: 1,
+        needs: Needs::Exports,
+        measure: |setup, count| setup.export_and_release(count, 512),
+    },
 ];
 
 /// Which end of a copy is the grant.
@@ -155,6 +180,9 @@ const PAGES: usize = 512;
 /// to become longer than xenstore takes.
 const PAGES_IN_A_SHARE: usize = 256;
 
+/// Longer than any release takes, in milliseconds.
+const RELEASE_LIMIT: u32 = 20_000;
+
 /// What all lines work with.
 pub struct Setup {
     /// The grants are this one's.
@@ -168,6 +196,12 @@ impl Setup {
     /// Pages of this domain, granted to itself, and memory to work with.
     pub fn new() -> io::Result<Self> {
         Self::with_grants_of(Box::new(LocalGranter::new(DOM0, DOM0)?))
+    }
+
+    /// Pages of the domU, which runs program `granter`, granted to this domain.
+    pub fn of_domu() -> io::Result<Self> {
+        let domid = RemoteGranter::domid_of_domu()?;
+        Self::with_grants_of(Box::new(RemoteGranter::connect(domid)?))
     }
 
     fn with_grants_of(mut granter: Box<dyn Granter>) -> io::Result<Self> {
@@ -273,5 +307,29 @@ impl Setup {
             device.release_import(buffer.number())?;
         }
         Ok(begin.elapsed().as_nanos() as f64 / count as f64)
+    }
+
+    /// Makes a dma-buf of grants, closes it and waits until they are unmapped.
+    fn export_and_release(&self, count: usize, pages: usize) -> io::Result<f64> {
+        let grants = &self.grants[..pages];
+        let domid = grants[0].domid;
+        let references: Vec<u32> = grants.iter().map(|grant| grant.reference).collect();
+        let device = Gntdev::open()?;
+        let begin = Instant::now();
+        for _ in 0..count {
+            let buffer = device.export(0, domid, &references)?;
+            let number = buffer.number();
+            drop(buffer);
+            wait_released(&device, number)?;
+        }
+        Ok(begin.elapsed().as_nanos() as f64 / count as f64)
+    }
+}
+
+/// Waits until a closed export has ended. One that ended before is unknown.
+fn wait_released(device: &Gntdev, number: u32) -> io::Result<()> {
+    match device.wait_released(number, RELEASE_LIMIT) {
+        Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(()),
+        result => result,
     }
 }

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures the grant device with both drivers in turn, and prints each time
-//! it took as a line of words; `qemu-test/bench` makes a table of them.
+//! Measures the grant device, and prints each time it took as a line of words;
+//! `qemu-test/bench` makes tables of them.
 //!
 //! ```text
 //! sample <round> <driver> <line> <nanoseconds>
 //! inside <line> <nanoseconds>                    in the hypercall, Rust driver
 //! skipped <line> <reason>
+//! only-rust <line> <reason>
 //! ```
 //!
-//! Nobody else may use the device: the drivers are unloaded and loaded again.
+//! `gntdev-bench drivers ROUNDS` measures both drivers in turn. Nobody else may
+//! use the device: the drivers are unloaded and loaded again.
+//!
+//! `gntdev-bench exports` measures exports of a domU's grants with the driver
+//! that is loaded: the daemons that a domU needs keep the device open. It is one
+//! round of many, each in a boot of its own.
 
 #![forbid(unsafe_code)]
 
@@ -30,8 +36,23 @@ use crate::lines::Needs;
 use crate::lines::Setup;
 use crate::lines::LINES;
 
+const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | gntdev-bench exports";
+
+/// Why the C driver is not measured beside the other one.
+const NO_OWN_EXPORT: &str = "Linux's C driver refuses exports in PV domains";
+
+/// Samples of which a round that has its boot for itself is the median.
+const SAMPLES_IN_A_BOOT: usize = 9;
+
 fn main() -> ExitCode {
-    match measure() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words[..] {
+        ["drivers", rounds] => number(rounds).and_then(measure_drivers),
+        ["exports"] => measure_exports(),
+        _ => Err(io::Error::other(USAGE)),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gntdev-bench: {error}");
@@ -40,26 +61,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure() -> io::Result<()> {
-    let rounds = match env::args().nth(1) {
-        None => 9,
-        Some(text) => text
-            .parse()
-            .map_err(|_| io::Error::other(format!("not a number of rounds: {text:?}")))?,
-    };
+fn number(text: &str) -> io::Result<usize> {
+    text.parse()
+        .map_err(|_| io::Error::other(format!("not a number of rounds: {text:?}")))
+}
+
+fn measure_drivers(rounds: usize) -> io::Result<()> {
     let setup = Setup::new()?;
     let model = MemoryModel::current()?;
-    let possible: Vec<&Line> = LINES
+    let (possible, impossible): (Vec<&Line>, Vec<&Line>) = LINES
         .iter()
-        .filter(|line| line.needs == Needs::Nothing || model == MemoryModel::Paravirtual)
-        .collect();
-    if model == MemoryModel::AutoTranslated {
-        for line in LINES.iter().filter(|line| line.needs != Needs::Nothing) {
-            println!(
-                "skipped {} an auto-translated domain cannot map its own grants",
-                line.name
-            );
-        }
+        .partition(|line| line.needs == Needs::Nothing || model == MemoryModel::Paravirtual);
+    for line in impossible {
+        println!(
+            "skipped {} an auto-translated domain cannot map its own grants",
+            line.name
+        );
+    }
+    for line in possible.iter().filter(|line| line.needs == Needs::Exports) {
+        println!("only-rust {} {NO_OWN_EXPORT}", line.name);
     }
 
     for round in 0..rounds {
@@ -69,8 +89,10 @@ fn measure() -> io::Result<()> {
         for driver in order {
             load(driver)?;
             for line in &possible {
-                // The first calls allocate what is kept, and fill the pools.
-                (line.measure)(&setup, line.count.div_ceil(8))?;
+                if driver == Driver::C && line.needs == Needs::Exports {
+                    continue;
+                }
+                warm_up(line, &setup)?;
                 let nanoseconds = (line.measure)(&setup, line.count)?;
                 println!("sample {round} {driver:?} {} {nanoseconds:.1}", line.name);
             }
@@ -82,6 +104,29 @@ fn measure() -> io::Result<()> {
         println!("inside {} {:.1}", line.name, inside(line, &setup)?);
     }
     Ok(())
+}
+
+fn measure_exports() -> io::Result<()> {
+    let setup = Setup::of_domu()?;
+    let driver = Driver::current()?;
+    for line in LINES.iter().filter(|line| line.needs == Needs::Exports) {
+        warm_up(line, &setup)?;
+        let mut samples = (0..SAMPLES_IN_A_BOOT)
+            .map(|_| (line.measure)(&setup, line.count))
+            .collect::<io::Result<Vec<f64>>>()?;
+        samples.sort_by(f64::total_cmp);
+        let median = samples[SAMPLES_IN_A_BOOT / 2];
+        println!("sample 0 {driver:?} {} {median:.1}", line.name);
+        if driver == Driver::Rust {
+            println!("inside {} {:.1}", line.name, inside(line, &setup)?);
+        }
+    }
+    Ok(())
+}
+
+/// The first calls allocate what is kept, and fill the pools.
+fn warm_up(line: &Line, setup: &Setup) -> io::Result<()> {
+    (line.measure)(setup, line.count.div_ceil(8)).map(drop)
 }
 
 /// The part of the time that the driver spends in hypercalls, as its trace
