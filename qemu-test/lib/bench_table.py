@@ -31,9 +31,12 @@ TITLES = {
     "export-8": "export and release 8 pages as a dma-buf",
     "export-64": "export and release 64 pages as a dma-buf",
     "export-512": "export and release 512 pages as a dma-buf",
+    "display-dma-buf": "show a frame of 300 pages as a dma-buf",
+    "display-copy": "copy a frame of 300 pages and show it",
 }
 # The lines by what measures them.
-DRIVERS = tuple(TITLES)
+DISPLAY = ZERO_COPY, COPY = ("display-dma-buf", "display-copy")
+DRIVERS = tuple(name for name in TITLES if name not in DISPLAY)
 EXPORTS = ("export-8", "export-64", "export-512")
 FEW, MANY, GROWTH_GOAL = "insert-among-100", "insert-among-4000", 1.5
 
@@ -53,9 +56,10 @@ class Measured:
     def ratios(self, line):
         return [rust / c for rust, c in zip(self.samples[line, "Rust"], self.samples[line, "C"])]
 
-    def growth(self, driver):
-        return [many / few for many, few in zip(self.samples[MANY, driver],
-                                                self.samples[FEW, driver])]
+    def compared(self, line, other, driver):
+        """The ratios of two lines, measured with the same driver."""
+        return [one / two for one, two in zip(self.samples[line, driver],
+                                              self.samples[other, driver])]
 
 
 def parse(text, names=DRIVERS):
@@ -90,8 +94,8 @@ def _check_counts(measured, names):
     rounds = max((len(times) for times in measured.samples.values()), default=0)
     for name in names:
         counts = [len(measured.samples.get((name, driver), ())) for driver in ("C", "Rust")]
-        wanted = [0 if name in measured.skipped or name in measured.only_rust else rounds,
-                  0 if name in measured.skipped else rounds]
+        without_c = (*measured.skipped, *measured.only_rust, *DISPLAY)
+        wanted = [0 if name in without_c else rounds, 0 if name in measured.skipped else rounds]
         if not rounds or counts != wanted:
             raise Failure(f"gntdev-bench measured {name} {counts[0]} times with the C driver and "
                           f"{counts[1]} times with the Rust driver")
@@ -103,9 +107,12 @@ def table(measured):
     rows += [_row(measured, name) for name in measured.lines()]
     if (MANY, "C") in measured.samples:
         rows.append(("among 4000 by among 100, C driver", "", "", "",
-                     *_ratio(measured.growth("C"), None, None, None)))
+                     *_ratio(measured.compared(MANY, FEW, "C"), None, None, None)))
         rows.append(("among 4000 by among 100, Rust driver", "", "", "",
-                     *_ratio(measured.growth("Rust"), GROWTH_GOAL, None, None)))
+                     *_ratio(measured.compared(MANY, FEW, "Rust"), GROWTH_GOAL, None, None)))
+    if (COPY, "Rust") in measured.samples:
+        rows.append(("as a dma-buf by copied, Rust driver", "", "", "",
+                     *_ratio(measured.compared(ZERO_COPY, COPY, "Rust"), None, None, None)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0])]
                        + [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:])]
@@ -121,7 +128,7 @@ def _row(measured, name):
     rust = statistics.median(measured.samples[name, "Rust"])
     inside = measured.inside.get(name)
     cells = (_time(rust), _time(inside) if inside else "-")
-    if name in measured.only_rust:
+    if (name, "C") not in measured.samples:
         return (TITLES[name], "-", *cells, "-", "-", "-", "")
     c = statistics.median(measured.samples[name, "C"])
     return (TITLES[name], _time(c), *cells,

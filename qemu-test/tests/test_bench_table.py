@@ -12,7 +12,7 @@ import bench_table  # noqa: E402
 from xenrust.failure import Failure  # noqa: E402
 
 
-def output(rust=50.0, rounds=3, names=tuple(bench_table.TITLES)):
+def output(rust=50.0, rounds=3, names=bench_table.DRIVERS):
     lines = [f"sample {number} {driver} {name} {time}"
              for number in range(rounds)
              for driver, time in (("C", 100.0), ("Rust", rust + number))
@@ -37,12 +37,12 @@ class Parsing(unittest.TestCase):
             bench_table.parse("\n".join(output()[1:]))
 
     def test_a_line_that_nobody_measured_is_refused(self):
-        names = [name for name in bench_table.TITLES if name != "map-unmap-1"]
+        names = [name for name in bench_table.DRIVERS if name != "map-unmap-1"]
         with self.assertRaises(Failure):
             bench_table.parse("\n".join(output(names=names)))
 
     def test_a_line_may_be_skipped_with_a_reason(self):
-        names = [name for name in bench_table.TITLES if name != "map-unmap-1"]
+        names = [name for name in bench_table.DRIVERS if name != "map-unmap-1"]
         lines = output(names=names) + ["skipped map-unmap-1 not here"]
         measured = bench_table.parse("\n".join(lines))
         self.assertIn("map and unmap 1 page: not measured, not here",
@@ -111,6 +111,13 @@ class Rows(unittest.TestCase):
 
     def test_a_line_without_goal_misses_none(self):
         self.assertNotIn("missed", self.row(500.0, bench_table.TITLES["insert-among-100"]))
+
+    def test_two_ways_to_show_a_frame_are_compared(self):
+        lines = [f"sample {number} Rust {name} {time + number}" for number in range(3)
+                 for name, time in (("display-dma-buf", 100.0), ("display-copy", 200.0))]
+        measured = bench_table.parse("\n".join(lines), bench_table.DISPLAY)
+        *_, row = bench_table.table(measured)
+        self.assertEqual(row.split("driver")[1].split(), ["0.50", "0.50..0.50", "-"])
 
     def test_growth_compares_a_driver_with_itself(self):
         lines = [line.replace("insert-among-4000 100.0", "insert-among-4000 900.0")

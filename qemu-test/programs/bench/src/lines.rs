@@ -327,7 +327,7 @@ impl Setup {
 }
 
 /// Waits until a closed export has ended. One that ended before is unknown.
-fn wait_released(device: &Gntdev, number: u32) -> io::Result<()> {
+pub fn wait_released(device: &Gntdev, number: u32) -> io::Result<()> {
     match device.wait_released(number, RELEASE_LIMIT) {
         Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(()),
         result => result,

@@ -16,9 +16,13 @@
 //! `gntdev-bench exports` measures exports of a domU's grants with the driver
 //! that is loaded: the daemons that a domU needs keep the device open. It is one
 //! round of many, each in a boot of its own.
+//!
+//! `gntdev-bench display ROUNDS` brings frames from granted pages to the screen,
+//! as dma-bufs and by copies.
 
 #![forbid(unsafe_code)]
 
+mod display;
 mod drivers;
 mod lines;
 
@@ -30,13 +34,15 @@ use xen_guest::platform::Driver;
 use xen_guest::platform::MemoryModel;
 use xen_guest::tracing::Trace;
 
+use crate::display::Display;
+use crate::display::Way;
 use crate::drivers::load;
 use crate::lines::Line;
 use crate::lines::Needs;
 use crate::lines::Setup;
 use crate::lines::LINES;
 
-const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | gntdev-bench exports";
+const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | exports | display ROUNDS";
 
 /// Why the C driver is not measured beside the other one.
 const NO_OWN_EXPORT: &str = "Linux's C driver refuses exports in PV domains";
@@ -44,12 +50,16 @@ const NO_OWN_EXPORT: &str = "Linux's C driver refuses exports in PV domains";
 /// Samples of which a round that has its boot for itself is the median.
 const SAMPLES_IN_A_BOOT: usize = 9;
 
+/// Frames in a sample.
+const FRAMES: usize = 10;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["drivers", rounds] => number(rounds).and_then(measure_drivers),
         ["exports"] => measure_exports(),
+        ["display", rounds] => number(rounds).and_then(measure_display),
         _ => Err(io::Error::other(USAGE)),
     };
     match result {
@@ -119,6 +129,21 @@ fn measure_exports() -> io::Result<()> {
         println!("sample 0 {driver:?} {} {median:.1}", line.name);
         if driver == Driver::Rust {
             println!("inside {} {:.1}", line.name, inside(line, &setup)?);
+        }
+    }
+    Ok(())
+}
+
+fn measure_display(rounds: usize) -> io::Result<()> {
+    let display = Display::new()?;
+    let driver = Driver::current()?;
+    for round in 0..rounds {
+        let mut order = [Way::DmaBuf, Way::Copy];
+        order.rotate_left(round % 2);
+        for way in order {
+            display.measure(way, FRAMES.div_ceil(8))?;
+            let nanoseconds = display.measure(way, FRAMES)?;
+            println!("sample {round} {driver:?} {} {nanoseconds:.1}", way.name());
         }
     }
     Ok(())

@@ -143,6 +143,12 @@ impl From<OwnedFd> for DmaBuf {
     }
 }
 
+impl From<DmaBuf> for OwnedFd {
+    fn from(buffer: DmaBuf) -> Self {
+        buffer.file.into()
+    }
+}
+
 impl AsFd for DmaBuf {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -27,6 +27,7 @@ pub mod mapping;
 pub mod memory_file;
 pub mod platform;
 pub mod process;
+pub mod processor_time;
 pub mod readiness;
 pub mod tracing;
 pub mod vchan;

@@ -36,7 +36,8 @@ pub struct DmaBuf {
 pub struct ClosedNumber(pub(crate) u32);
 
 impl DmaBuf {
-    pub(crate) fn new(file: OwnedFd, pages: usize) -> Self {
+    /// The dma-buf that has `file` for its descriptor, and so many pages.
+    pub fn new(file: OwnedFd, pages: usize) -> Self {
         Self { file, pages }
     }
 
