@@ -12,9 +12,9 @@ use std::process::Command;
 use std::process::Stdio;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
-use std::time::Instant;
+
+use suites::wait::until;
 
 /// Longer than any of the programs takes on an emulated machine.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -86,23 +86,6 @@ pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<i32>> {
             child.wait()?;
             Ok(None)
         }
-    }
-}
-
-/// Asks again and again until there is an answer or `limit` has passed.
-pub fn until<T>(
-    limit: Duration,
-    mut question: impl FnMut() -> io::Result<Option<T>>,
-) -> io::Result<Option<T>> {
-    let deadline = Instant::now() + limit;
-    let mut pause = Duration::from_millis(1);
-    loop {
-        let answer = question()?;
-        if answer.is_some() || Instant::now() >= deadline {
-            return Ok(answer);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 

@@ -8,9 +8,10 @@ use std::io;
 use std::process::Command;
 use std::time::Duration;
 
+use suites::wait::until;
+
 use crate::command;
 use crate::command::succeed;
-use crate::command::until;
 
 /// All domains of the suites have this name, one at a time. The harness writes
 /// the console of that name to its log.

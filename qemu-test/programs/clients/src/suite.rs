@@ -2,12 +2,11 @@
 
 //! Running a list of cases, and looking for what they leave behind.
 
-use std::cell::RefCell;
 use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use suites::world::settled;
+use suites::suite::LeakCheck;
 use xen_guest::grant_usage::GrantUsage;
 use xen_guest::ktap;
 use xen_guest::ktap::Case;
@@ -69,18 +68,10 @@ pub fn run(name: &str, rules: &[Rule]) -> ExitCode {
             body: Box::new(|| (rule.check)()),
         })
         .collect();
-    // A leak is reported once, for the case that left it.
-    let known = RefCell::new(before);
+    let mut leaks = LeakCheck::new(before);
     ktap::run(name, cases, || {
         // A case that was killed because its time was up has cleaned up nothing.
         domain::remove_leftover();
-        let usage = settled(|usage| usage.beyond(&known.borrow()).is_empty())
-            .map_err(|error| error.to_string())?;
-        let left = usage.beyond(&known.borrow());
-        if left.is_empty() {
-            return Ok(());
-        }
-        known.replace(usage);
-        Err(format!("still mapped after the end: {left}"))
+        leaks.check()
     })
 }

@@ -17,4 +17,5 @@ pub mod protocol;
 pub mod random;
 pub mod remote;
 pub mod suite;
+pub mod wait;
 pub mod world;

@@ -2,7 +2,6 @@
 
 //! Rules, and running a list of them as a suite.
 
-use std::cell::RefCell;
 use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use xen_guest::ktap::Verdict;
 use xen_guest::platform::Driver;
 use xen_guest::platform::MemoryModel;
 
+use crate::remote::RemoteGranter;
 use crate::world::settled;
 use crate::world::Source;
 use crate::world::World;
@@ -111,18 +111,44 @@ pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
             body: Box::new(|| (rule.check)(&mut World::new(source)?)),
         })
         .collect();
-    // A leak is reported once, for the case that left it.
-    let known = RefCell::new(before);
-    ktap::run(name, cases, || {
-        let usage = settled(|usage| usage.beyond(&known.borrow()).is_empty())
+    let mut leaks = LeakCheck::new(before);
+    ktap::run(name, cases, || leaks.check())
+}
+
+/// As [`run`], on the grants of the domU that the harness started.
+pub fn run_on_domu(name: &str, rules: &[&Rule]) -> ExitCode {
+    match RemoteGranter::domid_of_domu() {
+        Ok(domid) => run(name, Source::Domu(domid), rules),
+        Err(error) => {
+            println!("Bail out! {name} needs a domU: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Looks for grants that a case left mapped. A leak is reported once, for the
+/// case that left it.
+pub struct LeakCheck {
+    known: GrantUsage,
+}
+
+impl LeakCheck {
+    /// `before` is what is mapped already.
+    pub fn new(before: GrantUsage) -> Self {
+        Self { known: before }
+    }
+
+    /// Fails if something stays mapped that was not when this was called last.
+    pub fn check(&mut self) -> Result<(), String> {
+        let usage = settled(|usage| usage.beyond(&self.known).is_empty())
             .map_err(|error| error.to_string())?;
-        let left = usage.beyond(&known.borrow());
+        let left = usage.beyond(&self.known);
         if left.is_empty() {
             return Ok(());
         }
-        known.replace(usage);
+        self.known = usage;
         Err(format!("still mapped after the end: {left}"))
-    })
+    }
 }
 
 /// A suite that cannot be tried here, as a plan of no cases.

@@ -3,9 +3,7 @@
 //! What a case has to work with.
 
 use std::io;
-use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 use xen_guest::gntdev::Gntdev;
 use xen_guest::gntdev::GrantRef;
@@ -20,6 +18,7 @@ use crate::granter::Granter;
 use crate::granter::Share;
 use crate::local::LocalGranter;
 use crate::remote::RemoteGranter;
+use crate::wait::settle;
 
 /// The only domain that runs the suites.
 pub const DOM0: u32 = 0;
@@ -120,14 +119,7 @@ pub fn assert_released(grants: &[GrantRef]) {
 
 /// Reads the hypervisor's table until it is as `wanted` or the time is up.
 pub fn settled(wanted: impl Fn(&GrantUsage) -> bool) -> io::Result<GrantUsage> {
-    let deadline = Instant::now() + RELEASE_LIMIT;
-    loop {
-        let usage = GrantUsage::read()?;
-        if wanted(&usage) || Instant::now() >= deadline {
-            return Ok(usage);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
+    settle(RELEASE_LIMIT, GrantUsage::read, wanted)
 }
 
 /// Fails the case unless `result` is the error `errno`.

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clients::command::succeed;
-use clients::command::until;
 use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
@@ -17,6 +16,8 @@ use clients::domain::Plan;
 use clients::suite;
 use clients::suite::Rule;
 use suites::random::Random;
+use suites::wait::settle;
+use suites::wait::until;
 use suites::world::RELEASE_LIMIT;
 use xen_guest::free_memory;
 use xen_guest::gntdev::Gntdev;
@@ -143,15 +144,9 @@ fn rounds(seed: u32, count: u32) -> Verdict {
     assert!(left.is_empty(), "left in xen's table: {left}");
     // Xen gives a dead domain's memory back in the background, and what is freed page by page
     // stays with dom0's processors for a while.
-    let after = until(MEMORY_LIMIT, || {
-        let now = Memory::now()?;
-        let as_before = now.hypervisor == before.hypervisor && before.lost_in_dom0(&now) == 0;
-        Ok(as_before.then_some(now))
+    let after = settle(MEMORY_LIMIT, Memory::now, |now| {
+        now.hypervisor == before.hypervisor && before.lost_in_dom0(now) == 0
     })?;
-    let after = match after {
-        Some(memory) => memory,
-        None => Memory::now()?,
-    };
     println!("# before {before:?}, after {after:?}");
     assert_eq!(
         after.hypervisor, before.hypervisor,

@@ -24,11 +24,11 @@ use std::time::Duration;
 use clients::agent::Agent;
 use clients::agent::VCHAN_CONNECTED as CONNECTED;
 use clients::command;
-use clients::command::until;
 use clients::suite;
 use clients::suite::Rule;
 use suites::random::Random;
 use suites::remote::RemoteGranter;
+use suites::wait::until;
 use xen_guest::ktap::Verdict;
 
 /// How long the transfer of all data may take.

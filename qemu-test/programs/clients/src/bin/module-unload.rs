@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clients::command::until;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::local::LocalGranter;
 use suites::suite::skip_case;
+use suites::wait::until;
 use suites::world::RELEASE_LIMIT;
 use xen_guest::dma_buf::DmaBuf;
 use xen_guest::errno::EAGAIN;

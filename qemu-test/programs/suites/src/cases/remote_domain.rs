@@ -4,9 +4,6 @@
 
 use std::io;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
 use xen_guest::errno::EINVAL;
 use xen_guest::gntdev::Gntdev;
@@ -19,6 +16,7 @@ use crate::granter::Granter;
 use crate::local::LocalGranter;
 use crate::suite::skip_case;
 use crate::suite::Rule;
+use crate::wait::settle;
 use crate::world::assert_error;
 use crate::world::World;
 use crate::world::DOM0;
@@ -77,11 +75,8 @@ fn dead_domain(world: &mut World) -> Verdict {
 
     held.mapping.unmap()?;
     held.device.remove(held.index, 2)?;
-    let deadline = Instant::now() + RELEASE_LIMIT;
-    while is_known(&domid)? {
-        assert!(Instant::now() < deadline, "xen still keeps the domain");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let kept = settle(RELEASE_LIMIT, || is_known(&domid), |known| !known)?;
+    assert!(!kept, "xen still keeps the domain");
     let index = held.device.insert(&held.share.grants)?;
     let result = held.device.map(index, 2, Protection::Read);
     assert_error(result, EINVAL, "a grant of a dead domain");

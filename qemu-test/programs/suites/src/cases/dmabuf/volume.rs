@@ -3,9 +3,7 @@
 //! Many dma-bufs, and large ones, leave the machine as it was.
 
 use std::collections::BTreeSet;
-use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 use xen_guest::bytes::pattern;
 use xen_guest::errno::ENOENT;
@@ -27,6 +25,7 @@ use crate::granter::grants_of;
 use crate::granter::Access;
 use crate::suite::skip_case;
 use crate::suite::Rule;
+use crate::wait::settle;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::settled;
@@ -86,14 +85,8 @@ impl State {
         let left = table.beyond(&self.table);
         assert!(left.is_empty(), "left in xen's table: {left}");
         // What is freed page by page stays with the processors for a while.
-        let deadline = Instant::now() + MEMORY_LIMIT;
-        let lost = loop {
-            let lost = self.memory.saturating_sub(memory_info("MemFree")?);
-            if lost < ALLOWED_LOSS || Instant::now() >= deadline {
-                break lost;
-            }
-            thread::sleep(Duration::from_millis(200));
-        };
+        let lost = || Ok(self.memory.saturating_sub(memory_info("MemFree")?));
+        let lost = settle(MEMORY_LIMIT, lost, |lost| *lost < ALLOWED_LOSS)?;
         assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
         assert_eq!(open_files()?, self.files, "open files");
         Ok(())
