@@ -2,6 +2,8 @@
 
 //! Who keeps a dma-buf, and that it goes with the last of them.
 
+use std::io::Read;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -149,6 +151,8 @@ fn passed_on(world: &mut World) -> Verdict {
         let mapping = buffer.map(2).expect("map");
         assert_eq!(mapping.first_difference(607), None);
         mapping.fill(608);
+        // The buffer is this process's until the other one has looked.
+        (&theirs).read_exact(&mut [0]).expect("a word");
     })?;
     let held = exported(world, 2, 607)?;
     let number = held.buffer.number();
@@ -156,6 +160,7 @@ fn passed_on(world: &mut World) -> Verdict {
     drop(held.buffer);
     let result = held.device.wait_released(number, 0);
     assert_error(result, ETIMEDOUT, "the child has it, or will");
+    (&ours).write_all(&[0])?;
     assert_eq!(child.wait(Duration::from_secs(20))?, Some(End::Exited(0)));
     assert_ends(&held.device, number);
     world.assert_granter_sees(&held.share, 608);
