@@ -2,9 +2,11 @@
 """Tells a death of the emulator from a failure of what it ran.
 
 QEMU's software emulation of AMD's virtualization (SVM) is not perfect. Now and then it lets a
-guest that runs by it die in one of four ways, with any kernel and with any driver:
+guest that runs by it die in one of five ways, with any kernel and with any driver:
 
   * the hypervisor reports a triple fault of the guest;
+  * the processor comes back from a guest to the hypervisor in such a state that the hypervisor's
+    next exception is a triple fault: the emulator says so, and the machine resets without a word;
   * the guest's kernel reports a double fault in its entry code;
   * dom0 hangs in its first second, before init starts;
   * a program's memory is broken; when that hits init, the kernel panics.
@@ -20,11 +22,16 @@ import re
 from dataclasses import dataclass
 
 EMULATOR_TRIPLE_FAULT = "triple fault"
+EMULATOR_RESET = "triple fault of the hypervisor"
 EMULATOR_DOUBLE_FAULT = "double fault in entry code"
 EMULATOR_HANG = "hang before init"
 EMULATOR_BROKEN_INIT = "init killed by broken memory before the command ran"
 
 TRIPLE_FAULT = re.compile(r"\(XEN\) .*\b(d\d+)v\d+ Triple fault", re.IGNORECASE)
+# The emulator's own words, which it has for no guest's triple fault. After one of Xen's own ends
+# they mean only that this is how Xen resets a machine.
+HYPERVISOR_TRIPLE_FAULT = re.compile(r"Triple fault")
+HYPERVISOR_ENDS = re.compile(r"\(XEN\) .*(Hardware Dom0|Panic on CPU)")
 DOUBLE_FAULT = re.compile(r"traps: PANIC: double fault|Oops: double fault|"
                           r"\bdouble fault: 0000|Kernel panic.*double fault", re.IGNORECASE)
 INSTRUCTION = re.compile(r"\bRIP: 0010:(?:0x[0-9a-f]+|([\w.]+)\+0x)")
@@ -74,10 +81,16 @@ def _is_failed_test(line):
 
 
 def _emulator_death(outcome, lines):
-    said = [line for line in lines if line.source in ("xen", "dom0", "domU", "run")]
+    said = [line for line in lines if line.source in ("xen", "dom0", "domU", "run", "qemu")]
     if any(DRIVER.search(line.text) for line in said if line.source != "run"):
         return None
     for index, line in enumerate(said):
+        if line.source == "qemu":
+            if HYPERVISOR_TRIPLE_FAULT.fullmatch(line.text):
+                return EMULATOR_RESET
+            continue
+        if HYPERVISOR_ENDS.search(line.text):
+            return None
         if line.source == "run":
             if _is_failed_test(line):
                 return None

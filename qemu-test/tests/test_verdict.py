@@ -28,9 +28,13 @@ def double_fault(function):
             f"[    9.0] RIP: 0010:{function}+0x5/0x30", MODULES)
 
 
+RESET = "Triple fault"
+
+
 # What kernels write begins with the time.
 def source(text):
-    return "xen" if text.startswith("(XEN)") else "dom0" if text.startswith("[") else "run"
+    starts = {"(XEN)": "xen", "[": "dom0", RESET: "qemu"}
+    return next((name for start, name in starts.items() if text.startswith(start)), "run")
 
 
 def judge(*texts, end="died", stage="run", status=0, svm=True):
@@ -44,6 +48,9 @@ class EmulatorDeaths(unittest.TestCase):
 
     def test_triple_fault_of_dom0(self):
         self.assert_emulator(judge(TRIPLE_FAULT, CRASHED), "triple fault of dom0")
+
+    def test_triple_fault_of_the_hypervisor(self):
+        self.assert_emulator(judge("ok 1 a", RESET), "triple fault of the hypervisor")
 
     def test_what_every_boot_says_is_no_complaint(self):
         ordinary = ("(XEN) ACPI: SLEEP INFO: pm1x_cnt[1:604,1:0], pm1x_evt[1:600,1:0]",
@@ -95,13 +102,14 @@ class FailuresOfOurs(unittest.TestCase):
         self.assert_kind("timeout", judge(TRIPLE_FAULT, end="timeout"))
 
     def test_nothing_is_the_emulators_without_svm(self):
-        for texts in ((TRIPLE_FAULT,), double_fault("error_entry"), (KILLED_INIT,)):
+        for texts in ((TRIPLE_FAULT,), (RESET,), double_fault("error_entry"), (KILLED_INIT,)):
             self.assert_kind("died", judge(*texts, stage="xl create", svm=False))
         self.assert_kind("died", judge(end="silent", stage="start", svm=False))
 
     def test_death_after_a_failed_test(self):
         for tests in (("not ok 1 map",), ("ok 1 a", "    not ok 2 b")):
             self.assert_kind("died", judge(*tests, TRIPLE_FAULT, CRASHED))
+            self.assert_kind("died", judge(*tests, RESET))
             self.assert_kind("exit", judge(*tests, DOMU_TRIPLE_FAULT, "not ok 3 c", end="exit"))
 
     def test_a_test_that_speaks_of_not_ok_has_not_failed(self):
@@ -135,6 +143,11 @@ class FailuresOfOurs(unittest.TestCase):
 
     def test_init_killed_under_the_command(self):
         self.assert_kind("died", judge(KILLED_INIT, CRASHED, stage="run"))
+
+    def test_a_reset_without_a_reason(self):
+        self.assert_kind("died", judge("ok 1 a"))
+        for end in (CRASHED, "(XEN) Panic on CPU 0:"):
+            self.assert_kind("died", judge("ok 1 a", end, RESET))
 
     def test_a_plain_crash(self):
         self.assert_kind("died", judge(CRASHED))

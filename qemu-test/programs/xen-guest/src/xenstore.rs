@@ -59,13 +59,16 @@ impl Xenstore {
     /// Connects: to the daemon where it runs, else to the hypervisor's device.
     pub fn open() -> io::Result<Self> {
         // SAFETY: Takes no pointer.
-        match NonNull::new(unsafe { xs_open(0) }) {
-            Some(handle) => Ok(Self {
-                handle,
-                watched: RefCell::default(),
-            }),
-            None => Err(io::Error::last_os_error()),
-        }
+        let handle = NonNull::new(unsafe { xs_open(0) }).ok_or_else(io::Error::last_os_error)?;
+        let connection = Self {
+            handle,
+            watched: RefCell::default(),
+        };
+        // The library opens the pipe that tells of watches when it is first asked for. Now is
+        // better: who counts open files finds as many later.
+        // SAFETY: The connection is open.
+        check(unsafe { xs_fileno(handle.as_ptr()) })?;
+        Ok(connection)
     }
 
     /// The value at `path`, or `None` where there is no such node.

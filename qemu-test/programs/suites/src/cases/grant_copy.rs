@@ -91,6 +91,11 @@ pub const RULES: &[Rule] = &[
     ),
     Rule::new("a buffer that is not there is EFAULT", buffer_missing),
     Rule::new(
+        "a buffer at the end of all addresses is EFAULT",
+        buffer_wraps,
+    )
+    .expect_c_differs("answers EOVERFLOW where addresses wrap"),
+    Rule::new(
         "a destination that cannot be written is EFAULT",
         destination_read_only,
     ),
@@ -571,10 +576,22 @@ fn foreign_page_crossed(world: &mut World) -> Verdict {
 }
 
 fn buffer_missing(world: &mut World) -> Verdict {
+    let others = BadAddress::ALL.into_iter();
+    buffer_is_bad(
+        world,
+        others.filter(|address| *address != BadAddress::Wrapping),
+    )
+}
+
+fn buffer_wraps(world: &mut World) -> Verdict {
+    buffer_is_bad(world, [BadAddress::Wrapping])
+}
+
+fn buffer_is_bad(world: &mut World, bad: impl IntoIterator<Item = BadAddress>) -> Verdict {
     let share = world.share(1)?;
     world.granter.fill(&share, 161)?;
     let table = GrantTable::open()?;
-    for address in BadAddress::ALL {
+    for address in bad {
         for length in [1, 8, PAGE] {
             let what = format!("{length} bytes at {address:?}");
             let (there, nowhere) = (End::Grant(share.grants[0], 0), End::Nowhere(address));
