@@ -66,13 +66,17 @@ impl Import {
         }
         let buffer = MappedBuffer::new(buffer, DmaDevices::get()?)?;
         let layout = Layout::new(buffer.segments(), page_count)?;
-        Ok(Self {
+        let mut granted = GrantedPages::new(layout.frames)?;
+        let result = granted.grant(domain);
+        // Also if that failed, the other domain may have pages mapped: `drop()` sees to them.
+        let import = Self {
             domain,
             page_count,
             data_offset: layout.data_offset,
-            granted: Some(GrantedPages::new(layout.frames, domain)?),
+            granted: Some(granted),
             buffer: Some(buffer),
-        })
+        };
+        result.map(|()| import)
     }
 
     fn references(&self) -> &[u32] {

@@ -106,14 +106,13 @@ impl MappedBuffer {
         let (first, count) = unsafe { (self.list.as_ref().sgl, self.list.as_ref().nents) };
         let mut entry = first;
         iter::repeat_with(move || {
-            // SAFETY: No more entries are asked for than are mapped.
-            unsafe {
-                let segment = Segment {
-                    address: bindings::xen_rust_sg_dma_address(entry),
-                    length: bindings::xen_rust_sg_dma_length(entry) as usize,
-                };
-                entry = bindings::xen_rust_sg_next(entry);
-                segment
+            let (mut address, mut length) = (0, 0);
+            // SAFETY: No more entries are asked for than are mapped, and both numbers can be
+            // written.
+            entry = unsafe { bindings::xen_rust_sg_read_dma(entry, &mut address, &mut length) };
+            Segment {
+                address,
+                length: length as usize,
             }
         })
         .take(count as usize)

@@ -147,10 +147,7 @@ unsafe extern "C" fn map_scatterlist(
     let mut entry = list;
     for _ in 0..count {
         // SAFETY: By this function's safety requirements.
-        entry = unsafe {
-            bindings::xen_rust_sg_map_physical(entry);
-            bindings::xen_rust_sg_next(entry)
-        };
+        entry = unsafe { bindings::xen_rust_sg_map_physical(entry) };
     }
     count
 }

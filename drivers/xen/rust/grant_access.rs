@@ -44,49 +44,52 @@ pub(crate) struct GrantedPages {
 }
 
 impl GrantedPages {
-    /// Grants `frames`, which are page frame numbers as this kernel counts them, to `domain`. May
-    /// sleep. The memory must stay as long as the value does.
+    /// Takes `frames`, which are page frame numbers as this kernel counts them, and grants none of
+    /// them yet. May sleep. The memory must stay as long as the value does.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(frames: KVVec<u64>) -> Result<Self> {
+        let count = frames.len();
+        // INVARIANT: There are no references.
+        Ok(Self {
+            references: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
+            frames,
+        })
+    }
+
+    /// Grants all frames to `domain`, which can map them from then on. May sleep.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` for a frame that is not memory with a `struct page`; `ENOSPC` if there are not
-    /// enough grant references; `ENOMEM`.
-    pub(crate) fn new(frames: KVVec<u64>, domain: u16) -> Result<Self> {
-        let count = frames.len();
-        for frame in &frames {
-            // SAFETY: The shim takes any number.
-            if !unsafe { bindings::xen_rust_frame_has_page(*frame) } {
-                return Err(errno::not_supported());
-            }
+    /// enough grant references. Some of the frames may be granted then, and in use already.
+    pub(crate) fn grant(&mut self, domain: u16) -> Result {
+        while self.references.len() < self.frames.len() {
+            let left = self.frames.len() - self.references.len();
+            self.grant_batch(BATCH.min(left), domain)?;
         }
-        // INVARIANT: There are no references.
-        let mut granted = Self {
-            references: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
-            frames,
-        };
-        while granted.references.len() < count {
-            granted.grant_batch(BATCH.min(count - granted.references.len()), domain)?;
-        }
-        Ok(granted)
+        Ok(())
     }
 
-    /// Grants the next `count` frames.
+    /// Grants the next `count` frames to `domain`.
     fn grant_batch(&mut self, count: usize, domain: u16) -> Result {
         let mut pool = ReferencePool::new(count)?;
         let first = self.references.len();
         for frame in self.frames.iter().skip(first).take(count) {
+            let mut gfn = 0;
+            // SAFETY: The shim takes any number, and `gfn` can be written.
+            if !unsafe { bindings::xen_rust_frame_gfn(*frame, &mut gfn) } {
+                return Err(errno::not_supported());
+            }
             let reference = pool.claim()?;
-            // INVARIANT: The reference is ours now, and grants the frame.
+            // INVARIANT: The reference is ours now, and grants the frame, which has a page.
             self.references.push_within_capacity(reference)?;
-            // SAFETY: The reference is ours, and grants nothing yet. The frame has a page, which
-            // the shim turns into the number that the hypervisor knows it by.
+            // SAFETY: The reference is ours, and grants nothing yet. The hypervisor knows the
+            // frame by this number.
             unsafe {
-                bindings::gnttab_grant_foreign_access_ref(
-                    reference,
-                    domain,
-                    bindings::xen_rust_frame_to_gfn(*frame) as c_ulong,
-                    0,
-                )
+                bindings::gnttab_grant_foreign_access_ref(reference, domain, gfn as c_ulong, 0)
             };
         }
         Ok(())
@@ -157,8 +160,7 @@ impl ReferencePool {
     fn claim(&mut self) -> Result<u32> {
         // SAFETY: By the type invariants.
         let reference = unsafe { bindings::gnttab_claim_grant_reference(&mut self.head) };
-        to_result(reference)?;
-        Ok(reference as u32)
+        u32::try_from(reference).map_err(|_| Error::from_errno(reference))
     }
 }
 

@@ -132,25 +132,23 @@ void *xen_rust_vmap(struct page **pages, unsigned int count)
 	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
 }
 
-struct scatterlist *xen_rust_sg_next(struct scatterlist *entry)
+/*
+ * Both return the next entry: they are called for each page of a buffer, where
+ * one more call can be told.
+ */
+struct scatterlist *xen_rust_sg_read_dma(struct scatterlist *entry, u64 *address,
+					 unsigned int *length)
 {
+	*address = sg_dma_address(entry);
+	*length = sg_dma_len(entry);
 	return sg_next(entry);
 }
 
-u64 xen_rust_sg_dma_address(struct scatterlist *entry)
-{
-	return sg_dma_address(entry);
-}
-
-unsigned int xen_rust_sg_dma_length(struct scatterlist *entry)
-{
-	return sg_dma_len(entry);
-}
-
-void xen_rust_sg_map_physical(struct scatterlist *entry)
+struct scatterlist *xen_rust_sg_map_physical(struct scatterlist *entry)
 {
 	sg_dma_address(entry) = sg_phys(entry);
 	sg_dma_len(entry) = entry->length;
+	return sg_next(entry);
 }
 
 void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
@@ -165,14 +163,12 @@ void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 	dma_sync_sgtable_for_device(device, table, direction);
 }
 
-bool xen_rust_frame_has_page(u64 frame)
+bool xen_rust_frame_gfn(u64 frame, u64 *gfn)
 {
-	return pfn_valid(frame);
-}
-
-u64 xen_rust_frame_to_gfn(u64 frame)
-{
-	return pfn_to_gfn(frame);
+	if (!pfn_valid(frame))
+		return false;
+	*gfn = pfn_to_gfn(frame);
+	return true;
 }
 
 int xen_rust_frame_page_count(u64 frame)

@@ -37,16 +37,14 @@ struct page *xen_rust_address_to_page(const void *address);
 void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages);
 void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames);
 void *xen_rust_vmap(struct page **pages, unsigned int count);
-struct scatterlist *xen_rust_sg_next(struct scatterlist *entry);
-u64 xen_rust_sg_dma_address(struct scatterlist *entry);
-unsigned int xen_rust_sg_dma_length(struct scatterlist *entry);
-void xen_rust_sg_map_physical(struct scatterlist *entry);
+struct scatterlist *xen_rust_sg_read_dma(struct scatterlist *entry, u64 *address,
+					 unsigned int *length);
+struct scatterlist *xen_rust_sg_map_physical(struct scatterlist *entry);
 void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
 			   enum dma_data_direction direction);
 void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 			      enum dma_data_direction direction);
-bool xen_rust_frame_has_page(u64 frame);
-u64 xen_rust_frame_to_gfn(u64 frame);
+bool xen_rust_frame_gfn(u64 frame, u64 *gfn);
 int xen_rust_frame_page_count(u64 frame);
 
 #endif /* _XEN_RUST_HELPERS_H */
