@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     ];
     // A machine that emulates a PVH dom0 seldom lives for all rounds in a row.
     let (at_once, all) = match MemoryModel::current() {
-        Ok(MemoryModel::AutoTranslated) => (3, 30),
+        Ok(MemoryModel::AutoTranslated) => (3, 15),
         _ => (ROUNDS, ROUNDS),
     };
     for first in (0..all).step_by(at_once as usize) {
