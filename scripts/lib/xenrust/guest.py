@@ -11,8 +11,9 @@ from .progress import Step
 
 PROGRAMS = REPOSITORY / "qemu-test" / "programs"
 SAMPLES = REPOSITORY / "samples" / "xen"
-# Cargo's workspaces, built into one folder.
-WORKSPACES = (PROGRAMS, SAMPLES)
+EVENT_MODEL = REPOSITORY / "qemu-test" / "event-model"
+# Cargo's workspaces, built into one folder. The last one has nothing but tests.
+WORKSPACES = (PROGRAMS, SAMPLES, EVENT_MODEL)
 
 # The tables of a cargo configuration that say how to reach the registry.
 NETWORK_TABLE = re.compile(r"\[+ *(source|registry|registries|http|net)\b")

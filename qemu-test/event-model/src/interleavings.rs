@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All orders in which the CPUs of a machine can work on the same event words, by loom.
+//!
+//! Loom runs a test again and again, each time with another order of the threads' steps, and lets
+//! reads return all values that the memory model allows. A test prints how many it tried.
+
+use crate::{
+    event_word::{Port, SharedWord},
+    hypervisor::{HypervisorWord, Memory, QueueLock},
+    machine::{port, Machine},
+};
+use loom::{
+    sync::{
+        atomic::{
+            fence, AtomicU32,
+            Ordering::{self, AcqRel, Acquire, Relaxed},
+        },
+        Mutex, MutexGuard,
+    },
+    thread,
+};
+use std::{
+    marker::PhantomData,
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::{
+        atomic::{AtomicU64, Ordering::SeqCst},
+        Arc, Mutex as StdMutex,
+    },
+};
+
+/// How often loom takes the CPU away from a thread that could go on. Faults that need more
+/// are not found; those of this kind need one or two.
+const PREEMPTIONS: usize = 3;
+
+/// What the guest's side gets wrong on purpose.
+pub trait Fault: Send + Sync + 'static {
+    /// Whether a compare-and-exchange of the guest is a read and a write.
+    const TORN_EXCHANGE: bool = false;
+    /// The order of the swap of the ready word.
+    const SWAP: Ordering = AcqRel;
+}
+
+/// Nothing.
+struct Correct;
+
+impl Fault for Correct {}
+
+/// A word whose every access loom knows.
+pub struct LoomWord<F>(AtomicU32, PhantomData<F>);
+
+impl<F: Fault> Default for LoomWord<F> {
+    fn default() -> Self {
+        Self(AtomicU32::new(0), PhantomData)
+    }
+}
+
+impl<F: Fault> SharedWord for LoomWord<F> {
+    fn load(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    fn store(&self, value: u32) {
+        self.0.store(value, Relaxed);
+    }
+
+    fn set_bits(&self, bits: u32) {
+        self.0.fetch_or(bits, AcqRel);
+    }
+
+    fn clear_bits(&self, bits: u32) {
+        self.0.fetch_and(!bits, AcqRel);
+    }
+
+    fn swap(&self, value: u32) -> u32 {
+        self.0.swap(value, F::SWAP)
+    }
+
+    fn compare_exchange(&self, expected: u32, new: u32) -> Result<(), u32> {
+        if F::TORN_EXCHANGE {
+            let seen = self.0.load(Acquire);
+            if seen != expected {
+                return Err(seen);
+            }
+            self.0.store(new, Ordering::Release);
+            return Ok(());
+        }
+        self.exchange_if(expected, new).map(drop)
+    }
+
+    fn read_barrier() {
+        if !matches!(F::SWAP, Relaxed) {
+            fence(Acquire);
+        }
+    }
+
+    fn relax() {
+        thread::yield_now();
+    }
+}
+
+impl<F: Fault> HypervisorWord for LoomWord<F> {
+    fn fetch_or(&self, bits: u32) -> u32 {
+        self.0.fetch_or(bits, AcqRel)
+    }
+
+    fn fetch_and(&self, bits: u32) -> u32 {
+        self.0.fetch_and(bits, AcqRel)
+    }
+
+    fn exchange_if(&self, expected: u32, new: u32) -> Result<u32, u32> {
+        self.0.compare_exchange(expected, new, AcqRel, Relaxed)
+    }
+}
+
+/// A lock that loom knows.
+pub struct LoomLock(Mutex<u32>);
+
+impl Default for LoomLock {
+    fn default() -> Self {
+        Self(Mutex::new(0))
+    }
+}
+
+impl QueueLock for LoomLock {
+    type Guard<'a> = MutexGuard<'a, u32>;
+
+    fn lock(&self) -> MutexGuard<'_, u32> {
+        self.0.lock().expect("no thread of a test panics")
+    }
+}
+
+/// Memory that loom knows, with a guest that has a fault.
+struct LoomMemory<F>(PhantomData<F>);
+
+impl<F: Fault> Memory for LoomMemory<F> {
+    type Word = LoomWord<F>;
+    type Lock = LoomLock;
+}
+
+type Guest<F> = Arc<Machine<LoomMemory<F>>>;
+
+/// What one CPU does.
+type Work<F> = Box<dyn FnOnce(Guest<F>) + Send>;
+
+/// One test: how the machine is at first, and what its CPUs do then.
+struct Scenario<F: Fault> {
+    vcpus: usize,
+    ports: usize,
+    prepare: fn(&Machine<LoomMemory<F>>),
+    work: fn() -> Vec<Work<F>>,
+    /// Whether a handler may be called for an event that was acknowledged, because two CPUs see
+    /// the same one. The kernel has a flag for each interrupt, by which all but one of them go.
+    spurious: bool,
+}
+
+impl<F: Fault> Default for Scenario<F> {
+    fn default() -> Self {
+        Self {
+            vcpus: 1,
+            ports: 1,
+            prepare: |_| {},
+            work: Vec::new,
+            spurious: false,
+        }
+    }
+}
+
+/// Lets loom try a scenario; returns how many interleavings it took to see all, or to find what is
+/// wrong.
+fn explore<F: Fault>(scenario: Scenario<F>) -> (u64, bool) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&count);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    let right = catch_unwind(AssertUnwindSafe(move || {
+        builder.check(move || {
+            counter.fetch_add(1, SeqCst);
+            let machine = Arc::new(Machine::new(scenario.vcpus, scenario.ports));
+            (scenario.prepare)(&machine);
+            let threads: Vec<_> = (scenario.work)()
+                .into_iter()
+                .map(|work| {
+                    let machine = Arc::clone(&machine);
+                    thread::spawn(move || work(machine))
+                })
+                .collect();
+            for thread in threads {
+                thread.join().expect("no thread of a test panics");
+            }
+            machine.settle();
+            machine.check_settled();
+            assert!(scenario.spurious || machine.spurious() == 0);
+        });
+    }));
+    (count.load(SeqCst), right.is_ok())
+}
+
+/// Expects that all interleavings are right.
+fn holds(name: &str, scenario: Scenario<Correct>) {
+    let (count, right) = explore(scenario);
+    assert!(right, "{name}: interleaving {count} is wrong");
+    println!("explored {count} interleavings of {name}");
+}
+
+/// Expects that loom finds the fault.
+fn is_found<F: Fault>(name: &str, scenario: Scenario<F>) {
+    let (count, right) = explore(scenario);
+    assert!(!right, "{name}: not found in {count} interleavings");
+    println!("found in interleaving {count}: {name}");
+}
+
+fn work<F: Fault>(work: impl FnOnce(Guest<F>) + Send + 'static) -> Work<F> {
+    Box::new(work)
+}
+
+/// A CPU that looks twice whether there is something to do.
+fn consumer<F: Fault>(vcpu: usize) -> Work<F> {
+    work(move |machine: Guest<F>| {
+        for _ in 0..2 {
+            machine.upcall(vcpu, |port| machine.handle(port));
+        }
+    })
+}
+
+/// Somebody who sends events of these ports, one after the other.
+fn sender<F: Fault>(ports: &'static [usize]) -> Work<F> {
+    work(move |machine: Guest<F>| {
+        for port in ports {
+            machine.send(*port);
+        }
+    })
+}
+
+fn one_port_sent_twice<F: Fault>() -> Scenario<F> {
+    Scenario {
+        work: || vec![consumer(0), sender(&[1, 1])],
+        ..Scenario::default()
+    }
+}
+
+fn tail_unlinked_while_linked_to<F: Fault>() -> Scenario<F> {
+    Scenario {
+        ports: 2,
+        prepare: |machine| machine.send(1),
+        work: || vec![consumer(0), sender(&[2, 1])],
+        ..Scenario::default()
+    }
+}
+
+#[test]
+fn one_port_is_sent_twice() {
+    holds("one port, sent twice", one_port_sent_twice());
+}
+
+#[test]
+fn a_tail_is_unlinked_while_it_is_linked_to() {
+    holds(
+        "a tail that is unlinked while it is linked to",
+        tail_unlinked_while_linked_to(),
+    );
+}
+
+#[test]
+fn two_cpus_send_to_one_queue() {
+    holds(
+        "two CPUs that send to one queue",
+        Scenario {
+            ports: 2,
+            work: || vec![consumer(0), sender(&[1]), sender(&[2])],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn two_priorities() {
+    holds(
+        "two priorities, sent while served",
+        Scenario {
+            ports: 3,
+            prepare: |machine| {
+                machine.domain.set_queue(1, 0, 9);
+                machine.domain.set_queue(2, 0, 3);
+                machine.domain.set_queue(3, 0, 9);
+                machine.send(1);
+            },
+            work: || {
+                vec![
+                    // What was there before the first look is served by priority.
+                    work(|machine: Guest<Correct>| {
+                        machine.send(2);
+                        let order = StdMutex::new(Vec::<Port>::new());
+                        machine.upcall(0, |port| {
+                            order.lock().expect("nobody panics").push(port);
+                            machine.handle(port);
+                        });
+                        let order = order.into_inner().expect("nobody panics");
+                        let at = |number| order.iter().position(|port| port.number() == number);
+                        assert!(at(2) < at(1), "{order:?}");
+                    }),
+                    sender(&[3]),
+                ]
+            },
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn masked_and_unmasked_while_sent() {
+    holds(
+        "an unmasking that races with an event",
+        Scenario {
+            vcpus: 1,
+            work: || {
+                vec![
+                    consumer(0),
+                    work(|machine: Guest<Correct>| {
+                        machine.word(1).mask();
+                        machine.unmask(1);
+                    }),
+                    sender(&[1]),
+                ]
+            },
+            // A handler on one CPU, and the hypervisor links the event again for the other.
+            spurious: true,
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn a_tail_is_unmasked_while_it_is_linked_to() {
+    holds(
+        "a tail that is unmasked while it is linked to",
+        Scenario {
+            ports: 2,
+            prepare: |machine| {
+                machine.send(1);
+                machine.word(1).mask();
+                machine.handle(port(1));
+            },
+            work: || {
+                vec![
+                    consumer(0),
+                    work(|machine: Guest<Correct>| machine.unmask(1)),
+                    sender(&[2]),
+                ]
+            },
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn a_port_moves_to_another_vcpu() {
+    holds(
+        "a port that moves to another vCPU and priority",
+        Scenario {
+            vcpus: 2,
+            prepare: |machine| machine.send(1),
+            work: || {
+                vec![
+                    consumer(0),
+                    consumer(1),
+                    work(|machine: Guest<Correct>| {
+                        machine.domain.set_queue(1, 1, 2);
+                        machine.send(1);
+                    }),
+                ]
+            },
+            spurious: true,
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn a_tail_moves_to_another_queue() {
+    holds(
+        "a tail that moves to another queue, and its old queue",
+        Scenario {
+            ports: 2,
+            prepare: |machine| machine.send(1),
+            work: || {
+                vec![
+                    consumer(0),
+                    work(|machine: Guest<Correct>| {
+                        machine.domain.set_queue(1, 0, 2);
+                        machine.send(1);
+                        machine.send(2);
+                    }),
+                ]
+            },
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn a_cpu_goes_offline() {
+    holds(
+        "a vCPU that goes offline with an event in its queue",
+        Scenario {
+            vcpus: 2,
+            ports: 2,
+            prepare: |machine| {
+                machine.domain.set_queue(2, 1, 7);
+                machine.send(1);
+            },
+            work: || {
+                vec![
+                    // As the kernel moves an interrupt, and then drains the queues.
+                    work(|machine: Guest<Correct>| {
+                        machine.word(1).mask();
+                        machine.domain.set_queue(1, 1, 7);
+                        machine.unmask(1);
+                        machine.drain(0);
+                    }),
+                    consumer(1),
+                    sender(&[1]),
+                ]
+            },
+            spurious: true,
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn a_drain_that_leaves_events_is_found() {
+    is_found(
+        "a drain that does not put events into another queue",
+        Scenario::<Correct> {
+            vcpus: 2,
+            prepare: |machine| {
+                machine.send(1);
+                machine.domain.set_queue(1, 1, 7);
+            },
+            work: || {
+                vec![work(|machine: Guest<Correct>| {
+                    machine.consume(0, |_| {});
+                })]
+            },
+            ..Scenario::default()
+        },
+    );
+}
+
+/// The link is read, and cleared later: what is linked between the two is lost.
+struct TornUnlink;
+
+impl Fault for TornUnlink {
+    const TORN_EXCHANGE: bool = true;
+}
+
+#[test]
+fn an_unlinking_in_two_steps_is_found() {
+    is_found(
+        "a guest that unlinks in two steps",
+        tail_unlinked_while_linked_to::<TornUnlink>(),
+    );
+}
+
+/// The heads are read without an order, as are the ready bits.
+struct Unordered;
+
+impl Fault for Unordered {
+    const SWAP: Ordering = Relaxed;
+}
+
+#[test]
+fn a_head_read_too_early_is_found() {
+    is_found(
+        "a guest that reads a head without a barrier",
+        one_port_sent_twice::<Unordered>(),
+    );
+}
+
+#[test]
+fn an_unmasking_that_ignores_pending_is_found() {
+    is_found(
+        "a guest that unmasks a pending event by itself",
+        Scenario {
+            work: || {
+                vec![
+                    consumer(0),
+                    work(|machine: Guest<Correct>| {
+                        machine.word(1).mask();
+                        machine.domain.words[1].clear_bits(1 << 30);
+                    }),
+                    sender(&[1]),
+                ]
+            },
+            spurious: true,
+            ..Scenario::default()
+        },
+    );
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest on the hypervisor: the upcall and what an interrupt's handler does, as the kernel's
+//! `events_base.c` has it, around the code that is tested.
+
+use crate::{
+    event_queue::{ControlBlock, Queues},
+    event_word::{EventWord, Port, SharedWord, Unmask},
+    hypervisor::{Domain, Memory},
+};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+/// A domain and the guest in it.
+///
+/// The counts are not part of what is tested, so the model checker need not know them.
+pub struct Machine<M: Memory> {
+    pub domain: Domain<M>,
+    /// By vCPU number.
+    pub queues: Vec<Queues>,
+    /// How many events became pending that were not before, by port.
+    sent: Vec<AtomicU32>,
+    /// How many were acknowledged, by port: by a handler, in all but one of the tests.
+    delivered: Vec<AtomicU32>,
+    /// How many were delivered that were not pending any more.
+    spurious: AtomicU32,
+}
+
+fn counts(ports: usize) -> Vec<AtomicU32> {
+    (0..=ports).map(|_| AtomicU32::new(0)).collect()
+}
+
+/// The port of this number.
+pub fn port(number: usize) -> Port {
+    Port::new(number as u32).expect("a number of the test's own")
+}
+
+impl<M: Memory> Machine<M> {
+    /// A machine whose ports are all unmasked.
+    pub fn new(vcpus: usize, ports: usize) -> Self {
+        let machine = Self {
+            domain: Domain::new(vcpus, ports),
+            queues: (0..vcpus).map(|_| Queues::new()).collect(),
+            sent: counts(ports),
+            delivered: counts(ports),
+            spurious: AtomicU32::new(0),
+        };
+        for number in 1..=ports {
+            assert_eq!(machine.word(number).unmask_unless_pending(), Unmask::Done);
+        }
+        machine
+    }
+
+    pub fn word(&self, number: usize) -> EventWord<'_, M::Word> {
+        EventWord::new(&self.domain.words[number])
+    }
+
+    /// The event words by port, as the guest finds them.
+    pub fn find(&self, port: Port) -> Option<EventWord<'_, M::Word>> {
+        let word = self.domain.words.get(port.number() as usize);
+        word.map(EventWord::new)
+    }
+
+    /// Somebody sends an event.
+    pub fn send(&self, number: usize) {
+        if self.domain.send(number) {
+            self.sent[number].fetch_add(1, SeqCst);
+        }
+    }
+
+    /// The guest unmasks.
+    pub fn unmask(&self, number: usize) {
+        if self.word(number).unmask_unless_pending() == Unmask::LeftToHypervisor {
+            self.unmask_by_hypervisor(number);
+        }
+    }
+
+    fn unmask_by_hypervisor(&self, number: usize) {
+        let again = self.domain.unmask(number);
+        self.sent[number].fetch_add(u32::from(again), SeqCst);
+    }
+
+    /// The interrupt's handler, which acknowledges first.
+    pub fn handle(&self, port: Port) {
+        let number = port.number() as usize;
+        let counter = if self.domain.acknowledge(number) {
+            &self.delivered[number]
+        } else {
+            &self.spurious
+        };
+        counter.fetch_add(1, SeqCst);
+    }
+
+    /// The guest acknowledges an event that it does not handle.
+    pub fn acknowledge(&self, number: usize) {
+        let word = self.word(number);
+        self.delivered[number].fetch_add(u32::from(word.is_pending()), SeqCst);
+        word.clear_pending();
+    }
+
+    /// Takes all events out of the queues of a vCPU.
+    pub fn consume(&self, vcpu: usize, handle: impl FnMut(Port)) {
+        self.queues[vcpu].consume(
+            &ControlBlock::new(&self.domain.vcpus[vcpu].block),
+            |port| self.find(port),
+            handle,
+        );
+    }
+
+    /// What another CPU does for a vCPU that has gone offline.
+    pub fn drain(&self, vcpu: usize) {
+        self.consume(vcpu, |port| {
+            let number = port.number() as usize;
+            if self.domain.queue(number).0 != vcpu {
+                self.unmask_by_hypervisor(number);
+            }
+        });
+    }
+
+    /// The upcall, if the hypervisor asked for one. Returns whether it did.
+    pub fn upcall(&self, vcpu: usize, mut handle: impl FnMut(Port)) -> bool {
+        let flag = &self.domain.vcpus[vcpu].upcall_pending;
+        if flag.load() == 0 {
+            return false;
+        }
+        loop {
+            flag.store(0);
+            self.consume(vcpu, &mut handle);
+            M::Word::read_barrier();
+            if flag.load() == 0 {
+                return true;
+            }
+        }
+    }
+
+    /// All CPUs serve what they are asked to, until nobody is.
+    pub fn settle(&self) {
+        while (0..self.queues.len()).any(|vcpu| self.upcall(vcpu, |port| self.handle(port))) {}
+    }
+
+    /// How often a handler was called for an event that had been acknowledged.
+    pub fn spurious(&self) -> u32 {
+        self.spurious.load(SeqCst)
+    }
+
+    /// Checks what has to hold when nobody has anything to do: all events were delivered, once.
+    pub fn check_settled(&self) {
+        for number in 1..self.domain.words.len() {
+            let word = self.word(number);
+            assert!(
+                !word.state().linked,
+                "port {number} is linked, but in no queue"
+            );
+            if word.state().masked {
+                continue;
+            }
+            assert!(!word.is_pending(), "the event of port {number} is lost");
+            assert_eq!(
+                self.delivered[number].load(SeqCst),
+                self.sent[number].load(SeqCst),
+                "sent and delivered of port {number}"
+            );
+        }
+        for queues in &self.queues {
+            assert_eq!(queues.astray(), 0, "a queue led nowhere");
+        }
+    }
+}
