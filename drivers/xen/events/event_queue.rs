@@ -21,7 +21,7 @@
 //! bit. So the head is read when a ready bit was seen, and not before the link that said that the
 //! queue was empty. Nothing in here knows the kernel, as in `event_word.rs`.
 //!
-//! Xen header: [`include/xen/interface/event_channel.h`](srctree/include/xen/interface/event_channel.h).
+//! Xen header: `include/xen/interface/event_channel.h`.
 
 #![forbid(unsafe_code)]
 

@@ -18,7 +18,7 @@
 //! Nothing in here knows the kernel: the same file is compiled on the host, with atomics that a
 //! model checker looks into.
 //!
-//! Xen header: [`include/xen/interface/event_channel.h`](srctree/include/xen/interface/event_channel.h).
+//! Xen header: `include/xen/interface/event_channel.h`.
 
 #![forbid(unsafe_code)]
 
@@ -103,7 +103,7 @@ impl Port {
 pub(crate) enum Unmask {
     /// The event is not masked (any more).
     Done,
-    /// The event is masked and pending: the hypervisor has to unmask it, as that puts it in a queue.
+    /// The event is masked and pending. The hypervisor has to unmask it, and puts it in a queue.
     LeftToHypervisor,
 }
 

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads to make the bindings for the port operations of event
+ * channels.
+ */
+
+#include <linux/types.h>
+#include <xen/interface/event_channel.h>
+
+#include "../events/events_internal.h"
+#include "event_helpers.h"

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations of the event channel hypercall that belong to the FIFO ABI.
+//!
+//! C header: `include/xen/interface/event_channel.h`.
+
+use super::{
+    event_bindings as bindings,
+    hypervisor::Hypervisor,
+    per_cpu::PossibleCpu,
+    shared_page::{
+        HandedOver,
+        SharedPage, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// The hypervisor below this kernel.
+pub(crate) struct Xen;
+
+impl Hypervisor for Xen {
+    fn new_page(&mut self) -> Result<SharedPage> {
+        SharedPage::new()
+    }
+
+    fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result {
+        let block = page.as_ptr().cast_mut().cast();
+        // SAFETY: The page stays if this succeeds, and all of it are words that may change.
+        to_result(unsafe { bindings::xen_rust_init_control(block, cpu.number()) })
+    }
+
+    fn expand_array(&mut self, page: HandedOver<'_>) -> Result {
+        let words = page.as_ptr().cast_mut().cast();
+        // SAFETY: As above.
+        to_result(unsafe { bindings::xen_rust_expand_array(words) })
+    }
+}
+
+/// Unmasks an event, and puts it into the queue of the vCPU that it is bound to if it is pending
+/// (`EVTCHNOP_unmask`). The hypervisor refuses nothing but a port that is not open, for which there
+/// is nothing to do.
+pub(crate) fn unmask(port: u32) {
+    // SAFETY: The function takes any number.
+    unsafe { bindings::xen_rust_unmask(port) };
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Shims for the port operations of event channels.
+ */
+
+#ifndef _XEN_RUST_EVENT_HELPERS_H
+#define _XEN_RUST_EVENT_HELPERS_H
+
+#include <linux/types.h>
+#include <xen/interface/event_channel.h>
+
+/* The C implementation, which has another name while the Rust one is built in. */
+int xen_evtchn_fifo_c_init(void);
+
+int xen_rust_init_control(void *control_block, unsigned int cpu);
+int xen_rust_expand_array(void *event_words);
+int xen_rust_unmask(evtchn_port_t port);
+
+#endif /* _XEN_RUST_EVENT_HELPERS_H */

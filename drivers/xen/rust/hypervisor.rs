@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the FIFO event channels ask of the hypervisor.
+//!
+//! C header: `include/xen/interface/event_channel.h`.
+
+use super::{
+    per_cpu::PossibleCpu,
+    shared_page::{
+        HandedOver,
+        SharedPage, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// The hypervisor, or what a test puts in its place.
+///
+/// There is no operation that takes a page back. An error means that it does not know the page.
+pub(crate) trait Hypervisor {
+    /// Allocates what one of the operations is to be told about. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn new_page(&mut self) -> Result<SharedPage>;
+
+    /// Makes the start of `page` the control block of `cpu` (`EVTCHNOP_init_control`). The first
+    /// call switches the domain from the 2-level ABI to this one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSYS` if the hypervisor lacks the ABI, `EINVAL` if the vCPU has a control block, and
+    /// others.
+    fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result;
+
+    /// Makes `page` the next one of the event array (`EVTCHNOP_expand_array`). Events that were
+    /// waiting for it are put into queues during the call.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the array has all pages that it can have, and others.
+    fn expand_array(&mut self, page: HandedOver<'_>) -> Result;
+}
