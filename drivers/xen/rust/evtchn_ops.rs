@@ -28,8 +28,8 @@ pub(crate) trait PortOps: 'static {
     fn max_channels() -> u32;
     /// One more than the highest port that can be used without another [`Self::setup`].
     fn nr_channels() -> u32;
-    /// Gets ready for events of `port`, which is masked after that. May sleep, and is not called
-    /// twice at a time.
+    /// Gets ready for events of `port`, which is masked after that. Also called with port 0, for an
+    /// interrupt that has no port yet. May sleep, and is not called twice at a time.
     fn setup(port: u32) -> Result;
     /// Acknowledges the event of `port`.
     fn clear_pending(port: u32, reader: RcuReader<'_>);

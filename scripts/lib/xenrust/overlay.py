@@ -30,7 +30,11 @@ Hook = collections.namedtuple("Hook", "file line before needs")
 HOOKS = (
     Hook("drivers/xen/Kconfig", 'source "drivers/xen/gntdev/Kconfig"\n', "endmenu\n",
          "drivers/xen/gntdev/Kconfig"),
+    Hook("drivers/xen/Kconfig", 'source "drivers/xen/events/Kconfig"\n', "endmenu\n",
+         "drivers/xen/events/Kconfig"),
     Hook("drivers/xen/Makefile", "obj-y\t+= gntdev/\n", None, "drivers/xen/gntdev/Makefile"),
+    Hook("drivers/xen/events/Makefile", "include $(src)/Makefile.fifo_rust\n", None,
+         "drivers/xen/events/Makefile.fifo_rust"),
 )
 
 STATE = pathlib.PurePath(".xen-rust-overlay")

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Event channels by the FIFO ABI: every interrupt of a domain goes through this.
+//!
+//! ```text
+//!   Xen, another domain         shared memory                    this crate
+//!
+//!   sends an event    --->  event word of the port         EventArray, EventWord
+//!     not masked      --->  linked at a queue's tail
+//!     queue was empty --->  control block: head, ready     CpuEvents, ControlBlock
+//!     upcall          --->                                 handle_events: Queues
+//!                                                            handle_irq_for_port()
+//! ```
+//!
+//! `event_word.rs` and `event_queue.rs` are the state machine. They know neither the kernel nor
+//! where the words are, and a model checker goes through them on the host. `event_array.rs` and
+//! `cpu_events.rs` have the memory, with a hypervisor that a test can put in the place of Xen.
+//! `port_ops.rs` joins all this to `events_base.c`.
+//!
+//! C header: `drivers/xen/events/events_internal.h`.
+//!
+//! # Locks
+//!
+//! There are none. Each CPU takes events out of its own queues only. The array is added to under
+//! the lock of `events_base.c` that all bindings of interrupts are made under, and pages leave it
+//! after a grace period of RCU. CPUs come and go one at a time.
+
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+#[path = "../rust"]
+mod xen {
+    pub(crate) mod boot_param;
+    pub(crate) mod event_bindings;
+    pub(crate) mod event_channel_op;
+    pub(crate) mod evtchn_ops;
+    pub(crate) mod hypervisor;
+    pub(crate) mod per_cpu;
+    pub(crate) mod rcu_reader;
+    pub(crate) mod shared_page;
+}
+
+mod cpu_events;
+mod event_array;
+mod event_queue;
+mod event_word;
+mod locked_word;
+mod port_ops;
+mod view;
+
+use crate::{
+    cpu_events::CpuEvents,
+    port_ops::FifoPortOps,
+    view::View,
+    xen::{
+        boot_param::bool_boot_param,
+        evtchn_ops::{
+            fifo_init,
+            install,
+            install_c, //
+        },
+        per_cpu::{
+            per_cpu,
+            PossibleCpu, //
+        }, //
+    },
+};
+use core::sync::atomic::Ordering::Relaxed;
+use kernel::{
+    debugfs,
+    prelude::*, //
+};
+
+module! {
+    type: FifoEvents,
+    name: "xen_evtchn_fifo_rust",
+    authors: ["The Rust gntdev maintainers"],
+    description: "Xen event channels (FIFO-based ABI)",
+    license: "GPL",
+}
+
+bool_boot_param! {
+    /// Whether these port operations are used, rather than those in C.
+    "xen.fifo_events_rust", static USE_RUST = true;
+}
+
+per_cpu! {
+    /// The events of each CPU.
+    static CPUS: CpuEvents = CpuEvents::new();
+}
+
+fifo_init!(choose_implementation);
+
+/// Called by `xen_init_IRQ()` unless `xen.fifo_events=0` was given.
+fn choose_implementation() -> Result {
+    if !USE_RUST.load(Relaxed) {
+        install_c()?;
+        view::runs(view::Implementation::C);
+        return Ok(());
+    }
+    port_ops::start(PossibleCpu::current())?;
+    pr_info!("Using FIFO-based ABI, with the port operations in Rust\n");
+    install::<FifoPortOps>();
+    view::runs(view::Implementation::Rust);
+    Ok(())
+}
+
+/// What there is besides the port operations, from when the kernel has file systems.
+#[pin_data]
+struct FifoEvents {
+    #[pin]
+    _view: debugfs::File<View>,
+    _folder: debugfs::Dir,
+}
+
+impl kernel::InPlaceModule for FifoEvents {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let folder = debugfs::Dir::new(c"xen");
+        try_pin_init!(Self {
+            _view <- folder.read_callback_file(c"evtchn_fifo", View, &view::write),
+            _folder: folder.clone(),
+        }? Error)
+    }
+}
