@@ -21,7 +21,7 @@ from xenrust.cache import REPOSITORY, Cache
 
 CONFIGS = REPOSITORY / "qemu-test" / "configs"
 UNIT_TESTS = ("scripts/tests", "qemu-test/tests")
-KUNIT_MODULE = "xen_gntdev_rust_kunit"
+KUNIT_MODULES = ("xen_gntdev_rust_kunit", "xen_evtchn_fifo_rust_kunit")
 
 # Seconds. Far more than is needed: they end what hangs.
 UNIT_TEST_LIMIT = 300
@@ -40,8 +40,10 @@ class Context:
     """What all suites of a run have in common."""
     config: str
     gntdev: str
-    # Called with each result as it comes, and with texts for the person who waits.
+    # Called with each result as it comes, with what belongs to the results besides, and with texts
+    # for the person who waits.
     on_test: callable
+    on_note: callable
     on_progress: callable
 
     @property
@@ -66,6 +68,8 @@ def unit_tests(context):
 
 CARGO_BEGIN = re.compile(r"running (\d+) tests?")
 CARGO_RESULT = re.compile(r"test (\S+)(?: - .*)? \.\.\. (ok|FAILED|ignored)(?:, (.*))?")
+# What tests of the event channels' state machine say of how much they tried.
+CARGO_EXTENT = re.compile(r"(explored|found in interleaving|compared) \d+\b.*")
 
 
 def cargo_tests(context):
@@ -77,14 +81,25 @@ def cargo_tests(context):
         log = cache.log / f"guest-tests-{workspace.name}.log"
         with cache.lock("guest"):
             result = subprocess.run(
-                build_root.command(cache, ["cargo", "test", "--release", "--locked"],
-                                   cwd=workspace),
+                build_root.command(cache, ["cargo", "test", "--release", "--locked", "--",
+                                           "--show-output"], cwd=workspace),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True, check=False, timeout=CARGO_LIMIT)
         log.write_text(result.stdout, encoding="utf-8")
         tests += read_cargo_tests(result.stdout, result.returncode, f"log {log}",
                                   lambda test: _tell(context, test))
+        for line in extents(result.stdout):
+            context.on_note(line)
     return tests
+
+
+def extents(output):
+    """What the tests in the output of `cargo test` say of how much they tried, and the sum."""
+    lines = [line for line in output.splitlines() if CARGO_EXTENT.fullmatch(line)]
+    explored = sum(int(line.split()[1]) for line in lines if line.startswith("explored"))
+    if explored:
+        lines.append(f"explored {explored} interleavings in all")
+    return lines
 
 
 def read_cargo_tests(output, status, hint, on_test):
@@ -109,10 +124,11 @@ def read_cargo_tests(output, status, hint, on_test):
 
 
 def kunit(context):
-    """The module's KUnit suites, on the kernel alone."""
+    """The KUnit suites, on the kernel alone."""
     cache = context.cache
     kernel.ensure(cache, context.config)
-    spec = boot.Spec(xen=False, config=context.config, run=f"insmod /lib/modules/{KUNIT_MODULE}.ko",
+    load = " && ".join(f"insmod /lib/modules/{module}.ko" for module in KUNIT_MODULES)
+    spec = boot.Spec(xen=False, config=context.config, run=load,
                      timeout=BOOT_LIMIT[context.config])
     result = boot.boot(spec, on_progress=context.on_progress)
     lines = boot_log.read(result.log)
@@ -120,10 +136,24 @@ def kunit(context):
     begin = max((number for number, line in enumerate(lines)
                  if line.source == "boot" and line.text.strip() == "run"), default=0)
     text = "\n".join(line.text for line in lines[begin:] if line.source == "dom0")
-    tests = _read_kunit(cache, text, result)
+    reports = kunit_reports(text)
+    tests = [test for report in reports for test in _read_kunit(cache, report, result)]
+    if len(reports) != len(KUNIT_MODULES):
+        tests.append(Test("all KUnit modules", FAILED,
+                          f"{len(reports)} reports of {len(KUNIT_MODULES)} modules; "
+                          f"{result.reason}; log {result.log}"))
     for test in tests:
         _tell(context, test)
     return tests + _check_log(context, result)
+
+
+# What the report of a module begins with. Those of the suites in it are indented.
+KUNIT_REPORT = re.compile(r"^(?=(?:\[ *\d+\.\d+\] )?KTAP version \d)", re.M)
+
+
+def kunit_reports(text):
+    """The reports of the modules in a kernel's log: kunit.py reads one and ignores the rest."""
+    return KUNIT_REPORT.split(text)[1:]
 
 
 def _read_kunit(cache, text, result):

@@ -214,6 +214,14 @@ class CargoTest(unittest.TestCase):
     def test_all_results(self):
         self.assertEqual(self.outcomes(CARGO, 0), [PASSED, PASSED, SKIPPED])
 
+    def test_extents(self):
+        self.assertEqual(suites.extents(CARGO), [])
+        text = ("---- one stdout ----\nexplored 12 interleavings of one\n"
+                "found in interleaving 3: two\nexplored 30 interleavings of three\n")
+        self.assertEqual(suites.extents(text), [
+            "explored 12 interleavings of one", "found in interleaving 3: two",
+            "explored 30 interleavings of three", "explored 42 interleavings in all"])
+
     def test_truncated(self):
         lines = CARGO.splitlines()
         for length in (0, 1, 2, 3, 7):
@@ -229,6 +237,12 @@ class CargoTest(unittest.TestCase):
 
 
 class KunitTest(unittest.TestCase):
+    def test_reports_of_two_modules(self):
+        report = "[    1.5] KTAP version 1\n[    1.5] 1..1\n[    1.5]     KTAP version 1\n"
+        self.assertEqual(suites.kunit_reports(f"[    1.0] other\n{report}{report}"),
+                         [report, report])
+        self.assertEqual(suites.kunit_reports("[    1.0] other\n"), [])
+
     def test_nested_groups(self):
         group = {"name": "main", "test_cases": [], "sub_groups": [
             {"name": "index", "sub_groups": [], "test_cases": [

@@ -41,7 +41,7 @@ class Checks:
                   ("rustfmt", self.rustfmt), ("checkpatch", self.checkpatch),
                   ("spelling", self.spelling),
                   ("clippy of the programs", self.clippy_programs),
-                  ("clippy of the module", self.clippy_module))
+                  ("clippy of the kernel code", self.clippy_kernel))
         failed = 0
         for name, check in checks:
             started = time.monotonic()
@@ -112,8 +112,8 @@ class Checks:
             return [str(failure)]
         return []
 
-    def clippy_module(self):
-        """Clippy on the module, as the kernel sets it up; a warning is an error.
+    def clippy_kernel(self):
+        """Clippy on the overlay, as the kernel sets it up; a warning is an error.
 
         It works in a build folder of its own, because clippy instead of rustc changes every
         command, and with it the objects of the kernel that the tests boot.

@@ -21,7 +21,8 @@ FRAGMENTS = {
 }
 
 IMAGE = "arch/x86/boot/bzImage"
-MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntdev_rust_kunit.ko")
+MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntdev_rust_kunit.ko",
+           "drivers/xen/events/xen_evtchn_fifo_rust_kunit.ko")
 BUILT = ".xen-rust-built"
 CONFIGURED = ".xen-rust-configured"
 
@@ -44,12 +45,12 @@ def ensure(cache, config="dom0", tree=None, only_module=False):
 
 
 def clippy(cache):
-    """Let clippy read the module, in a build folder of its own; any warning is a failure."""
+    """Let clippy read the overlay, in a build folder of its own; any warning is a failure."""
     build = Build(cache, _overlaid_tree(cache).tree, "dom0", "clippy")
     with cache.lock("kernel-clippy"):
         build.configure()
-        build.make(["drivers/xen/gntdev/"], variables=["CLIPPY=1", "W=e"],
-                   failed="clippy has complaints about the module")
+        build.make(["drivers/xen/gntdev/", "drivers/xen/events/"], variables=["CLIPPY=1", "W=e"],
+                   failed="clippy has complaints about the overlay")
 
 
 def _overlaid_tree(cache, tree=None):
