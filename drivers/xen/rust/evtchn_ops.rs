@@ -96,7 +96,8 @@ pub(crate) fn panic(what: &CStr, error: Error) -> ! {
     unsafe { kernel::bindings::panic(format, what.as_char_ptr(), error.to_errno()) }
 }
 
-/// Defines what `xen_init_IRQ()` calls to choose the FIFO ABI. If it fails, the 2-level ABI is used.
+/// Defines what `xen_init_IRQ()` calls to choose the FIFO ABI. If it fails, the 2-level ABI is
+/// used.
 macro_rules! fifo_init {
     ($init:path) => {
         #[allow(unsafe_code)]

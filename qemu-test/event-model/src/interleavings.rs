@@ -423,7 +423,6 @@ fn a_cpu_goes_offline() {
                 ]
             },
             spurious: true,
-            ..Scenario::default()
         },
     );
 }
@@ -494,6 +493,30 @@ fn an_unmasking_that_ignores_pending_is_found() {
                 ]
             },
             spurious: true,
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn a_first_look_that_only_reads_is_found() {
+    is_found(
+        "a guest that does not exchange the ready bits after it has cleared the upcall flag",
+        Scenario::<Correct> {
+            work: || {
+                vec![
+                    work(|machine: Guest<Correct>| {
+                        let vcpu = &machine.domain.vcpus[0];
+                        while vcpu.upcall_pending.load() != 0 {
+                            vcpu.upcall_pending.store(0);
+                            if vcpu.block[0].load() != 0 {
+                                machine.consume(0, |port| machine.handle(port));
+                            }
+                        }
+                    }),
+                    sender(&[1]),
+                ]
+            },
             ..Scenario::default()
         },
     );
