@@ -26,6 +26,11 @@ use crate::granter::Share;
 const LIMIT_FILE: &str = "/sys/module/xen_gntalloc/parameters/limit";
 const LIMIT: u32 = 16384;
 
+/// Lets programs of this domain grant as many pages as any suite does.
+pub fn raise_page_limit() -> io::Result<()> {
+    fs::write(LIMIT_FILE, LIMIT.to_string())
+}
+
 /// Grants this domain's pages to one other domain, or to itself, and maps what
 /// that one grants.
 pub struct LocalGranter {
@@ -64,7 +69,7 @@ impl Drop for ImportedFile {
 impl LocalGranter {
     /// Domain `domid`, which this program runs in, grants to domain `mapper`.
     pub fn new(domid: u32, mapper: u32) -> io::Result<Self> {
-        fs::write(LIMIT_FILE, LIMIT.to_string())?;
+        raise_page_limit()?;
         Ok(Self {
             allocator: GrantShare::open()?,
             domid,

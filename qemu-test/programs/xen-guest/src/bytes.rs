@@ -3,6 +3,7 @@
 //! Memory that somebody else may read and write at any time.
 
 use std::fmt;
+use std::sync::atomic::AtomicU32;
 
 use crate::PAGE_SIZE;
 
@@ -69,6 +70,17 @@ impl Bytes {
         unsafe { self.pointer(at).write_volatile(value) }
     }
 
+    /// The four bytes from offset `at` on as one number, which two domains may
+    /// use at the same time.
+    pub fn word(&self, at: usize) -> &AtomicU32 {
+        assert!(at % size_of::<AtomicU32>() == 0, "byte {at} begins no word");
+        let pointer = self.pointer(at + size_of::<AtomicU32>() - 1);
+        // SAFETY: All four bytes are within the bound, aligned as a word, and
+        // stay reserved as long as `self` is borrowed. They are part of no Rust
+        // object, and any value is good for an atomic.
+        unsafe { AtomicU32::from_ptr(pointer.sub(size_of::<AtomicU32>() - 1).cast()) }
+    }
+
     /// Writes `values` from offset `at` on.
     pub fn write_all(&self, at: usize, values: &[u8]) {
         for (index, value) in values.iter().enumerate() {
@@ -119,7 +131,27 @@ pub fn pattern(seed: u32, at: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
+
+    #[test]
+    fn words_are_the_bytes_that_they_lie_in() {
+        let mut memory = [AtomicU32::new(0), AtomicU32::new(0)];
+        // SAFETY: The memory outlives the view, and nothing else reads it.
+        let bytes = unsafe { Bytes::new(memory.as_mut_ptr() as usize, 8) };
+        bytes.word(4).store(0x0102_0304, Ordering::Relaxed);
+        assert_eq!(bytes.read_vec(0, 8), [0, 0, 0, 0, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "byte 11 of 8")]
+    fn a_word_beyond_the_end_is_refused() {
+        let mut memory = [AtomicU32::new(0), AtomicU32::new(0)];
+        // SAFETY: As above.
+        let bytes = unsafe { Bytes::new(memory.as_mut_ptr() as usize, 8) };
+        bytes.word(8);
+    }
 
     #[test]
     fn pages_and_seeds_have_patterns_of_their_own() {

@@ -12,6 +12,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::mapping::check;
+use crate::mapping::count;
+use crate::PAGE_SIZE;
 
 #[repr(C)]
 struct Handle {
@@ -25,6 +27,7 @@ extern "C" {
     fn xenevtchn_fd(handle: *mut Handle) -> c_int;
     fn xenevtchn_bind_unbound_port(handle: *mut Handle, domid: u32) -> c_int;
     fn xenevtchn_bind_interdomain(handle: *mut Handle, domid: u32, port: u32) -> c_int;
+    fn xenevtchn_notify(handle: *mut Handle, port: u32) -> c_int;
     fn xenevtchn_pending(handle: *mut Handle) -> c_int;
     fn xenevtchn_unmask(handle: *mut Handle, port: u32) -> c_int;
 }
@@ -35,6 +38,16 @@ extern "C" {
 pub struct EventChannels {
     handle: NonNull<Handle>,
 }
+
+// SAFETY: The handle is a file descriptor and a logger that is never called;
+// no function of the library changes it until it is closed.
+unsafe impl Send for EventChannels {}
+// SAFETY: As above. Only waiting from two threads could go wrong: one may take
+// the event that the other was told of. Then that one waits for the next.
+unsafe impl Sync for EventChannels {}
+
+/// How many events the device hands out in one system call.
+const MOST_TAKEN: usize = PAGE_SIZE / size_of::<u32>();
 
 impl EventChannels {
     /// Opens the device.
@@ -59,22 +72,18 @@ impl EventChannels {
         port(unsafe { xenevtchn_bind_interdomain(self.handle.as_ptr(), domid, remote) })
     }
 
+    /// Sends an event to whoever is connected to `port`.
+    pub fn notify(&self, port: u32) -> io::Result<()> {
+        // SAFETY: The handle is open.
+        check(unsafe { xenevtchn_notify(self.handle.as_ptr(), port) })
+    }
+
     /// Waits for an event on any of the ports, `limit` at most, and takes it.
     pub fn wait(&self, limit: Duration) -> io::Result<Option<u32>> {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut poll = libc::pollfd {
-                // SAFETY: The handle is open.
-                fd: unsafe { xenevtchn_fd(self.handle.as_ptr()) },
-                events: libc::POLLIN,
-                revents: 0,
-            };
-            let milliseconds = left.as_millis().try_into().unwrap_or(c_int::MAX);
-            // SAFETY: One entry is passed, which is ours.
-            let ready = unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
-            check(ready)?;
-            if ready == 1 {
+            if self.ready(left)? {
                 // SAFETY: The handle is open.
                 let port = port(unsafe { xenevtchn_pending(self.handle.as_ptr()) })?;
                 // SAFETY: The handle is open, and the port its.
@@ -85,6 +94,62 @@ impl EventChannels {
                 return Ok(None);
             }
         }
+    }
+
+    /// Waits for events, `limit` at most, and puts the ports of those that are
+    /// there into `ports`, in the order in which they came. The ports stay
+    /// masked.
+    ///
+    /// The library takes one event by a system call; the device gives many.
+    pub fn take(&self, ports: &mut Vec<u32>, limit: Duration) -> io::Result<()> {
+        ports.clear();
+        if !self.ready(limit)? {
+            return Ok(());
+        }
+        ports.resize(MOST_TAKEN, 0);
+        let length = size_of_val(&ports[..]);
+        // SAFETY: The vector has so many bytes, for which all values are good.
+        let read = unsafe { libc::read(self.file(), ports.as_mut_ptr().cast(), length) };
+        ports.truncate(count(read)? / size_of::<u32>());
+        Ok(())
+    }
+
+    /// Lets events come again on `ports`.
+    pub fn unmask(&self, ports: &[u32]) -> io::Result<()> {
+        for ports in ports.chunks(MOST_TAKEN) {
+            let length = size_of_val(ports);
+            // SAFETY: The slice has so many bytes.
+            let written = unsafe { libc::write(self.file(), ports.as_ptr().cast(), length) };
+            let written = count(written)?;
+            if written != length {
+                let message = format!("{written} of {length} bytes of ports were taken");
+                return Err(io::Error::other(message));
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&self, limit: Duration) -> io::Result<bool> {
+        let mut poll = libc::pollfd {
+            fd: self.file(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let milliseconds = limit.as_millis().try_into().unwrap_or(c_int::MAX);
+        // SAFETY: One entry is passed, which is ours.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
+        check(ready)?;
+        match poll.revents {
+            0 => Ok(false),
+            libc::POLLIN => Ok(true),
+            // The device has lost events.
+            other => Err(io::Error::other(format!("poll answers {other:#x}"))),
+        }
+    }
+
+    fn file(&self) -> c_int {
+        // SAFETY: The handle is open.
+        unsafe { xenevtchn_fd(self.handle.as_ptr()) }
     }
 }
 

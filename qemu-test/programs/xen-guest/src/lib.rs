@@ -20,6 +20,7 @@ pub mod grant_dma_buf;
 pub mod grant_share;
 pub mod grant_table;
 pub mod grant_usage;
+pub mod hypercall;
 pub mod interruption;
 pub mod kernel_module;
 pub mod ktap;

@@ -306,6 +306,6 @@ pub(crate) fn check(result: libc::c_int) -> io::Result<()> {
     Ok(())
 }
 
-fn count(result: isize) -> io::Result<usize> {
+pub(crate) fn count(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hypercalls that no other library makes, through libxencall.
+
+use std::ffi::c_int;
+use std::ffi::c_uint;
+use std::ffi::c_void;
+use std::io;
+use std::ptr;
+use std::ptr::NonNull;
+
+use crate::mapping::check;
+
+#[repr(C)]
+struct Handle {
+    _opaque: [u8; 0],
+}
+
+#[link(name = "xencall")]
+extern "C" {
+    fn xencall_open(logger: *mut c_void, flags: c_uint) -> *mut Handle;
+    fn xencall_close(handle: *mut Handle) -> c_int;
+    fn xencall2(handle: *mut Handle, number: c_uint, first: u64, second: u64) -> c_int;
+    fn xencall_alloc_buffer(handle: *mut Handle, size: usize) -> *mut c_void;
+    fn xencall_free_buffer(handle: *mut Handle, buffer: *mut c_void);
+}
+
+/// The hypercall about event channels, by its number.
+const EVENT_CHANNEL_OPERATION: c_uint = 32;
+/// The operation that gives a port a priority, by its number.
+const SET_PRIORITY: u64 = 13;
+
+/// What that operation is told.
+#[repr(C)]
+struct SetPriority {
+    port: u32,
+    priority: u32,
+}
+
+/// An open file of the hypercall device.
+#[derive(Debug)]
+pub struct Hypercalls {
+    handle: NonNull<Handle>,
+}
+
+impl Hypercalls {
+    /// Opens the device.
+    pub fn open() -> io::Result<Self> {
+        // SAFETY: A null logger asks for the library's default.
+        let handle = unsafe { xencall_open(ptr::null_mut(), 0) };
+        match NonNull::new(handle) {
+            Some(handle) => Ok(Self { handle }),
+            None => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Gives the events on `port`, which is one of this domain's, a `priority`:
+    /// 0 is taken first, 15 last.
+    pub fn set_priority(&self, port: u32, priority: u32) -> io::Result<()> {
+        let handle = self.handle.as_ptr();
+        // SAFETY: The handle is open.
+        let buffer = unsafe { xencall_alloc_buffer(handle, size_of::<SetPriority>()) };
+        if buffer.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: The buffer is new, large enough, and begins a page.
+        unsafe {
+            buffer
+                .cast::<SetPriority>()
+                .write(SetPriority { port, priority })
+        };
+        // SAFETY: The hypervisor reads the buffer, which lives until it has.
+        let result =
+            unsafe { xencall2(handle, EVENT_CHANNEL_OPERATION, SET_PRIORITY, buffer as u64) };
+        let result = check(result);
+        // SAFETY: The same handle made the buffer, and nobody uses it any more.
+        unsafe { xencall_free_buffer(handle, buffer) };
+        result
+    }
+}
+
+impl Drop for Hypercalls {
+    fn drop(&mut self) {
+        // SAFETY: The handle is open and nobody has it any more.
+        unsafe { xencall_close(self.handle.as_ptr()) };
+    }
+}
