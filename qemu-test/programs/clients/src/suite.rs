@@ -49,7 +49,11 @@ impl Rule {
 /// nobody has a grant mapped that was not mapped before. A person may give a
 /// part of a rule's name as the program's argument to try only those.
 pub fn run(name: &str, rules: &[Rule]) -> ExitCode {
-    let wanted = env::args().nth(1).unwrap_or_default();
+    run_those(name, rules, &env::args().nth(1).unwrap_or_default())
+}
+
+/// As [`run`], of those rules that have `wanted` in their names.
+pub fn run_those(name: &str, rules: &[Rule], wanted: &str) -> ExitCode {
     let setting = || -> std::io::Result<_> { Ok((GrantUsage::read()?, Driver::current()?)) };
     let (before, driver) = match setting() {
         Ok(setting) => setting,
@@ -60,7 +64,7 @@ pub fn run(name: &str, rules: &[Rule]) -> ExitCode {
     };
     let cases = rules
         .iter()
-        .filter(|rule| rule.name.contains(&wanted))
+        .filter(|rule| rule.name.contains(wanted))
         .map(|rule| Case {
             name: rule.name.clone(),
             limit: rule.limit,
