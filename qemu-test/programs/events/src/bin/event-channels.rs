@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the FIFO ABI has beyond many ports: priorities and their order, events
+//! that race with unmasking, processors that go and come back, and what the
+//! hypervisor says of the queues.
+
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use clients::agent::Agent;
+use clients::command::succeed;
+use clients::suite;
+use clients::suite::Rule;
+use events::agreement;
+use events::board::priority_of;
+use events::board::Board;
+use events::board::End;
+use events::board::Field;
+use events::board::Plan;
+use events::board::PRIORITIES;
+use events::debug_key;
+use events::debug_key::Ports;
+use events::hotplug;
+use events::link::Link;
+use events::ops::Ops;
+use events::options::Options;
+use events::queues_file;
+use events::queues_file::QueuesFile;
+use events::tally;
+use suites::random::Random;
+use suites::remote::RemoteGranter;
+use suites::world::DOM0;
+use xen_guest::ktap::Stop;
+use xen_guest::ktap::Verdict;
+
+/// Four for each priority.
+const FEW: usize = 64;
+
+/// So many that the event array has several pages in both domains.
+const MANY: usize = 2200;
+
+/// How long a part of a rule goes on, where more time finds more.
+const A_WHILE: Duration = Duration::from_secs(5);
+
+const SEED: u32 = 2;
+
+fn main() -> ExitCode {
+    let options = match Options::of_program() {
+        Ok(options) => options,
+        Err(usage) => {
+            eprintln!("event-channels: {usage}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Most of them in dom0, whose processors take more with them.
+    let in_domu = options.cycles / 4;
+    let in_dom0 = options.cycles - in_domu;
+    let rules = [
+        Rule::new(
+            "events of all 16 priorities, from both sides",
+            240,
+            priorities,
+        ),
+        Rule::new(
+            "a domU that was paused takes its events by priority, then as they came",
+            240,
+            order_after_pause,
+        ),
+        Rule::new(
+            "debugfs counts what a domU that was paused has taken, by priority",
+            240,
+            count_after_pause,
+        ),
+        Rule::new(
+            "unmasking in one thread while another sends, in both domains",
+            240,
+            unmask_race,
+        ),
+        Rule::new(
+            format!("processors of dom0 go and come back {in_dom0} times under events"),
+            1200,
+            move || hotplug_in_dom0(in_dom0),
+        ),
+        Rule::new(
+            format!("processors of the domU go and come back {in_domu} times under events"),
+            1200,
+            move || hotplug_in_domu(in_domu),
+        ),
+        Rule::new(
+            "Xen's debug key e and debugfs agree on the queues of both domains",
+            240,
+            agreement,
+        ),
+    ];
+    suite::run_those("event-channels", &rules, &options.wanted)
+}
+
+fn plan(longest_burst: u32, threads: bool) -> Plan {
+    Plan {
+        seed: SEED,
+        longest_burst,
+        threads,
+    }
+}
+
+fn priorities() -> Verdict {
+    let link = Link::to_domu(FEW)?;
+    link.prioritize()?;
+    for seed in 0..PRIORITIES {
+        link.walk(seed)?;
+    }
+    link.check(tally::Rule::Exact)?;
+    link.storm_for(plan(4, false), A_WHILE)?;
+    link.check(tally::Rule::Coalescing)?;
+    Ok(())
+}
+
+/// The domU runs on its first processor alone while this lives, so that its
+/// events come one after the other.
+struct OneProcessor {
+    agent: Agent,
+}
+
+impl OneProcessor {
+    fn leave() -> io::Result<Self> {
+        let agent = Agent::of(RemoteGranter::domid_of_domu()?)?;
+        let one = Self { agent };
+        one.switch_others(false)?;
+        Ok(one)
+    }
+
+    fn switch_others(&self, online: bool) -> io::Result<()> {
+        let state = u8::from(online);
+        self.agent
+            .run(&format!(
+                "for file in /sys/devices/system/cpu/cpu[1-9]*/online; do \
+                 [ ! -e $file ] || echo {state} >$file || exit; done"
+            ))
+            .map(drop)
+    }
+}
+
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        // What does not come back is missed by the next suite.
+        let _ = self.switch_others(true);
+    }
+}
+
+/// A paused domU; it goes on when this is dropped.
+struct Pause {
+    domid: String,
+}
+
+impl Pause {
+    fn begin(domid: u32) -> io::Result<Self> {
+        let domid = domid.to_string();
+        succeed("xl", &["pause", &domid])?;
+        Ok(Self { domid })
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let _ = succeed("xl", &["unpause", &self.domid]);
+    }
+}
+
+/// Sends an event on each lane while the domU is paused, and returns the lanes in
+/// that order and what Xen says of the domU's ports before it goes on.
+fn send_while_paused(link: &Link) -> io::Result<(Vec<usize>, Ports)> {
+    let mut lanes: Vec<usize> = (0..link.board().lanes()).collect();
+    Random::new(SEED.into()).shuffle(&mut lanes);
+    let pause = Pause::begin(link.domid())?;
+    let sender = link.side().sender(SEED, 1);
+    for lane in &lanes {
+        sender.one(*lane)?;
+    }
+    let mut domains = debug_key::press()?;
+    drop(pause);
+    link.settle()?;
+    let ports = domains.remove(&link.domid());
+    let ports = ports.ok_or_else(|| io::Error::other("Xen does not tell of the domU"))?;
+    Ok((lanes, ports))
+}
+
+fn fifo_only() -> Verdict {
+    match Ops::asked()? {
+        Ops::TwoLevel => Err(Stop::Skip("the 2-level ABI has no queues".into())),
+        Ops::Rust | Ops::C => Ok(()),
+    }
+}
+
+fn rust_only() -> Verdict {
+    match Ops::asked()? {
+        Ops::Rust => Ok(()),
+        Ops::C | Ops::TwoLevel => Err(Stop::Skip(
+            "Linux's own port operations tell nothing of queues in debugfs".into(),
+        )),
+    }
+}
+
+fn order_after_pause() -> Verdict {
+    fifo_only()?;
+    let _one = OneProcessor::leave()?;
+    let link = Link::to_domu(FEW)?;
+    link.prioritize()?;
+    link.walk(SEED)?;
+    let (sent, ports) = send_while_paused(&link)?;
+    let board = link.board();
+
+    for priority in 0..PRIORITIES {
+        let expected: Vec<u32> = with_priority(&sent, priority)
+            .map(|lane| board.get(End::Domu, lane, Field::Port))
+            .collect();
+        for port in &expected {
+            let state = ports[port];
+            assert!(state.pending && !state.masked, "port {port}: {state:?}");
+        }
+        // The kernel's own ports may have events too.
+        let mut queue = debug_key::chain(&ports, expected[0]);
+        queue.retain(|port| expected.contains(port));
+        assert_eq!(queue, expected, "Xen's queue of priority {priority}");
+    }
+    assert_eq!(taken_by_domu(&board), by_priority(&sent));
+    link.check(tally::Rule::Exact)?;
+    Ok(())
+}
+
+fn with_priority(lanes: &[usize], priority: u32) -> impl Iterator<Item = usize> + '_ {
+    let lanes = lanes.iter().copied();
+    lanes.filter(move |lane| priority_of(*lane) == priority)
+}
+
+/// `lanes` in the order of their priorities, and as they are where that is equal.
+fn by_priority(lanes: &[usize]) -> Vec<usize> {
+    (0..PRIORITIES)
+        .flat_map(|priority| with_priority(lanes, priority))
+        .collect()
+}
+
+/// The lanes in the order of their last events.
+fn taken_by_domu(board: &Board<'_>) -> Vec<usize> {
+    let mut lanes: Vec<usize> = (0..board.lanes()).collect();
+    lanes.sort_by_key(|lane| board.get(End::Domu, *lane, Field::Order));
+    lanes
+}
+
+/// The kernel's own ports have these priorities: the timer's, and the default.
+const KERNEL_S: [u32; 2] = [0, 7];
+
+fn count_after_pause() -> Verdict {
+    rust_only()?;
+    let _one = OneProcessor::leave()?;
+    let link = Link::to_domu(FEW)?;
+    link.prioritize()?;
+    link.walk(SEED)?;
+    let before = file_of_domu(link.agent())?;
+    let (sent, _) = send_while_paused(&link)?;
+    let after = file_of_domu(link.agent())?;
+    for priority in 0..PRIORITIES {
+        let sent = with_priority(&sent, priority).count() as u64;
+        let taken = after.consumed(priority) - before.consumed(priority);
+        if KERNEL_S.contains(&priority) {
+            assert!(taken >= sent, "priority {priority}: {taken} of {sent}");
+        } else {
+            assert_eq!(taken, sent, "events taken with priority {priority}");
+        }
+    }
+    Ok(())
+}
+
+fn file_of_dom0() -> io::Result<QueuesFile> {
+    QueuesFile::read()?.ok_or_else(|| io::Error::other("dom0 has no file of queues"))
+}
+
+fn file_of_domu(agent: &Agent) -> io::Result<QueuesFile> {
+    // Of many processors the file is more than xenstore carries in one piece.
+    const COPY: &str = "/tmp/evtchn_fifo";
+    const PIECE: usize = 3000;
+    agent.run(&format!("cat {} >{COPY}", queues_file::PATH))?;
+    let mut text = String::new();
+    loop {
+        let begin = text.len() + 1;
+        let piece = agent.run(&format!("tail -c +{begin} {COPY} | head -c {PIECE}"))?;
+        if piece.is_empty() {
+            return QueuesFile::parse(&text).map_err(io::Error::other);
+        }
+        text.push_str(&piece);
+    }
+}
+
+fn unmask_race() -> Verdict {
+    for lanes in [1, 8] {
+        let link = Link::to_domu(lanes)?;
+        for longest_burst in [1, 2, 8] {
+            link.storm_for(plan(longest_burst, true), A_WHILE / 2)?;
+            let rule = match longest_burst {
+                1 => tally::Rule::Exact,
+                _ => tally::Rule::Coalescing,
+            };
+            link.check(rule)?;
+        }
+    }
+    Ok(())
+}
+
+fn hotplug_in_dom0(count: u32) -> Verdict {
+    let link = Link::to_domu(FEW)?;
+    let events = storm_while(&link, || hotplug::cycle(count))?;
+    println!("# {events} events came to processors that went {count} times");
+    link.check(tally::Rule::Coalescing)?;
+    Ok(())
+}
+
+fn hotplug_in_domu(count: u32) -> Verdict {
+    let link = Link::to_domu(FEW)?;
+    let domid = link.domid();
+    // No order to the agent may take longer than its patience.
+    const AT_ONCE: u32 = 10;
+    let events = storm_while(&link, || {
+        let agent = Agent::of(domid)?;
+        let mut events = 0;
+        for done in (0..count).step_by(AT_ONCE as usize) {
+            let now = AT_ONCE.min(count - done);
+            let output = agent.run(&format!("event-cpus {now}"))?;
+            let more: u64 = output.trim().parse().map_err(io::Error::other)?;
+            events += more;
+        }
+        Ok(events)
+    })?;
+    println!("# {events} events came to processors that went {count} times");
+    link.check(tally::Rule::Coalescing)?;
+    Ok(())
+}
+
+/// Sends events from both sides until `work` is done.
+fn storm_while(link: &Link, work: impl FnOnce() -> io::Result<u64> + Send) -> io::Result<u64> {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            let result = work();
+            done.store(true, Ordering::SeqCst);
+            result
+        });
+        let stormed = link.storm(plan(4, false), &|| done.load(Ordering::SeqCst));
+        let worked = working.join().expect("the work does not panic");
+        stormed.and(worked)
+    })
+}
+
+fn agreement() -> Verdict {
+    rust_only()?;
+    let link = Link::to_domu(MANY)?;
+    link.walk(SEED)?;
+    let read = || -> io::Result<_> { Ok([file_of_dom0()?, file_of_domu(link.agent())?]) };
+    let before = read()?;
+    let domains = debug_key::press()?;
+    let after = read()?;
+    let mut found = Vec::new();
+    for (domid, (before, after)) in [DOM0, link.domid()]
+        .into_iter()
+        .zip(before.into_iter().zip(after))
+    {
+        assert!(before.pages > 1, "{} pages in domain {domid}", before.pages);
+        let ports = domains.get(&domid).cloned().unwrap_or_default();
+        assert!(ports.len() >= MANY, "{} ports of {domid}", ports.len());
+        let differences = agreement::differences(&before, &ports, &after);
+        found.extend(
+            differences
+                .iter()
+                .map(|one| format!("domain {domid}: {one}")),
+        );
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    link.check(tally::Rule::Exact)?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Thousands of ports between dom0 and a domU, and events on them in random
+//! order from both sides. Both domains have any number of processors and run any
+//! port operations.
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clients::agent::Agent;
+use clients::command::succeed;
+use clients::suite;
+use clients::suite::Rule;
+use events::board::Plan;
+use events::link::Link;
+use events::ops::Ops;
+use events::options::Options;
+use events::queues_file;
+use events::tally;
+use suites::remote::RemoteGranter;
+use suites::world::DOM0;
+use xen_guest::event_channel::EventChannels;
+use xen_guest::ktap::Stop;
+use xen_guest::ktap::Verdict;
+
+/// The most events in a burst.
+const LONGEST_BURST: u32 = 8;
+
+/// More ports than the 2-level ABI has.
+const BEYOND_TWO_LEVEL: usize = 4096;
+
+const SEED: u32 = 1;
+
+fn main() -> ExitCode {
+    let options = match Options::of_program() {
+        Ok(options) => options,
+        Err(usage) => {
+            eprintln!("event-storm: {usage}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let Options {
+        ports, duration, ..
+    } = options;
+    let seconds = duration.as_secs();
+    // A third of the time for the exact count, which shows more of fewer events.
+    let alone = duration / 3;
+    let limit = 400 + seconds;
+    let rules = [
+        Rule::new(
+            format!("{processors} vCPUs: both kernels run the port operations asked for"),
+            120,
+            move || operations(processors),
+        ),
+        Rule::new(
+            format!("{processors} vCPUs, {ports} ports: an event on each, in random order"),
+            limit,
+            move || walk(ports),
+        ),
+        Rule::new(
+            format!(
+                "{processors} vCPUs, {ports} ports: events from both sides, each after the last \
+                 was seen, are counted exactly"
+            ),
+            limit,
+            move || storm(ports, alone, 1),
+        ),
+        Rule::new(
+            format!(
+                "{processors} vCPUs, {ports} ports: bursts from both sides lose and invent nothing"
+            ),
+            limit,
+            move || storm(ports, duration - alone, LONGEST_BURST),
+        ),
+        Rule::new(
+            format!("{processors} vCPUs: the 2-level ABI ends before port {BEYOND_TWO_LEVEL}"),
+            120,
+            end_of_two_level,
+        ),
+    ];
+    suite::run_those("event-storm", &rules, &options.wanted)
+}
+
+fn operations(processors: usize) -> Verdict {
+    let asked = Ops::asked()?;
+    let log = succeed("dmesg", &[])?;
+    let file = fs::read_to_string(queues_file::PATH).ok();
+    asked
+        .check(&log, file.as_deref())
+        .map_err(|error| Stop::Fail(format!("dom0: {error}")))?;
+
+    let agent = Agent::of(RemoteGranter::domid_of_domu()?)?;
+    // All of a domU's log is more than xenstore carries.
+    let log = agent.run("dmesg | grep 'ABI'")?;
+    let file = format!("cat {}", queues_file::PATH);
+    let file = agent.try_run(&file, Duration::from_secs(60))?;
+    let file = (file.status == 0).then_some(file.output);
+    asked
+        .check(&log, file.as_deref())
+        .map_err(|error| Stop::Fail(format!("the domU: {error}")))?;
+    let theirs = agent.run("nproc")?;
+    assert_eq!(theirs.trim(), processors.to_string(), "the domU's vCPUs");
+    Ok(())
+}
+
+fn walk(ports: usize) -> Verdict {
+    let link = Link::to_domu(ports)?;
+    for seed in SEED..SEED + 3 {
+        link.walk(seed)?;
+        link.check(tally::Rule::Exact)?;
+    }
+    Ok(())
+}
+
+fn storm(ports: usize, duration: Duration, longest_burst: u32) -> Verdict {
+    let link = Link::to_domu(ports)?;
+    let plan = Plan {
+        seed: SEED,
+        longest_burst,
+        threads: false,
+    };
+    println!("# seed {SEED}");
+    link.storm_for(plan, duration)?;
+    let rule = match longest_burst {
+        1 => tally::Rule::Exact,
+        _ => tally::Rule::Coalescing,
+    };
+    link.check(rule)?;
+    Ok(())
+}
+
+fn end_of_two_level() -> Verdict {
+    if Ops::asked()? != Ops::TwoLevel {
+        return Err(Stop::Skip("the kernels run the FIFO ABI".into()));
+    }
+    let channels = EventChannels::open()?;
+    let error = (0..BEYOND_TWO_LEVEL)
+        .map(|_| channels.offer(DOM0))
+        .find_map(io::Result::err);
+    match error {
+        Some(error) => println!("# the first port too many: {error}"),
+        None => panic!("{BEYOND_TWO_LEVEL} further ports, and none was refused"),
+    }
+    Ok(())
+}

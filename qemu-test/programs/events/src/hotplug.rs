@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Processors that go and come back while events come to them.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use suites::wait::until;
+
+/// The line of /proc/interrupts of one event channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    number: u32,
+    /// How many events it had, by processor.
+    events: Vec<u64>,
+}
+
+/// What the device calls the interrupts of this crate's programs.
+const NAME: &str = "evtchn:event-";
+
+/// An event comes to each processor much sooner under load.
+const EVENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Takes one processor after the other away and gives it back, `count` times in
+/// all. To each that is back it gives half of the interrupts of this crate's
+/// programs, and waits until one of them has come there, so that each has events
+/// when it goes. Returns how many events came to these processors.
+pub fn cycle(count: u32) -> io::Result<u64> {
+    let processors = u32::try_from(channels()?.first().map_or(0, |first| first.events.len()))
+        .map_err(io::Error::other)?;
+    if processors < 2 {
+        return Err(io::Error::other("there is no processor that could go"));
+    }
+    let before = events_beyond_first(&channels()?);
+    for number in 0..count {
+        let processor = 1 + number % (processors - 1);
+        attract(processor)?;
+        set_online(processor, false)?;
+        set_online(processor, true)?;
+    }
+    Ok(events_beyond_first(&channels()?) - before)
+}
+
+/// Gives `processor` half of the interrupts and waits for the first of them.
+fn attract(processor: u32) -> io::Result<()> {
+    let column = processor as usize;
+    let before = channels()?;
+    for interrupt in before.iter().step_by(2) {
+        let path = format!("/proc/irq/{}/smp_affinity", interrupt.number);
+        fs::write(path, format!("{:x}", 1u32 << processor))?;
+    }
+    let events = |all: &[Interrupt]| all.iter().map(|one| one.events[column]).sum::<u64>();
+    let before = events(&channels()?);
+    until(EVENT_LIMIT, || {
+        Ok((events(&channels()?) > before).then_some(()))
+    })?
+    .ok_or_else(|| io::Error::other(format!("no event comes to processor {processor}")))
+}
+
+fn set_online(processor: u32, online: bool) -> io::Result<()> {
+    let path = format!("/sys/devices/system/cpu/cpu{processor}/online");
+    fs::write(&path, if online { "1" } else { "0" }).map_err(|error| {
+        let what = if online { "come back" } else { "go" };
+        io::Error::other(format!("processor {processor} does not {what}: {error}"))
+    })
+}
+
+fn events_beyond_first(interrupts: &[Interrupt]) -> u64 {
+    interrupts
+        .iter()
+        .flat_map(|interrupt| &interrupt.events[1..])
+        .sum()
+}
+
+fn channels() -> io::Result<Vec<Interrupt>> {
+    Ok(parse(&fs::read_to_string("/proc/interrupts")?))
+}
+
+/// Reads the lines of this crate's programs. The first line of the file has a
+/// word for each processor.
+fn parse(text: &str) -> Vec<Interrupt> {
+    let mut lines = text.lines();
+    let processors = lines.next().unwrap_or_default().split_whitespace().count();
+    lines
+        .filter(|line| line.contains(NAME))
+        .filter_map(|line| {
+            let (number, rest) = line.split_once(':')?;
+            let events = rest
+                .split_whitespace()
+                .take(processors)
+                .map(|word| word.parse().ok())
+                .collect::<Option<Vec<u64>>>()?;
+            Some(Interrupt {
+                number: number.trim().parse().ok()?,
+                events,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_programs_interrupts_are_read() {
+        let text = "           CPU0       CPU1       \n\
+                    \x20 16:       9000          0  xen-percpu    -virq      timer0\n\
+                    \x20 40:         12          3  xen-dyn-lateeoi     evtchn:event-channels\n\
+                    \x20 41:          0          7  xen-dyn-lateeoi     evtchn:xenstored\n\
+                    1042:          5          0  xen-dyn-lateeoi     evtchn:event-peer\n\
+                    NMI:           0          0   Non-maskable interrupts\n";
+        let interrupts = parse(text);
+        let expected = [(40, vec![12, 3]), (1042, vec![5, 0])]
+            .map(|(number, events)| Interrupt { number, events });
+        assert_eq!(interrupts, expected);
+        assert_eq!(events_beyond_first(&interrupts), 3);
+    }
+}

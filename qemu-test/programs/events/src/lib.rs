@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System suites for event channels: dom0 and a domU, which runs program
+//! `event-peer`, send each other events through thousands of ports of
+//! `/dev/xen/evtchn`, and count them.
+//!
+//! ```text
+//!   dom0: a suite                                 domU: event-peer
+//!     Link                                          Side
+//!      |- Side -- Sender ---- event channels ----> Receiver
+//!      |          Receiver <--- a port a lane ---- Sender
+//!      `- Board: pages of the domU's that both have mapped; who sends and who
+//!         has received what, lane by lane, and what the domU is to do next
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod agreement;
+pub mod board;
+pub mod debug_key;
+pub mod hotplug;
+pub mod link;
+pub mod ops;
+pub mod options;
+pub mod peer;
+pub mod queues_file;
+pub mod storm;
+pub mod tally;

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lanes between dom0 and a domU, from dom0's side.
+
+use std::io;
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use clients::agent::Agent;
+use clients::agent::PATIENCE;
+use suites::granter::grants_of;
+use suites::protocol;
+use suites::remote::RemoteGranter;
+use xen_guest::event_channel::EventChannels;
+use xen_guest::gntdev::Gntdev;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Protection;
+use xen_guest::xenstore::Xenstore;
+
+use crate::board::Board;
+use crate::board::Command;
+use crate::board::End;
+use crate::board::Field;
+use crate::board::Plan;
+use crate::peer;
+use crate::storm::Lanes;
+use crate::storm::Receiver;
+use crate::storm::Side;
+use crate::storm::NAP;
+use crate::tally;
+use crate::tally::Rule;
+
+/// Longer than events that are not lost are on their way, whatever else the
+/// machine does.
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The silence that ends the wait for what nobody sent.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// Ports that connect dom0 with a peer in a domU. When it is dropped the peer
+/// closes its ends and dom0 its own.
+pub struct Link {
+    domid: u32,
+    agent: Agent,
+    mapping: Mapping,
+    _device: Gntdev,
+    channels: EventChannels,
+    lanes: Lanes,
+    frozen: bool,
+}
+
+impl Link {
+    /// Connects `count` ports with the domU that the harness started. A peer
+    /// whose suite was killed is ended first.
+    pub fn to_domu(count: usize) -> io::Result<Self> {
+        let domid = RemoteGranter::domid_of_domu()?;
+        Agent::of(domid)?.run("killall -q event-peer; true")?;
+        Self::open(domid, count)
+    }
+
+    /// Connects `count` ports with domain `domid`, in which an agent runs.
+    pub fn open(domid: u32, count: usize) -> io::Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let token = format!("{:x}", now.map_or(0, |time| time.as_nanos()));
+        let agent = Agent::of(domid)?;
+        agent.run(&format!(
+            "event-peer {count} {token} </dev/null >/dev/console 2>&1 &"
+        ))?;
+        let path = format!("/local/domain/{domid}/{}", peer::node(&token));
+        let references = Xenstore::open()?.wait_for(&path, PATIENCE, |text| {
+            Some(protocol::references(text).map_err(io::Error::other))
+        })??;
+
+        let device = Gntdev::open()?;
+        let index = device.insert(&grants_of(domid, &references))?;
+        let mapping = device.map(index, references.len(), Protection::ReadWrite)?;
+        let board = Board::new(&mapping, count);
+        let channels = EventChannels::open()?;
+        let mut lanes = Lanes::new();
+        for lane in 0..count {
+            let port = channels.connect(domid, board.get(End::Domu, lane, Field::Port))?;
+            board.set(End::Dom0, lane, Field::Port, port);
+            lanes.insert(port, lane);
+        }
+        let link = Self {
+            domid,
+            agent,
+            mapping,
+            _device: device,
+            channels,
+            lanes,
+            frozen: false,
+        };
+        link.take_first_events()?;
+        Ok(link)
+    }
+
+    /// A port that connects has an event at once, because the other end may have
+    /// sent one before. Each comes exactly once; the counts begin after them.
+    fn take_first_events(&self) -> io::Result<()> {
+        let board = self.board();
+        let mut receiver = self.side().receiver();
+        let deadline = Instant::now() + ARRIVAL_LIMIT;
+        let first = |lane| board.get(End::Dom0, lane, Field::Delivered);
+        while (0..board.lanes()).any(|lane| first(lane) == 0) && Instant::now() < deadline {
+            receiver.receive(NAP)?;
+        }
+        while receiver.receive(SILENCE)? > 0 {}
+        for lane in 0..board.lanes() {
+            let events = first(lane);
+            if events != 1 {
+                let port = board.get(End::Dom0, lane, Field::Port);
+                let message = format!("port {port} had {events} events when it was connected");
+                return Err(io::Error::other(message));
+            }
+            board.set(End::Dom0, lane, Field::Delivered, 0);
+        }
+        Ok(())
+    }
+
+    /// The agent beside the peer.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The peer's domain.
+    pub fn domid(&self) -> u32 {
+        self.domid
+    }
+
+    /// What both ends know.
+    pub fn board(&self) -> Board<'_> {
+        Board::new(&self.mapping, self.lanes.len())
+    }
+
+    /// Dom0's end.
+    pub fn side(&self) -> Side<'_> {
+        Side {
+            board: self.board(),
+            end: End::Dom0,
+            channels: &self.channels,
+            lanes: &self.lanes,
+        }
+    }
+
+    /// Each end sends one event on every lane, in random order; all are received.
+    pub fn walk(&self, seed: u32) -> io::Result<()> {
+        let number = self.board().order(Command::Walk { seed });
+        self.side().walk(seed)?;
+        self.wait_fulfilled(number)?;
+        self.settle()
+    }
+
+    /// Both ends send until `stop` says so; all is received.
+    pub fn storm(&self, plan: Plan, stop: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
+        self.obtain(Command::Storm(plan))?;
+        let board = self.board();
+        self.side().storm(plan, &|| stop() || board.has_failed())?;
+        self.obtain(Command::Rest)?;
+        self.settle()
+    }
+
+    /// As [`Self::storm`], for `duration`.
+    pub fn storm_for(&self, plan: Plan, duration: Duration) -> io::Result<()> {
+        let end = Instant::now() + duration;
+        self.storm(plan, &|| Instant::now() >= end)
+    }
+
+    /// Gives the ports of both ends the priorities of their lanes.
+    pub fn prioritize(&self) -> io::Result<()> {
+        self.obtain(Command::Prioritize)?;
+        peer::prioritize(&self.board(), End::Dom0)
+    }
+
+    /// Has the peer do nothing any more, not even close its ports.
+    pub fn freeze(&mut self) -> io::Result<()> {
+        self.obtain(Command::Freeze)?;
+        self.frozen = true;
+        Ok(())
+    }
+
+    /// Waits until no event is on its way any more. One that was lost is found by
+    /// who counts.
+    pub fn settle(&self) -> io::Result<()> {
+        let board = self.board();
+        let mut receiver = self.side().receiver();
+        let deadline = Instant::now() + ARRIVAL_LIMIT;
+        let answered = || {
+            End::BOTH
+                .into_iter()
+                .all(|end| (0..board.lanes()).all(|lane| board.is_answered(end, lane)))
+        };
+        while !answered() && Instant::now() < deadline {
+            self.look_at_peer()?;
+            receiver.receive(NAP)?;
+        }
+        let delivered = || {
+            End::BOTH
+                .into_iter()
+                .map(|end| tally::sums(&board, end).delivered)
+                .sum::<u64>()
+        };
+        loop {
+            let before = delivered();
+            while receiver.receive(SILENCE)? > 0 {}
+            if delivered() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Counts, prints the sums and fails unless sent is received.
+    pub fn check(&self, rule: Rule) -> io::Result<()> {
+        for sender in End::BOTH {
+            let sums = tally::check(&self.board(), sender, rule).map_err(io::Error::other)?;
+            println!("# {} ports, from {sender:?}: {sums}", self.lanes.len());
+        }
+        Ok(())
+    }
+
+    fn obtain(&self, command: Command) -> io::Result<()> {
+        let number = self.board().order(command);
+        self.wait_fulfilled(number)
+    }
+
+    /// Receives until the peer has done what order `number` says.
+    fn wait_fulfilled(&self, number: u32) -> io::Result<()> {
+        let board = self.board();
+        let mut receiver: Receiver<'_> = self.side().receiver();
+        let deadline = Instant::now() + ARRIVAL_LIMIT;
+        while board.fulfilled() != number {
+            self.look_at_peer()?;
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the domU's end does not answer"));
+            }
+            receiver.receive(NAP)?;
+        }
+        Ok(())
+    }
+
+    fn look_at_peer(&self) -> io::Result<()> {
+        match self.board().has_failed() {
+            true => Err(io::Error::other(
+                "the domU's end has failed; its console says why",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A peer that cannot leave is ended by the next link.
+        if !self.frozen && !self.board().has_failed() {
+            let _ = self.obtain(Command::Leave);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end in the domU: offers the ports and does what dom0 orders.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use suites::local::raise_page_limit;
+use suites::protocol;
+use suites::world::DOM0;
+use xen_guest::event_channel::EventChannels;
+use xen_guest::grant_share::Access;
+use xen_guest::grant_share::GrantShare;
+use xen_guest::hypercall::Hypercalls;
+use xen_guest::xenstore::Xenstore;
+
+use crate::board::priority_of;
+use crate::board::Board;
+use crate::board::Command;
+use crate::board::End;
+use crate::board::Field;
+use crate::storm::Lanes;
+use crate::storm::Side;
+use crate::storm::NAP;
+
+/// Where the domU says in which grants the board lies. `token` is the one that
+/// dom0 started this peer with.
+pub fn node(token: &str) -> String {
+    format!("data/event-peer/{token}")
+}
+
+/// Offers `count` ports to dom0 and serves it until it says [`Command::Leave`].
+pub fn serve(count: usize, token: &str) -> io::Result<()> {
+    raise_page_limit()?;
+    let pages = GrantShare::open()?.share(DOM0, Board::pages(count), Access::ReadWrite)?;
+    let board = Board::new(&pages, count);
+    let channels = EventChannels::open()?;
+    let mut lanes = Lanes::new();
+    for lane in 0..count {
+        let port = channels.offer(DOM0)?;
+        board.set(End::Domu, lane, Field::Port, port);
+        lanes.insert(port, lane);
+    }
+    let references = protocol::ranges(pages.references());
+    Xenstore::open()?.write(&node(token), &references)?;
+
+    let side = Side {
+        board,
+        end: End::Domu,
+        channels: &channels,
+        lanes: &lanes,
+    };
+    obey(side).inspect_err(|_| board.fail())
+}
+
+fn obey(side: Side<'_>) -> io::Result<()> {
+    let board = side.board;
+    let mut done = 0;
+    loop {
+        let number = board.ordered();
+        if number == done {
+            side.receiver().receive(NAP)?;
+            continue;
+        }
+        done = number;
+        let command = board
+            .command()
+            .ok_or_else(|| io::Error::other("dom0's order is none"))?;
+        match command {
+            Command::Rest => board.fulfil(number),
+            Command::Walk { seed } => {
+                side.walk(seed)?;
+                board.fulfil(number);
+            }
+            Command::Storm(plan) => {
+                board.fulfil(number);
+                side.storm(plan, &|| board.ordered() != number)?;
+            }
+            Command::Prioritize => {
+                prioritize(&board, End::Domu)?;
+                board.fulfil(number);
+            }
+            Command::Freeze => {
+                board.fulfil(number);
+                loop {
+                    thread::sleep(Duration::from_secs(3600));
+                }
+            }
+            Command::Leave => {
+                board.fulfil(number);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Gives the ports of `end`, which is this one, the priorities of their lanes.
+pub fn prioritize(board: &Board<'_>, end: End) -> io::Result<()> {
+    let hypercalls = Hypercalls::open()?;
+    for lane in 0..board.lanes() {
+        let port = board.get(end, lane, Field::Port);
+        hypercalls.set_priority(port, priority_of(lane))?;
+    }
+    Ok(())
+}
