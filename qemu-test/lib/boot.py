@@ -45,10 +45,13 @@ class Spec:
     dom0: str = "pv"
     domu: str = "none"
     gntdev: str = "rust"
+    events: str = "rust"
     config: str = "dom0"
     xen: bool = True
     toolstack: bool = True
     smp: int = 2
+    dom0_vcpus: int | None = None
+    domu_vcpus: int = 1
     mem: int | None = None
     domu_mem: int = 128
     add: tuple = ()
@@ -77,7 +80,11 @@ class Spec:
             guests += f" and {names[self.domu]} domU"
         kernel = "" if self.config == "dom0" else f", {self.config} kernel"
         driver = {"rust": "Rust", "c": "changed C" if self.c_module else "C"}[self.gntdev]
-        return f"{guests}{kernel}, {driver} gntdev"
+        events = {"rust": "", "c": ", C events", "2-level": ", 2-level events"}[self.events]
+        vcpus = f", {self.dom0_vcpus} vCPUs in dom0" if self.dom0_vcpus else ""
+        if self.domu != "none" and self.domu_vcpus > 1:
+            vcpus += f", {self.domu_vcpus} in the domU"
+        return f"{guests}{kernel}, {driver} gntdev{events}{vcpus}"
 
 
 @dataclass
@@ -179,7 +186,8 @@ def _prepare(cache, spec, word, folder):
     modules, display_modules = _modules(kernel, spec)
     settings = {
         "WORD": word, "DOM0_TYPE": spec.dom0, "DOMU_TYPE": spec.domu, "GNTDEV": spec.gntdev,
-        "GNTDEV_MODULE": GNTDEV_MODULES[spec.gntdev],
+        "GNTDEV_MODULE": GNTDEV_MODULES[spec.gntdev], "EVENTS": spec.events,
+        "EVENTS_ARGUMENTS": qemu_command.EVENTS_ARGUMENTS[spec.events],
         "SHELL_WANTED": "yes" if spec.shell else "no",
         "TOOLSTACK": "yes" if spec.toolstack else "no",
         "DISPLAY_MODULES": " ".join(module.stem for module in display_modules),

@@ -8,6 +8,17 @@ PORTS = (LOG_PORT, RUN_PORT, DOMU_PORT, MONITOR_PORT)
 DOM0_MEMORY = 1024
 DEFAULT_MEMORY = 2048
 
+# What asks a kernel for its event channels' port operations: this project's and Linux's own for the
+# FIFO ABI, and those for the 2-level ABI. A kernel without a choice passes over the first two.
+EVENTS_ARGUMENTS = {
+    "rust": "xen.fifo_events_rust=1",
+    "c": "xen.fifo_events_rust=0",
+    "2-level": "xen.fifo_events=0",
+}
+
+# The toolstack's own limit is 1,023, less than a page of the FIFO ABI's event array.
+DOMU_EVENT_CHANNELS = 16384
+
 
 def uses_svm(spec):
     """Whether any guest runs by (emulated) hardware virtualization."""
@@ -61,7 +72,7 @@ def _xen_arguments(spec):
              "serial_tx_buffer=1M",
              # The emulator's memory is fresh; clearing it again would only take time.
              "bootscrub=0",
-             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={spec.smp}",
+             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={spec.dom0_vcpus or spec.smp}",
              # When Xen hands the FPU over lazily, by a trap in the guest, the emulator now and
              # then leaves a program with registers that are not its own, in a guest of any type.
              "spec-ctrl=eager-fpu"]
@@ -71,7 +82,8 @@ def _xen_arguments(spec):
 
 
 def _dom0_arguments(spec):
-    return " ".join(["console=hvc0", _linux_arguments(), *spec.cmdline.split()])
+    return " ".join(["console=hvc0", _linux_arguments(), EVENTS_ARGUMENTS[spec.events],
+                     *spec.cmdline.split()])
 
 
 def _linux_arguments():
@@ -81,14 +93,18 @@ def _linux_arguments():
 
 def domu_configuration(spec):
     """The domU as xl wants to have it described."""
+    # A quotation mark would end the value.
+    extra = " ".join(["console=hvc0", _linux_arguments(), EVENTS_ARGUMENTS[spec.events],
+                      *spec.domu_cmdline.replace('"', "").split()])
     return f"""\
 name = "domU"
 type = "{spec.domu}"
 kernel = "/boot/vmlinuz"
 ramdisk = "/boot/domU-initramfs"
 memory = {spec.domu_mem}
-vcpus = 1
-extra = "console=hvc0 {_linux_arguments()} {spec.domu_cmdline.replace('"', '')}"
+vcpus = {spec.domu_vcpus}
+event_channels = {DOMU_EVENT_CHANNELS}
+extra = "{extra}"
 on_crash = "preserve"
 on_reboot = "destroy"
 """

@@ -2,6 +2,7 @@
 
 //! Domains that xl makes and ends.
 
+use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -109,9 +110,11 @@ impl Plan {
             true => "ramdisk = \"/boot/domU-initramfs\"\nmemory = 128\n",
             false => "memory = 64\n",
         };
+        // As all other kernels of the boot, it runs the port operations that were asked for.
+        let events = env::var("EVENTS_ARGUMENTS").unwrap_or_default();
         format!(
             "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"/boot/vmlinuz\"\nvcpus = 1\n\
-             extra = \"console=hvc0 panic=-1 loglevel=8\"\non_crash = \"preserve\"\n\
+             extra = \"console=hvc0 panic=-1 loglevel=8 {events}\"\non_crash = \"preserve\"\n\
              {system}{}",
             self.lines
         )
