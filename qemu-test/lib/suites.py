@@ -40,6 +40,7 @@ class Context:
     """What all suites of a run have in common."""
     config: str
     gntdev: str
+    events: str
     # Called with each result as it comes, with what belongs to the results besides, and with texts
     # for the person who waits.
     on_test: callable
@@ -242,6 +243,52 @@ def _boot_clients(context, dom0):
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)
 
 
+# One storm goes on for a minute. A PVH dom0's goes on for a third of that: its machine may die in any
+# minute, and then the storm begins anew.
+STORM_SECONDS = {"pv": 60, "pvh": 21}
+SHORT_STORM = "event-storm --ports 1500 --seconds 9"
+EVENT_PROGRAMS = ("event-storm", "event-channels", "event-saved")
+EVENT_DOMU_PROGRAMS = ("agent", "event-peer", "event-cpus")
+# Interrupts of thousands of ports take memory, and so do those of a domain that was restored.
+EVENT_DOMU_MEMORY = 256
+# Xen's list of all ports is long.
+EVENT_XEN = "conring_size=1M"
+
+
+def events_of_paravirtual(context):
+    """Event channels between a PV dom0 and a PV domU, of 1, 2 and 4 vCPUs each."""
+    tests = _boot_all_events(context, "pv")
+    # The suites of this boot know that it is no FIFO.
+    return tests + _boot_events(context, "pv", 2, {"event-storm": SHORT_STORM}, "2-level")
+
+
+def events_of_auto_translated(context):
+    """Event channels between a PVH dom0 and a PVH domU, of 1, 2 and 4 vCPUs each."""
+    return _boot_all_events(context, "pvh")
+
+
+def _boot_all_events(context, guests):
+    tests = _boot_events(context, guests, 2, {
+        "event-storm": f"event-storm --seconds {STORM_SECONDS[guests]}",
+        "event-channels": "event-channels",
+        "event-saved": "event-saved",
+    })
+    for vcpus in (1, 4):
+        tests += _boot_events(context, guests, vcpus, {"event-storm": SHORT_STORM})
+    return tests
+
+
+def _boot_events(context, guests, vcpus, commands, events=None):
+    """The machine has two processors, whatever the guests have."""
+    programs = guest.ensure(context.cache)
+    spec = boot.Spec(
+        dom0=guests, domu=guests, dom0_vcpus=vcpus, domu_vcpus=vcpus, domu_mem=EVENT_DOMU_MEMORY,
+        domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT, xen_cmdline=EVENT_XEN,
+        add=_programs(programs, EVENT_PROGRAMS),
+        domu_add=_programs(programs, EVENT_DOMU_PROGRAMS))
+    return _boot(context, spec, commands, CLIENT_SETUP, events)
+
+
 def samples_of_paravirtual(context):
     """A PV dom0 reads a PV domU's memfd and shows its picture on a screen."""
     return _boot_samples(context, "pv")
@@ -272,7 +319,8 @@ def _boot_samples(context, guests):
     programs = guest.ensure(context.cache)
     kernel.ensure(context.cache, context.config)
     spec = boot.Spec(
-        dom0=guests, domu=guests, gntdev=context.gntdev, config=context.config, display=True,
+        dom0=guests, domu=guests, gntdev=context.gntdev, events=context.events,
+        config=context.config, display=True,
         timeout=BOOT_LIMIT[context.config], run=SAMPLES.strip(), domu_run=SAMPLES_IN_DOMU,
         add=_programs(programs, ["share-memfd", "show-frame"]),
         domu_add=_programs(programs, ["share-memfd", "show-frame"]))
@@ -338,8 +386,9 @@ def _programs(folder, names):
     return tuple((str(folder / name), None) for name in names)
 
 
-def _boot(context, spec, commands, setup="true"):
-    """Boot and run the COMMANDS, by names of suites, one after the other in dom0.
+def _boot(context, spec, commands, setup="true", events=None):
+    """Boot and run the COMMANDS, by names of suites, one after the other in dom0. EVENTS takes the
+    place of the port operations that the person wants.
 
     When the emulator dies, the next boot goes on with the test that it died in; the results before
     stay. No test is tried more than DEATHS_OF_A_TEST times, so one that kills the machine by itself
@@ -347,7 +396,7 @@ def _boot(context, spec, commands, setup="true"):
     """
     kernel.ensure(context.cache, context.config)
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
-                               end_at_triple_fault=True)
+                               events=events or context.events, end_at_triple_fault=True)
     output = ktap.Output(commands)
     deaths = collections.Counter()
     while True:
@@ -450,7 +499,8 @@ def check_catches(context):
 # By configuration of the kernel, in the order in which they run: the fast ones first.
 SUITES = {
     "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
-             "pvh": auto_translated, "clients": clients_of_paravirtual,
+             "pvh": auto_translated, "events": events_of_paravirtual,
+             "events-pvh": events_of_auto_translated, "clients": clients_of_paravirtual,
              "clients-pvh": clients_of_auto_translated, "samples": samples_of_paravirtual,
              "samples-pvh": samples_of_auto_translated},
     "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},

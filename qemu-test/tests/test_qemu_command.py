@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What guests are told when they start."""
+
+import pathlib
+import sys
+import unittest
+from types import SimpleNamespace
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "lib"),
+                str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib")]
+
+import boot  # noqa: E402
+import qemu_command  # noqa: E402
+
+FILES = SimpleNamespace(xen="xen", kernel="vmlinuz", initramfs="initramfs")
+
+
+def argument(spec, name):
+    """What follows NAME in the emulator's command."""
+    argv = qemu_command.command(spec, FILES, pathlib.Path("ports"))
+    return argv[argv.index(name) + 1]
+
+
+class Events(unittest.TestCase):
+    def test_both_guests_are_told_the_same(self):
+        for events, wanted in (("rust", "xen.fifo_events_rust=1"), ("c", "xen.fifo_events_rust=0"),
+                               ("2-level", "xen.fifo_events=0")):
+            with self.subTest(events):
+                spec = boot.Spec(domu="pv", events=events)
+                self.assertIn(f" {wanted}", argument(spec, "-initrd"))
+                self.assertIn(f" {wanted}", qemu_command.domu_configuration(spec))
+
+    def test_only_what_is_not_the_default_is_described(self):
+        self.assertNotIn("events", boot.Spec().describe())
+        self.assertIn("C events", boot.Spec(events="c").describe())
+
+    def test_a_domu_may_have_more_channels_than_the_2_level_abi(self):
+        configuration = dict(line.split(" = ", 1) for line in
+                             qemu_command.domu_configuration(boot.Spec(domu="pv")).splitlines())
+        self.assertGreater(int(configuration["event_channels"]), 8192)
+
+
+class Processors(unittest.TestCase):
+    def test_dom0_has_all_of_the_machine_s(self):
+        self.assertIn("dom0_max_vcpus=3 ", argument(boot.Spec(smp=3), "-append"))
+
+    def test_guests_have_numbers_of_their_own(self):
+        spec = boot.Spec(domu="pv", dom0_vcpus=4, domu_vcpus=1)
+        self.assertIn("dom0_max_vcpus=4 ", argument(spec, "-append"))
+        self.assertEqual(argument(spec, "-smp"), "2")
+        self.assertIn("\nvcpus = 1\n", qemu_command.domu_configuration(spec))
+
+
+class Extra(unittest.TestCase):
+    def test_further_arguments_end_no_value(self):
+        spec = boot.Spec(domu="pv", domu_cmdline='one="two three" four')
+        lines = qemu_command.domu_configuration(spec).splitlines()
+        extra = next(line for line in lines if line.startswith("extra"))
+        self.assertEqual(extra.count('"'), 2)
+        self.assertTrue(extra.endswith(' one=two three four"'))
+
+
+if __name__ == "__main__":
+    unittest.main()
