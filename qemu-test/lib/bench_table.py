@@ -13,6 +13,8 @@ GOALS = {
     "map-unmap-1": 1.0, "map-unmap-64": 1.0, "map-unmap-512": 1.0,
     "import-8": 1.0, "import-64": 1.0, "import-512": 1.0,
     "export-8": 1.0, "export-64": 1.0, "export-512": 1.0,
+    "event-round-trip": 1.0,
+    "event-storm-1": 1.0, "event-storm-64": 1.0, "event-storm-4096": 1.0,
 }
 TITLES = {
     "copy-from-64": "copy 64 B from a grant, 256 in a call, each",
@@ -33,10 +35,16 @@ TITLES = {
     "export-512": "export and release 512 pages as a dma-buf",
     "display-dma-buf": "show a frame of 300 pages as a dma-buf",
     "display-copy": "copy a frame of 300 pages and show it",
+    "event-round-trip": "an event from a thread to another and one back",
+    "event-storm-1": "events on 1 port, each",
+    "event-storm-64": "events on 64 ports, each",
+    "event-storm-4096": "events on 4096 ports, each",
 }
 # The lines by what measures them.
 DISPLAY = ZERO_COPY, COPY = ("display-dma-buf", "display-copy")
-DRIVERS = tuple(name for name in TITLES if name not in DISPLAY)
+STORMS = ("event-storm-1", "event-storm-64", "event-storm-4096")
+EVENTS = ("event-round-trip", *STORMS)
+DRIVERS = tuple(name for name in TITLES if name not in DISPLAY + EVENTS)
 EXPORTS = ("export-8", "export-64", "export-512")
 FEW, MANY, GROWTH_GOAL = "insert-among-100", "insert-among-4000", 1.5
 
@@ -120,8 +128,16 @@ def table(measured):
              for row in rows]
     lines += [f"{TITLES[name]}: not measured, {reason}"
               for name, reason in measured.skipped.items()]
-    return lines + [f"{TITLES[name]}: Rust driver only, {reason}"
-                    for name, reason in measured.only_rust.items()]
+    lines += [f"{TITLES[name]}: Rust driver only, {reason}"
+              for name, reason in measured.only_rust.items()]
+    return lines + [_rates(measured, name) for name in STORMS if name in measured.lines()]
+
+
+def _rates(measured, name):
+    """How many events a second the times of a storm mean."""
+    rates = [f"{1e9 / statistics.median(measured.samples[name, driver]):,.0f} {driver}"
+             for driver in ("C", "Rust")]
+    return f"{TITLES[name].removesuffix(', each')}: events per second {', '.join(rates)}"
 
 
 def _row(measured, name):

@@ -72,7 +72,8 @@ def _xen_arguments(spec):
              "serial_tx_buffer=1M",
              # The emulator's memory is fresh; clearing it again would only take time.
              "bootscrub=0",
-             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M", f"dom0_max_vcpus={spec.dom0_vcpus or spec.smp}",
+             f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M",
+             f"dom0_max_vcpus={spec.dom0_vcpus or spec.smp}",
              # When Xen hands the FPU over lazily, by a trap in the guest, the emulator now and
              # then leaves a program with registers that are not its own, in a guest of any type.
              "spec-ctrl=eager-fpu"]

@@ -243,8 +243,8 @@ def _boot_clients(context, dom0):
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)
 
 
-# One storm goes on for a minute. A PVH dom0's goes on for a third of that: its machine may die in any
-# minute, and then the storm begins anew.
+# One storm goes on for a minute. A PVH dom0's goes on for a third of that: its machine may die in
+# any minute, and then the storm begins anew.
 STORM_SECONDS = {"pv": 60, "pvh": 21}
 SHORT_STORM = "event-storm --ports 1500 --seconds 9"
 EVENT_PROGRAMS = ("event-storm", "event-channels", "event-saved")

@@ -119,6 +119,15 @@ class Rows(unittest.TestCase):
         *_, row = bench_table.table(measured)
         self.assertEqual(row.split("driver")[1].split(), ["0.50", "0.50..0.50", "-"])
 
+    def test_storms_are_shown_as_rates_too(self):
+        lines = output(rust=50000.0, names=bench_table.EVENTS, rounds=1)
+        lines = [line.replace(" 100.0", " 100000.0") for line in lines if "inside" not in line]
+        rows = bench_table.table(bench_table.parse("\n".join(lines), bench_table.EVENTS))
+        self.assertIn("events on 64 ports: events per second 10,000 C, 20,000 Rust", rows)
+        self.assertEqual(sum("per second" in row for row in rows), len(bench_table.STORMS))
+        row = next(row for row in rows if row.startswith(bench_table.TITLES["event-round-trip"]))
+        self.assertIn(" 0.50  ", row)
+
     def test_growth_compares_a_driver_with_itself(self):
         lines = [line.replace("insert-among-4000 100.0", "insert-among-4000 900.0")
                  for line in output(100.0)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures the grant device, and prints each time it took as a line of words;
+//! Measures the grant device and event channels, and prints each time it took as a line of words;
 //! `qemu-test/bench` makes tables of them.
 //!
 //! ```text
@@ -19,15 +19,20 @@
 //!
 //! `gntdev-bench display ROUNDS` brings frames from granted pages to the screen,
 //! as dma-bufs and by copies.
+//!
+//! `gntdev-bench events` measures event channels with the port operations that
+//! the kernel runs, which are chosen when it boots. It is one round of many.
 
 #![forbid(unsafe_code)]
 
 mod display;
 mod drivers;
+mod events;
 mod lines;
 
 use std::env;
 use std::io;
+use std::iter;
 use std::process::ExitCode;
 
 use xen_guest::platform::Driver;
@@ -42,7 +47,7 @@ use crate::lines::Needs;
 use crate::lines::Setup;
 use crate::lines::LINES;
 
-const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | exports | display ROUNDS";
+const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | exports | display ROUNDS | events";
 
 /// Why the C driver is not measured beside the other one.
 const NO_OWN_EXPORT: &str = "Linux's C driver refuses exports in PV domains";
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
     let result = match words[..] {
         ["drivers", rounds] => number(rounds).and_then(measure_drivers),
         ["exports"] => measure_exports(),
+        ["events"] => measure_events(),
         ["display", rounds] => number(rounds).and_then(measure_display),
         _ => Err(io::Error::other(USAGE)),
     };
@@ -121,17 +127,32 @@ fn measure_exports() -> io::Result<()> {
     let driver = Driver::current()?;
     for line in LINES.iter().filter(|line| line.needs == Needs::Exports) {
         warm_up(line, &setup)?;
-        let mut samples = (0..SAMPLES_IN_A_BOOT)
-            .map(|_| (line.measure)(&setup, line.count))
-            .collect::<io::Result<Vec<f64>>>()?;
-        samples.sort_by(f64::total_cmp);
-        let median = samples[SAMPLES_IN_A_BOOT / 2];
+        let median = median_in_a_boot(|| (line.measure)(&setup, line.count))?;
         println!("sample 0 {driver:?} {} {median:.1}", line.name);
         if driver == Driver::Rust {
             println!("inside {} {:.1}", line.name, inside(line, &setup)?);
         }
     }
     Ok(())
+}
+
+fn measure_events() -> io::Result<()> {
+    let driver = events::driver()?;
+    for line in events::LINES {
+        let mut measure = (line.open)()?;
+        measure()?;
+        let median = median_in_a_boot(measure)?;
+        println!("sample 0 {driver} {} {median:.1}", line.name);
+    }
+    Ok(())
+}
+
+fn median_in_a_boot(measure: impl FnMut() -> io::Result<f64>) -> io::Result<f64> {
+    let mut samples = iter::repeat_with(measure)
+        .take(SAMPLES_IN_A_BOOT)
+        .collect::<io::Result<Vec<f64>>>()?;
+    samples.sort_by(f64::total_cmp);
+    Ok(samples[SAMPLES_IN_A_BOOT / 2])
 }
 
 fn measure_display(rounds: usize) -> io::Result<()> {

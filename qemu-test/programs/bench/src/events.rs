@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Event channels from dom0 to itself: no other domain has a part in the time.
+
+use std::fs;
+use std::io;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use ::events::ops::Ops;
+use ::events::queues_file;
+use suites::random::Random;
+use suites::world::DOM0;
+use xen_guest::event_channel::EventChannels;
+
+/// A line of the table.
+pub struct Line {
+    /// Its name, without spaces.
+    pub name: &'static str,
+    /// Opens what it takes; what is returned measures once, in nanoseconds for
+    /// one unit.
+    pub open: fn() -> io::Result<Measure>,
+}
+
+/// Measures once.
+pub type Measure = Box<dyn FnMut() -> io::Result<f64>>;
+
+/// All lines, in the order of the table.
+pub const LINES: &[Line] = &[
+    Line {
+        name: "event-round-trip",
+        open: round_trip,
+    },
+    Line {
+        name: "event-storm-1",
+        open: || storm(1),
+    },
+    Line {
+        name: "event-storm-64",
+        open: || storm(64),
+    },
+    Line {
+        name: "event-storm-4096",
+        open: || storm(4096),
+    },
+];
+
+/// An event that takes longer is lost.
+const LIMIT: Duration = Duration::from_secs(30);
+
+const ROUND_TRIPS: u32 = 2000;
+
+/// Events of a sample of a storm, whatever the number of ports.
+const EVENTS: usize = 8192;
+
+/// The port operations that run, as the harness has asked for and the kernel says.
+pub fn driver() -> io::Result<&'static str> {
+    let asked = Ops::asked()?;
+    let log = Command::new("dmesg").output()?;
+    let file = fs::read_to_string(queues_file::PATH).ok();
+    asked
+        .check(&String::from_utf8_lossy(&log.stdout), file.as_deref())
+        .map_err(io::Error::other)?;
+    match asked {
+        Ops::Rust => Ok("Rust"),
+        Ops::C => Ok("C"),
+        Ops::TwoLevel => Err(io::Error::other("the 2-level ABI is not measured")),
+    }
+}
+
+/// From one thread to another and back.
+fn round_trip() -> io::Result<Measure> {
+    let ports = Ports::open(1)?;
+    Ok(Box::new(move || {
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let answering = scope.spawn(|| {
+                let mut taken = Vec::new();
+                loop {
+                    receive(&ports.senders, 1, &mut taken)?;
+                    if ended.load(Ordering::SeqCst) {
+                        return Ok::<(), io::Error>(());
+                    }
+                    ports.senders.notify(ports.sent_from[0])?;
+                }
+            });
+            let ask = || -> io::Result<f64> {
+                let mut taken = Vec::new();
+                let begin = Instant::now();
+                for _ in 0..ROUND_TRIPS {
+                    ports.receivers.notify(ports.received_at[0])?;
+                    receive(&ports.receivers, 1, &mut taken)?;
+                }
+                Ok(begin.elapsed().as_nanos() as f64 / f64::from(ROUND_TRIPS))
+            };
+            let time = ask();
+            ended.store(true, Ordering::SeqCst);
+            ports.receivers.notify(ports.received_at[0])?;
+            answering.join().expect("answering does not panic")?;
+            time
+        })
+    }))
+}
+
+/// An event on each of so many ports, and then all are received.
+fn storm(count: usize) -> io::Result<Measure> {
+    let mut ports = Ports::open(count)?;
+    Random::new(1).shuffle(&mut ports.sent_from);
+    let mut taken = Vec::new();
+    Ok(Box::new(move || {
+        let rounds = EVENTS / count;
+        let begin = Instant::now();
+        for _ in 0..rounds {
+            for port in &ports.sent_from {
+                ports.senders.notify(*port)?;
+            }
+            receive(&ports.receivers, count, &mut taken)?;
+        }
+        Ok(begin.elapsed().as_nanos() as f64 / (rounds * count) as f64)
+    }))
+}
+
+/// Ports of which each is connected to one of another file.
+struct Ports {
+    receivers: EventChannels,
+    senders: EventChannels,
+    received_at: Vec<u32>,
+    sent_from: Vec<u32>,
+}
+
+impl Ports {
+    fn open(count: usize) -> io::Result<Self> {
+        let receivers = EventChannels::open()?;
+        let senders = EventChannels::open()?;
+        let mut received_at = Vec::new();
+        let mut sent_from = Vec::new();
+        for _ in 0..count {
+            let port = receivers.offer(DOM0)?;
+            sent_from.push(senders.connect(DOM0, port)?);
+            received_at.push(port);
+        }
+        // A port that connects has an event at once.
+        receive(&senders, count, &mut Vec::new())?;
+        Ok(Self {
+            receivers,
+            senders,
+            received_at,
+            sent_from,
+        })
+    }
+}
+
+/// Receives exactly `count` events; `taken` is there to be used again.
+fn receive(channels: &EventChannels, count: usize, taken: &mut Vec<u32>) -> io::Result<()> {
+    let mut received = 0;
+    while received < count {
+        channels.take(taken, LIMIT)?;
+        if taken.is_empty() {
+            return Err(io::Error::other(format!("{received} of {count} events")));
+        }
+        channels.unmask(taken)?;
+        received += taken.len();
+    }
+    match received == count {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{received} events, not {count}"))),
+    }
+}
