@@ -4,7 +4,7 @@
 //! sent and received.
 //!
 //! ```text
-//! page 0             the order, written by dom0; its fulfilment, by the domU
+//! page 0             the order, written by dom0; what became of it, by the domU
 //! 64 bytes a lane    8 words that dom0 writes, 8 words that the domU writes
 //! ```
 //!
