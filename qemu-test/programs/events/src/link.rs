@@ -184,9 +184,14 @@ impl Link {
     /// Waits until no event is on its way any more. One that was lost is found by
     /// who counts.
     pub fn settle(&self) -> io::Result<()> {
+        self.settle_within(ARRIVAL_LIMIT)
+    }
+
+    /// As [`Self::settle`], with another limit for what may be lost.
+    pub fn settle_within(&self, limit: Duration) -> io::Result<()> {
         let board = self.board();
         let mut receiver = self.side().receiver();
-        let deadline = Instant::now() + ARRIVAL_LIMIT;
+        let deadline = Instant::now() + limit;
         let answered = || {
             End::BOTH
                 .into_iter()

@@ -212,6 +212,26 @@ impl Sender<'_> {
         channels.notify(port)
     }
 
+    /// Counts an event on `lane` that is not sent: to who receives it is lost.
+    pub fn lose_one(&self, lane: usize) {
+        let Side { board, end, .. } = self.side;
+        for field in [Field::Notified, Field::Posted] {
+            board.set(end, lane, field, board.get(end, lane, field) + 1);
+        }
+    }
+
+    /// Sends an event on `lane` that is not counted: to who receives it nobody
+    /// has sent it.
+    pub fn invent_one(&self, lane: usize) -> io::Result<()> {
+        let Side {
+            board,
+            end,
+            channels,
+            ..
+        } = self.side;
+        channels.notify(board.get(end, lane, Field::Port))
+    }
+
     /// Sends one event on `lane`.
     pub fn one(&self, lane: usize) -> io::Result<()> {
         self.burst(lane, 1)

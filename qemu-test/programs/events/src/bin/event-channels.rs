@@ -63,6 +63,11 @@ fn main() -> ExitCode {
     let in_dom0 = options.cycles - in_domu;
     let rules = [
         Rule::new(
+            "the count notices an event that is lost, and one that nobody sent",
+            240,
+            count,
+        ),
+        Rule::new(
             "events of all 16 priorities, from both sides",
             240,
             priorities,
@@ -107,6 +112,28 @@ fn plan(longest_burst: u32, threads: bool) -> Plan {
         longest_burst,
         threads,
     }
+}
+
+/// If the count noticed nothing, all other rules would hold for nothing.
+fn count() -> Verdict {
+    let lane = FEW / 2;
+    for (lose, complaint) in [(true, "an event was lost"), (false, "nobody sent")] {
+        let link = Link::to_domu(FEW)?;
+        link.walk(SEED)?;
+        link.check(tally::Rule::Exact)?;
+        let sender = link.side().sender(SEED, 1);
+        match lose {
+            true => sender.lose_one(lane),
+            false => sender.invent_one(lane)?,
+        }
+        link.settle_within(Duration::from_secs(1))?;
+        for rule in [tally::Rule::Exact, tally::Rule::Coalescing] {
+            let message = tally::check(&link.board(), End::Dom0, rule).unwrap_err();
+            assert!(message.contains(complaint), "{message}");
+            assert!(message.contains(&format!("lane {lane},")), "{message}");
+        }
+    }
+    Ok(())
 }
 
 fn priorities() -> Verdict {

@@ -112,6 +112,7 @@ fn operations(processors: usize) -> Verdict {
 fn walk(ports: usize) -> Verdict {
     let link = Link::to_domu(ports)?;
     for seed in SEED..SEED + 3 {
+        println!("# seed {seed}");
         link.walk(seed)?;
         link.check(tally::Rule::Exact)?;
     }
