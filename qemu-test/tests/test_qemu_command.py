@@ -37,7 +37,7 @@ class Events(unittest.TestCase):
     def test_a_domu_may_have_more_channels_than_the_2_level_abi(self):
         configuration = dict(line.split(" = ", 1) for line in
                              qemu_command.domu_configuration(boot.Spec(domu="pv")).splitlines())
-        self.assertGreater(int(configuration["event_channels"]), 8192)
+        self.assertGreater(int(configuration["max_event_channels"]), 8192)
 
 
 class Processors(unittest.TestCase):

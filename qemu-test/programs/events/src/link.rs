@@ -70,7 +70,12 @@ impl Link {
         ))?;
         let path = format!("/local/domain/{domid}/{}", peer::node(&token));
         let references = Xenstore::open()?.wait_for(&path, PATIENCE, |text| {
-            Some(protocol::references(text).map_err(io::Error::other))
+            let failed = text.starts_with(peer::FAILED);
+            let references = match failed {
+                true => Err(format!("the domU's end {text}")),
+                false => protocol::references(text),
+            };
+            Some(references.map_err(io::Error::other))
         })??;
 
         let device = Gntdev::open()?;

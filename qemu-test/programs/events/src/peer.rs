@@ -12,6 +12,7 @@ use suites::world::DOM0;
 use xen_guest::event_channel::EventChannels;
 use xen_guest::grant_share::Access;
 use xen_guest::grant_share::GrantShare;
+use xen_guest::grant_share::SharedPages;
 use xen_guest::hypercall::Hypercalls;
 use xen_guest::xenstore::Xenstore;
 
@@ -24,27 +25,33 @@ use crate::storm::Lanes;
 use crate::storm::Side;
 use crate::storm::NAP;
 
-/// Where the domU says in which grants the board lies. `token` is the one that
-/// dom0 started this peer with.
+/// Where the domU says in which grants the board lies, or [`FAILED`] and why there
+/// is none. `token` is the one that dom0 started this peer with.
 pub fn node(token: &str) -> String {
     format!("data/event-peer/{token}")
 }
 
+/// What a peer says that cannot begin.
+pub const FAILED: &str = "failed: ";
+
 /// Offers `count` ports to dom0 and serves it until it says [`Command::Leave`].
 pub fn serve(count: usize, token: &str) -> io::Result<()> {
-    raise_page_limit()?;
-    let pages = GrantShare::open()?.share(DOM0, Board::pages(count), Access::ReadWrite)?;
-    let board = Board::new(&pages, count);
-    let channels = EventChannels::open()?;
-    let mut lanes = Lanes::new();
-    for lane in 0..count {
-        let port = channels.offer(DOM0)?;
-        board.set(End::Domu, lane, Field::Port, port);
-        lanes.insert(port, lane);
-    }
-    let references = protocol::ranges(pages.references());
-    Xenstore::open()?.write(&node(token), &references)?;
+    let store = Xenstore::open()?;
+    let open = || -> io::Result<_> {
+        let pages = share(count)?;
+        let (channels, lanes) = offer(&Board::new(&pages, count))?;
+        Ok((pages, channels, lanes))
+    };
+    let (pages, channels, lanes) = match open() {
+        Ok(opened) => opened,
+        Err(error) => {
+            store.write(&node(token), &format!("{FAILED}{error}"))?;
+            return Err(error);
+        }
+    };
+    store.write(&node(token), &protocol::ranges(pages.references()))?;
 
+    let board = Board::new(&pages, count);
     let side = Side {
         board,
         end: End::Domu,
@@ -52,6 +59,24 @@ pub fn serve(count: usize, token: &str) -> io::Result<()> {
         lanes: &lanes,
     };
     obey(side).inspect_err(|_| board.fail())
+}
+
+fn share(count: usize) -> io::Result<SharedPages> {
+    raise_page_limit()?;
+    GrantShare::open()?.share(DOM0, Board::pages(count), Access::ReadWrite)
+}
+
+fn offer(board: &Board<'_>) -> io::Result<(EventChannels, Lanes)> {
+    let channels = EventChannels::open()?;
+    let mut lanes = Lanes::new();
+    for lane in 0..board.lanes() {
+        let port = channels.offer(DOM0).map_err(|error| {
+            io::Error::new(error.kind(), format!("port {lane} of {}: {error}", board.lanes()))
+        })?;
+        board.set(End::Domu, lane, Field::Port, port);
+        lanes.insert(port, lane);
+    }
+    Ok((channels, lanes))
 }
 
 fn obey(side: Side<'_>) -> io::Result<()> {

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 fn saved(kind: Kind) -> Verdict {
     let domain = DomainPlan::with_agent(kind)
-        .line("event_channels = 8192")
+        .line("max_event_channels = 16384")
         .create()?;
     let domid = domain.domid()?;
     let boot = Agent::of(domid)?.run("cat /proc/sys/kernel/random/boot_id")?;
