@@ -253,6 +253,8 @@ EVENT_PROGRAMS = ("event-storm", "event-channels", "event-saved")
 EVENT_DOMU_PROGRAMS = ("agent", "event-peer", "event-cpus")
 # Interrupts of thousands of ports take memory, and so do those of a domain that was restored.
 EVENT_DOMU_MEMORY = 256
+# Without this a domU's programs may make no hypercalls of their own, such as to set priorities.
+EVENT_DOMU_CMDLINE = "xen_privcmd.unrestricted=1"
 # Xen's list of all ports is long.
 EVENT_XEN = "conring_size=1M"
 
@@ -284,7 +286,8 @@ def _boot_events(context, guests, vcpus, commands, events=None):
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
         dom0=guests, domu=guests, dom0_vcpus=vcpus, domu_vcpus=vcpus, domu_mem=EVENT_DOMU_MEMORY,
-        domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT, xen_cmdline=EVENT_XEN,
+        domu_run=CLIENT_DOMU, domu_cmdline=EVENT_DOMU_CMDLINE, timeout=CLIENTS_LIMIT,
+        xen_cmdline=EVENT_XEN,
         add=_programs(programs, EVENT_PROGRAMS),
         domu_add=_programs(programs, EVENT_DOMU_PROGRAMS))
     return _boot(context, spec, commands, CLIENT_SETUP, events)
