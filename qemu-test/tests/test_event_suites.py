@@ -41,7 +41,7 @@ class EventSuites(unittest.TestCase):
                 specs = [spec for spec, _, events in boots(suite) if events is None]
                 self.assertEqual({(spec.dom0, spec.domu) for spec in specs}, {(guests, guests)})
                 self.assertEqual([(spec.smp, spec.dom0_vcpus, spec.domu_vcpus) for spec in specs],
-                                 [(2, 2, 2), (2, 1, 1), (2, 4, 4)])
+                                 [(2, 2, 2), (2, 1, 1), (4, 4, 4)])
 
     def test_the_2_level_abi_has_ports_enough(self):
         (_, commands, events), = [one for one in boots(suites.events_of_paravirtual) if one[2]]

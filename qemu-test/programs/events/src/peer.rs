@@ -71,7 +71,10 @@ fn offer(board: &Board<'_>) -> io::Result<(EventChannels, Lanes)> {
     let mut lanes = Lanes::new();
     for lane in 0..board.lanes() {
         let port = channels.offer(DOM0).map_err(|error| {
-            io::Error::new(error.kind(), format!("port {lane} of {}: {error}", board.lanes()))
+            io::Error::new(
+                error.kind(),
+                format!("port {lane} of {}: {error}", board.lanes()),
+            )
         })?;
         board.set(End::Domu, lane, Field::Port, port);
         lanes.insert(port, lane);
