@@ -24,7 +24,4 @@ pub(crate) use kernel::bindings::*;
 use kernel::ffi;
 use pin_init::MaybeZeroable;
 
-include!(concat!(
-    env!("OBJTREE"),
-    "/drivers/xen/rust/bindings_generated.rs"
-));
+include!(env!("XEN_RUST_BINDINGS"));

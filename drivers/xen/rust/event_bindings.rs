@@ -22,7 +22,4 @@ use kernel::{
     ffi, //
 };
 
-include!(concat!(
-    env!("OBJTREE"),
-    "/drivers/xen/rust/event_bindings_generated.rs"
-));
+include!(env!("XEN_RUST_BINDINGS"));
