@@ -30,14 +30,15 @@ class Cache:
         self.log = root / "log"
         self.linux = root / "linux"
         self.kernel = root / "kernel"
+        self.debian = root / "debian"
         self.ccache = root / "ccache"
         self.cargo = root / "cargo"
         self.target = root / "target"
 
     def make_folders(self):
         """Create the folders that every step may write to."""
-        for folder in (self.root, self.log, self.linux, self.kernel, self.ccache, self.cargo,
-                       self.target):
+        for folder in (self.root, self.log, self.linux, self.kernel, self.debian,
+                       self.ccache, self.cargo, self.target):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:

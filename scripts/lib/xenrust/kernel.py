@@ -117,7 +117,7 @@ class Build:
 
     def make(self, targets, failed, variables=(), title=None):
         """Run make in the build folder as a logged step."""
-        step = Step(title or self.title, self.log, timeout=3 * 3600, follow=_MakeProgress())
+        step = Step(title or self.title, self.log, timeout=3 * 3600, follow=MakeProgress())
         build_root.run_logged(
             self.cache, step,
             ["make", f"-j{os.cpu_count()}", f"O={self.folder}", *self.variables(), *variables,
@@ -174,7 +174,7 @@ def _hash(*parts):
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-class _MakeProgress:
+class MakeProgress:
     """Counts what kbuild says it built."""
 
     def __init__(self):

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernels that Debian has built: which there are, and what of their packages is needed to
+build a module for one of them and to boot it.
+
+apt fetches the packages and checks their signatures; nothing is installed. Of each kernel we keep
+a folder that has the kernel's release for its name:
+
+    headers/   .config, Module.symvers and vmlinux (for BTF), as the kernel was built with
+    source/    what of the source of the same version a module's build reads
+    image/     the kernel and its modules, unpacked
+"""
+
+import json
+import pathlib
+import re
+import shutil
+from dataclasses import dataclass
+
+from . import build_root
+from .failure import Failure
+from .kernel_source import SUPPORTED_SERIES
+from .progress import Step, say
+
+# As in 7.2.12+deb13-amd64, without the flavours that a person did not ask for by the whole name.
+USUAL_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-~]rc(\d+))?(?:\+deb\d+)?-amd64")
+INFORMATION = "package.json"
+
+# The packages that the kernel itself comes in: all in one, or the binary and the modules apart.
+IMAGE_PACKAGES = ("linux-image-{}", "linux-binary-{}", "linux-modules-{}")
+UNSIGNED_PACKAGES = ("linux-binary-unsigned-{}", "linux-modules-{}")
+
+# Most of the source is drivers and other architectures, which only the kernel's own build reads.
+# What Kconfig reads stays everywhere, and headers, but for those of graphics cards: they are the
+# half of all.
+UNREAD_SOURCE = (
+    *(f"Documentation/*.{suffix}" for suffix in ("rst", "txt", "yaml", "svg")),
+    *(f"{folder}/*.{suffix}"
+      for folder in ("drivers", "fs", "net", "sound", "arch/[!x]*", "arch/xtensa")
+      for suffix in ("c", "S", "rs", "dts", "dtsi")),
+    "drivers/gpu/drm/*.h", "tools/testing/*", "tools/perf/*",
+)
+
+
+@dataclass(frozen=True)
+class DebianKernel:
+    """A kernel of Debian's, and the places of what is needed of it."""
+    release: str
+    # The version of its packages.
+    version: str
+    headers: pathlib.Path
+    source: pathlib.Path
+    # What vmlinuz and modules are found in. None where nobody needs them.
+    image: pathlib.Path | None
+
+    def config(self):
+        """The text of its .config."""
+        return (self.headers / ".config").read_text(encoding="utf-8")
+
+    def symvers(self):
+        """The text of its Module.symvers."""
+        return (self.headers / "Module.symvers").read_text(encoding="utf-8")
+
+    def vmlinuz(self):
+        """The file of the kernel itself."""
+        for place in (f"usr/lib/modules/{self.release}/vmlinuz", f"boot/vmlinuz-{self.release}"):
+            if (self.image / place).is_file():
+                return self.image / place
+        raise Failure(f"there is no vmlinuz in {self.image}; remove {self.image.parent} to have "
+                      "the kernel fetched again")
+
+    def modules(self):
+        """The files of its modules, as shipped."""
+        for place in (f"usr/lib/modules/{self.release}", f"lib/modules/{self.release}"):
+            files = sorted((self.image / place / "kernel").rglob("*.ko*"))
+            if files:
+                return files
+        raise Failure(f"there are no modules in {self.image}; remove {self.image.parent} to have "
+                      "the kernel fetched again")
+
+
+def ensure(cache, wanted="debian", update=False):
+    """Return the kernel WANTED: "debian" for the newest of a supported series, the start of a
+    version, or a release. What is in the cache is used, unless UPDATE says to ask the archive."""
+    build_root.ensure(cache)
+    with cache.lock("debian-kernel"):
+        release = None if update else choose(wanted, _present(cache))
+        if release:
+            return _read(cache, release)
+        build_root.apt_update(cache, "Debian kernel: archive indexes")
+        names = (build_root.output(cache, ["apt-cache", "pkgnames", "linux-"], cwd="/") or "").split()
+        with_headers = releases(names, "linux-headers-")
+        release = choose(wanted, [name for name in with_headers
+                                  if f"linux-image-{name}" in names or name == wanted])
+        if not release:
+            raise Failure(_what_there_is(wanted, with_headers, names))
+        if release not in _present(cache):
+            _fetch(cache, release, names)
+        return _read(cache, release)
+
+
+def choose(wanted, available):
+    """The newest release among those AVAILABLE that WANTED names; None if there is none."""
+    if wanted in available:
+        return wanted
+    usual = {name: _order(name) for name in available if USUAL_RELEASE.fullmatch(name)}
+    if wanted == "debian":
+        usual = {name: order for name, order in usual.items()
+                 if ".".join(map(str, order[:2])) in SUPPORTED_SERIES}
+    else:
+        usual = {name: order for name, order in usual.items()
+                 if re.match(re.escape(wanted) + r"(?![\d])", name)}
+    return max(usual, key=usual.get, default=None)
+
+
+def releases(names, prefix):
+    """The releases in the NAMES of packages that begin with PREFIX."""
+    return [name[len(prefix):] for name in names
+            if name.startswith(prefix) and re.match(r"\d.*-[a-z0-9]*$", name[len(prefix):])]
+
+
+def _order(release):
+    numbers = USUAL_RELEASE.fullmatch(release)
+    # A release candidate comes before what it is a candidate of.
+    return (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0),
+            int(numbers[4]) if numbers[4] else 1 << 30)
+
+
+def _what_there_is(wanted, with_headers, names):
+    unsigned = [name for name in with_headers if USUAL_RELEASE.fullmatch(name)
+                and f"linux-image-{name}" not in names]
+    usable = [name for name in with_headers if USUAL_RELEASE.fullmatch(name)
+              and name not in unsigned]
+    text = (f"the archive has no kernel {wanted} with headers; it has "
+            f"{', '.join(sorted(usable, key=_order)) or 'none'}")
+    if unsigned:
+        text += (f", and without a signature of Debian's, only by the whole name, "
+                 f"{', '.join(sorted(unsigned, key=_order))}")
+    if wanted == "debian":
+        text += f"; the driver supports the series {' and '.join(SUPPORTED_SERIES)}"
+    return text
+
+
+def _present(cache):
+    return [file.parent.name for file in cache.debian.glob(f"*/{INFORMATION}")]
+
+
+def _read(cache, release):
+    folder = cache.debian / release
+    information = json.loads((folder / INFORMATION).read_text(encoding="utf-8"))
+    return DebianKernel(release, information["version"], folder / "headers", folder / "source",
+                        folder / "image")
+
+
+def _fetch(cache, release, names):
+    cache.require_space(4, f"Debian's kernel {release}")
+    title = f"Debian kernel {release}"
+    headers = f"linux-headers-{release}"
+    version = _field(cache, headers, "Version")
+    series = re.match(r"\d+\.\d+", release)[0]
+    source = f"linux-source-{series}"
+    _require_source(cache, source, version, release)
+    if f"linux-image-{release}" in names:
+        image = IMAGE_PACKAGES
+    else:
+        say(f"{title}: the archive has it only unsigned as yet")
+        image = UNSIGNED_PACKAGES
+    image = [name.format(release) for name in image if name.format(release) in names]
+    # Signed packages are made after the others and may have a version of their own.
+    packages = [f"{headers}={version}", f"{source}={version}", *image]
+
+    folder = cache.debian / release
+    partial = cache.debian / f"{release}.partial"
+    for leftover in (partial, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
+    build_root.apt_get(cache, f"{title}: packages", ["download", *packages], cwd=partial,
+                       failed=f"could not download {' '.join(packages)}: is the network up?")
+    log = cache.log / f"debian-kernel-{release}.log"
+    log.unlink(missing_ok=True)
+    build_root.run_logged(cache, Step(f"{title}: unpacking", log, timeout=1800),
+                          ["sh", "-ec", _unpack_script(release, headers, source, image)],
+                          failed=f"could not unpack Debian's kernel {release}", cwd=partial)
+    (partial / INFORMATION).write_text(json.dumps({"version": version, "packages": packages}),
+                                       encoding="utf-8")
+    # The new name is given last: a folder with a release for its name is a whole one.
+    partial.rename(folder)
+
+
+def _field(cache, package, name):
+    shown = build_root.output(cache, ["apt-cache", "show", "--no-all-versions", package], cwd="/")
+    found = re.search(rf"^{name}: (.*)$", shown or "", re.M)
+    if not found:
+        raise Failure(f"the archive says no {name} of {package}")
+    return found[1]
+
+
+def _require_source(cache, source, version, release):
+    listed = build_root.output(cache, ["apt-cache", "madison", source], cwd="/") or ""
+    versions = re.findall(rf"^ *{re.escape(source)} \| (\S+) \|", listed, re.M)
+    if version not in versions:
+        raise Failure(f"Debian's kernel {release} is of version {version}, but the archive has "
+                      f"{source} only of version {', '.join(versions) or 'none'}; choose another "
+                      "kernel")
+
+
+def _unpack_script(release, headers, source, image):
+    """Unpacks the downloaded packages into the folders that the others read."""
+    kept = " ".join(f"./usr/src/linux-headers-{release}/{name}"
+                    for name in (".config", "Module.symvers", "vmlinux"))
+    lines = ["mkdir headers source image",
+             f"dpkg-deb --fsys-tarfile {headers}_*.deb | tar -x -C headers --strip-components=4 "
+             f"--no-same-owner {kept}"]
+    lines += [f"dpkg-deb -x {name}_*.deb image" for name in image]
+    lines += [f"dpkg-deb --fsys-tarfile {source}_*.deb | "
+              f"tar -xO --wildcards './usr/src/{source}.tar.*' | "
+              f"{unpack_source(source, 'source')}",
+              "rm ./*.deb"]
+    return "\n".join(lines)
+
+
+def unpack_source(top, folder):
+    """The shell command that unpacks what a module's build reads of a kernel source, an archive of
+    the folder TOP that comes by its standard input."""
+    excluded = " ".join(f"--exclude='{top}/{pattern}'" for pattern in UNREAD_SOURCE)
+    return f"tar -xJ --anchored -C {folder} --strip-components=1 --no-same-owner --wildcards {excluded}"

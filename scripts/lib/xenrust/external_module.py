@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds the driver as a module for a kernel that a distribution built: out of its tree, from the
+same sources.
+
+A distribution ships no Rust metadata of its kernels. They are made here once for each kernel, from
+the source and the .config that the kernel was built with; after that the module takes seconds.
+What keeps the module from fitting is looked for before, while and after it is built.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+
+from . import kernel_fit, kernel_source
+from .cache import REPOSITORY
+from .failure import Failure
+from .kernel import MakeProgress
+from .progress import Step
+
+SOURCE = "drivers/xen/gntdev"
+MODULE = "xen_gntdev_rust"
+FILE = f"{MODULE}.ko"
+MADE = ".xen-rust-metadata"
+
+
+class ExternalModule:
+    """The module for KERNEL, built in FOLDER by TOOLS."""
+
+    def __init__(self, kernel, tools, folder, log):
+        self.kernel = kernel
+        self.tools = tools
+        self.metadata = folder / "metadata"
+        self.objects = folder / "module" / SOURCE
+        self.file = folder / FILE
+        self.log = log
+        self.title = f"module for {kernel.release}"
+
+    def build(self, shipped=None):
+        """Bring the module up to date and return its file. SHIPPED is the content of any module
+        that came with the kernel."""
+        self.log.unlink(missing_ok=True)
+        self.require_fit()
+        self._make_metadata()
+        self.objects.mkdir(parents=True, exist_ok=True)
+        self._make(["modules"], [f"M={REPOSITORY / SOURCE}", f"MO={self.objects}",
+                                 "CONFIG_XEN_GNTDEV_RUST=m"],
+                   self.title, failed="the module does not build")
+        self.file.unlink(missing_ok=True)
+        built = self.objects / f"{MODULE}.ko"
+        self._check_built(built, shipped)
+        # Symbols for debuggers are a hundred times what is loaded.
+        self.tools.run(Step(self.title, self.log, timeout=60),
+                       ["objcopy", "--strip-debug", built, self.file],
+                       failed="the module cannot be stripped")
+        return self.file
+
+    def require_fit(self):
+        """Stop if this kernel or these tools will not do."""
+        self._stop_at(self.fit_problems())
+
+    def fit_problems(self):
+        """What is in the way before anything is built."""
+        config = self.kernel.config()
+        problems = kernel_fit.config_problems(config)
+        # What a kernel without Rust was built with is of no interest.
+        return problems or kernel_fit.tool_problems(config, *self._tool_versions())
+
+    def _tool_versions(self):
+        compiler = kernel_fit.compiler(self.kernel.config())
+        return [self.tools.output([tool, "--version"])
+                for tool in ("rustc", "bindgen", compiler)]
+
+    def _make_metadata(self):
+        """Prepare the kernel's build folder as far as a module in Rust takes."""
+        wanted = self._metadata_hash()
+        stamp = self.metadata / MADE
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+            return
+        shutil.rmtree(self.metadata, ignore_errors=True)
+        self.metadata.mkdir(parents=True)
+        shutil.copyfile(self.kernel.headers / ".config", self.metadata / ".config")
+        title = f"Rust metadata of {self.kernel.release}"
+        self._make(["prepare", "modules_prepare"], [f"LOCALVERSION={self._local_version()}"], title,
+                   failed=f"the Rust metadata of {self.kernel.release} cannot be made")
+        made = (self.metadata / ".config").read_text(encoding="utf-8")
+        release = (self.metadata / "include/config/kernel.release").read_text(encoding="utf-8")
+        self._stop_at(kernel_fit.config_differences(self.kernel.config(), made)
+                      + kernel_fit.release_problems(self.kernel.release, release.strip()))
+        for name in ("Module.symvers", "vmlinux"):
+            if (self.kernel.headers / name).exists():
+                shutil.copyfile(self.kernel.headers / name, self.metadata / name)
+        stamp.write_text(wanted, encoding="utf-8")
+
+    def _metadata_hash(self):
+        parts = [self.kernel.release, self.kernel.version, self.kernel.config(),
+                 *map(str, self._tool_versions())]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def _local_version(self):
+        """What the kernel's release has behind the version of its source."""
+        version = kernel_source.version(self.kernel.source)
+        if not self.kernel.release.startswith(version):
+            self._stop_at(kernel_fit.release_problems(self.kernel.release, version))
+        return self.kernel.release[len(version):]
+
+    def _make(self, targets, variables, title, failed):
+        compiler = kernel_fit.compiler(self.kernel.config())
+        prefix = re.match(r"(.*-)?(?=gcc|clang)", compiler)
+        step = Step(title, self.log, timeout=3600, follow=MakeProgress())
+        self.tools.run(step, ["make", f"-j{os.cpu_count()}", f"O={self.metadata}", f"CC={compiler}",
+                              f"CROSS_COMPILE={prefix[0] if prefix else ''}", *variables, *targets],
+                       failed=failed, cwd=self.kernel.source)
+
+    def _check_built(self, built, shipped):
+        undefined = self.tools.output(["nm", "--undefined-only", str(built)])
+        self._stop_at(kernel_fit.symbol_problems(undefined or "", self.kernel.symvers())
+                      + kernel_fit.vermagic_problems(built.read_bytes(), self.kernel.release,
+                                                     shipped))
+
+    def _stop_at(self, problems):
+        if problems:
+            raise Failure(f"{MODULE} does not fit the kernel {self.kernel.release}: "
+                          f"{'; '.join(problems)}")

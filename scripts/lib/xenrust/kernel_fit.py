@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Whether a module for a kernel that somebody else built can be built here, and whether it fits.
+
+Each function lists what is in the way, as texts that name both values; an empty list is a yes.
+"""
+
+import re
+
+from .kernel import merge
+
+# What the driver takes of the kernel: what its Kconfig file depends on and selects.
+NEEDED_OPTIONS = {
+    "CONFIG_MODULES": "y",
+    "CONFIG_XEN": "y",
+    "CONFIG_RUST": "y",
+    "CONFIG_MMU_NOTIFIER": "y",
+    "CONFIG_FIND_NORMAL_PAGE": "y",
+    "CONFIG_DMA_SHARED_BUFFER": "y",
+}
+# The kernel must not have Linux's own driver in itself: both provide the same device.
+C_DRIVER = "CONFIG_XEN_GNTDEV"
+
+# Options that only say which tools there are. They are compared as tools, by their own rules.
+OPTIONS_OF_TOOLS = re.compile(r"CONFIG_(\w+_VERSION|\w+_VERSION_TEXT|\w+_MAJOR_VERSION)")
+
+MODINFO = re.compile(rb"(?<=\0)vermagic=([^\0]*)\0")
+
+
+def config_problems(config):
+    """What of NEEDED_OPTIONS the text of a .config lacks."""
+    actual = merge([config])
+    found = [f"the kernel has {name}={actual.get(name, 'n')}, the driver needs {name}={value}"
+             for name, value in NEEDED_OPTIONS.items() if actual.get(name, "n") != value]
+    if actual.get(C_DRIVER) == "y":
+        found.append(f"the kernel has {C_DRIVER}=y, Linux's own driver in itself; the driver needs "
+                     f"{C_DRIVER}=m or none")
+    return found
+
+
+def config_differences(shipped, made):
+    """Options that came out otherwise than in the .config that the kernel was built with: a
+    structure may then be laid out otherwise, too."""
+    before, after = merge([shipped]), merge([made])
+    return [f"{name} is {before.get(name, 'n')} in the kernel, but would be {after.get(name, 'n')} "
+            "here"
+            for name in sorted(before.keys() | after.keys())
+            if before.get(name, "n") != after.get(name, "n")
+            and not OPTIONS_OF_TOOLS.fullmatch(name)]
+
+
+def compiler(config):
+    """The name of the C compiler that the kernel was built with, as in x86_64-linux-gnu-gcc-14."""
+    return _text(config, "CONFIG_CC_VERSION_TEXT").split(" ")[0] or "gcc"
+
+
+def tool_problems(config, rustc, bindgen, cc):
+    """Whether the tools are those that the kernel was built with. RUSTC, BINDGEN and CC are what
+    they say of their versions, None where there is no such tool.
+
+    Rust has no stable binary interface: rustc must be the same to the letter, because the names of
+    the kernel crate's functions are made of it. bindgen decides how the kernel crate sees the
+    kernel's structures. C has a stable interface; the same major version will do.
+    """
+    found = []
+    for tool, name, here in (("rustc", "CONFIG_RUSTC_VERSION_TEXT", rustc),
+                             ("bindgen", "CONFIG_BINDGEN_VERSION_TEXT", bindgen)):
+        there = _text(config, name)
+        if there != _first_line(here):
+            found.append(f"the kernel was built with {there or 'no ' + tool}, this is "
+                         f"{_first_line(here) or 'no ' + tool}")
+    there = _text(config, "CONFIG_CC_VERSION_TEXT")
+    if _major(there) is None or _major(there) != _major(_first_line(cc)):
+        found.append(f"the kernel was built with {there or 'no C compiler'}, this is "
+                     f"{_first_line(cc) or 'no ' + compiler(config)}")
+    return found
+
+
+def release_problems(wanted, made):
+    """Whether the release string that the tree makes is the kernel's."""
+    return [] if wanted == made else [
+        f"the kernel's release is {wanted}, that of the source as configured here is "
+        f"{made or 'unknown'}"]
+
+
+def symbol_problems(undefined, symvers):
+    """Which of the UNDEFINED symbols (text of nm) the kernel's Module.symvers does not have."""
+    exported = {line.split("\t")[1] for line in symvers.splitlines() if line.count("\t") >= 2}
+    # Weak ones may stay undefined.
+    wanted = [line.split()[-1] for line in undefined.splitlines()
+              if line.split() and line.split()[0] == "U"]
+    if not wanted or not exported:
+        return [f"there are {len(wanted)} undefined symbols in the module and {len(exported)} "
+                "symbols of the kernel to compare them with"]
+    return [f"the module needs {symbol}, the kernel's Module.symvers has no such symbol"
+            for symbol in wanted if symbol not in exported]
+
+
+def vermagic(module):
+    """The version magic in the bytes of a module, None if there is none."""
+    found = MODINFO.search(b"\0" + module)
+    return found[1].decode(errors="replace") if found else None
+
+
+def vermagic_problems(module, release, shipped=None):
+    """Whether the kernel will take the bytes of MODULE for one of its own. SHIPPED is a module that
+    came with the kernel; without one only the release is compared."""
+    ours = vermagic(module)
+    theirs = vermagic(shipped) if shipped is not None else release
+    if ours is not None and (ours if shipped is not None else ours.split(" ")[0]) == theirs:
+        return []
+    return [f"the kernel wants modules with the version magic '{theirs}', the module's is '{ours}'"]
+
+
+def _text(config, name):
+    return merge([config]).get(name, "").strip('"')
+
+
+def _first_line(text):
+    return (text or "").strip().partition("\n")[0]
+
+
+def _major(text):
+    """The kind of a C compiler and the first number of its version; None if there is none."""
+    version = re.search(r"\b(\d+)\.\d+[\d.]*(?= |$)", text)
+    return ("clang" in text, version[1]) if version else None

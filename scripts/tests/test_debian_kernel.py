@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which of Debian's kernels is meant, and what of its packages is kept."""
+
+import json
+import pathlib
+import subprocess
+import tempfile
+import unittest
+from unittest import mock
+
+from xenrust import debian_kernel
+from xenrust.failure import Failure
+
+AVAILABLE = ["6.12.9+deb13-amd64", "7.2.9+deb13-amd64", "7.2.12+deb13-amd64",
+             "7.2.12+deb13-cloud-amd64", "7.2.12+deb13-rt-amd64", "7.3-rc4+deb14-amd64",
+             "7.20.1+deb13-amd64"]
+PACKAGES = ([f"linux-headers-{release}" for release in AVAILABLE + ["7.3.4+deb13-amd64"]]
+            + [f"linux-image-{release}" for release in AVAILABLE]
+            + ["linux-headers-7.2.12+deb13-common", "linux-headers-amd64",
+               "linux-image-7.2.12+deb13-amd64-dbg"])
+
+
+class Choice(unittest.TestCase):
+    def test_newest_of_a_supported_series(self):
+        self.assertEqual(debian_kernel.choose("debian", AVAILABLE), "7.3-rc4+deb14-amd64")
+        self.assertEqual(debian_kernel.choose("debian", AVAILABLE[:5]), "7.2.12+deb13-amd64")
+        self.assertIsNone(debian_kernel.choose("debian", AVAILABLE[:1]))
+
+    def test_candidate_comes_before_its_release(self):
+        self.assertEqual(debian_kernel.choose("debian", ["7.3-rc4-amd64", "7.3.0-amd64",
+                                                         "7.3-rc5-amd64"]), "7.3.0-amd64")
+
+    def test_start_of_a_version(self):
+        self.assertEqual(debian_kernel.choose("7.2", AVAILABLE), "7.2.12+deb13-amd64")
+        self.assertEqual(debian_kernel.choose("7.2.9", AVAILABLE), "7.2.9+deb13-amd64")
+        # Not 7.2.12, and not 7.20.
+        self.assertIsNone(debian_kernel.choose("7.2.1", AVAILABLE))
+
+    def test_flavours_by_their_whole_name_only(self):
+        self.assertEqual(debian_kernel.choose("7.2.12+deb13-rt-amd64", AVAILABLE),
+                         "7.2.12+deb13-rt-amd64")
+
+    def test_releases_among_packages(self):
+        self.assertEqual(debian_kernel.releases(PACKAGES, "linux-headers-")[-2:],
+                         ["7.3.4+deb13-amd64", "7.2.12+deb13-common"])
+        self.assertNotIn("amd64", debian_kernel.releases(PACKAGES, "linux-headers-"))
+
+
+class Archive(unittest.TestCase):
+    """What is asked of the archive, and what of the cache."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.cache = mock.MagicMock(debian=pathlib.Path(folder.name))
+        self.fetched = []
+        for target, double in (("build_root.ensure", mock.Mock()),
+                               ("build_root.apt_update", mock.Mock()),
+                               ("build_root.output", lambda *_, **__: "\n".join(PACKAGES)),
+                               ("_fetch", self.fetch)):
+            patch = mock.patch.object(debian_kernel, target) if "." not in target else mock.patch(
+                f"xenrust.debian_kernel.{target}")
+            patch.start().side_effect = double
+            self.addCleanup(patch.stop)
+
+    def fetch(self, cache, release, _names):
+        self.fetched.append(release)
+        folder = cache.debian / release
+        folder.mkdir()
+        (folder / "package.json").write_text(json.dumps({"version": "1"}), encoding="utf-8")
+
+    def test_the_cache_comes_first(self):
+        self.fetch(self.cache, "7.2.9+deb13-amd64", [])
+        self.assertEqual(debian_kernel.ensure(self.cache).release, "7.2.9+deb13-amd64")
+        self.assertEqual(debian_kernel.ensure(self.cache, "7.2.12").release, "7.2.12+deb13-amd64")
+        self.assertEqual(self.fetched[1:], ["7.2.12+deb13-amd64"])
+
+    def test_update(self):
+        self.fetch(self.cache, "7.2.9+deb13-amd64", [])
+        self.assertEqual(debian_kernel.ensure(self.cache, update=True).release,
+                         "7.3-rc4+deb14-amd64")
+
+    def test_unsigned_only_by_the_whole_name(self):
+        self.assertEqual(debian_kernel.ensure(self.cache, "7.3.4+deb13-amd64").release,
+                         "7.3.4+deb13-amd64")
+        with self.assertRaisesRegex(Failure, "without a signature.*7.3.4[+]deb13-amd64"):
+            debian_kernel.ensure(self.cache, "7.3.5")
+
+    def test_what_there_is_instead(self):
+        with self.assertRaisesRegex(Failure, "no kernel 7.2.7 .*it has .*7.2.9[+].* 7.2.12[+]"):
+            debian_kernel.ensure(self.cache, "7.2.7")
+
+
+class Source(unittest.TestCase):
+    KEPT = ("Makefile", "drivers/xen/Kconfig", "drivers/base/base.h", "arch/arm/crypto/Kconfig",
+            "arch/x86/kernel/x.c", "include/linux/fs/super.h", "include/net/x.h",
+            "scripts/kconfig/conf.c", "rust/kernel/lib.rs", "tools/objtool/check.c",
+            "Documentation/Kconfig", "drivers/xen/Makefile")
+    LEFT = ("drivers/xen/gntdev.c", "drivers/gpu/drm/amd/x.h", "arch/arm/kernel/x.c",
+            "fs/ext4/inode.c", "tools/testing/x/y.c", "tools/perf/x", "Documentation/a/b.rst")
+
+    def test_what_is_unpacked(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            for path in self.KEPT + self.LEFT:
+                file = folder / "linux-source-7.2" / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("x", encoding="utf-8")
+            (folder / "out").mkdir()
+            command = debian_kernel.unpack_source("linux-source-7.2", "out")
+            subprocess.run(["sh", "-ec", f"tar -cJ linux-source-7.2 | {command}"], cwd=folder,
+                           check=True, timeout=60)
+            found = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*")
+                     if path.is_file()}
+        self.assertEqual(found, set(self.KEPT))
