@@ -14,6 +14,7 @@
 use super::{
     bindings,
     grant_mapping::MappedGrants,
+    module,
     trace, //
 };
 use kernel::{
@@ -109,7 +110,7 @@ pub(super) fn defer(mut grants: Pin<KBox<MappedGrants>>) {
     let rest = pending.first.take();
     if rest.is_none() {
         // SAFETY: The module is alive: by this function's requirement, something holds it.
-        unsafe { bindings::__module_get(crate::THIS_MODULE.as_ptr()) };
+        unsafe { bindings::__module_get(module::this_module()) };
     }
     *grants.as_mut().project().next = rest;
     pending.first = Some(grants);
@@ -160,6 +161,6 @@ extern "C" fn run(_work: *mut bindings::work_struct) {
     for _ in needed..references {
         // SAFETY: `defer()` took the reference when it found the list empty. The module cannot go
         // away before this function returns, because `Worker::drop()` waits for it.
-        unsafe { bindings::module_put(crate::THIS_MODULE.as_ptr()) };
+        unsafe { bindings::module_put(module::this_module()) };
     }
 }

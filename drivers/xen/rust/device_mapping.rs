@@ -11,6 +11,7 @@ use super::{
     domain,
     frames::Frames, //
 };
+use core::mem;
 use kernel::{
     device::Device,
     error::to_result,
@@ -38,20 +39,24 @@ impl Direction {
     ///
     /// `EINVAL` for no direction.
     pub(super) fn from_raw(raw: bindings::dma_data_direction) -> Result<Self> {
-        match raw {
-            bindings::dma_data_direction_DMA_BIDIRECTIONAL => Ok(Self::Bidirectional),
-            bindings::dma_data_direction_DMA_TO_DEVICE => Ok(Self::ToDevice),
-            bindings::dma_data_direction_DMA_FROM_DEVICE => Ok(Self::FromDevice),
+        // SAFETY: As below.
+        match unsafe { mem::transmute::<bindings::dma_data_direction, c_int>(raw) } {
+            bindings::DMA_BIDIRECTIONAL => Ok(Self::Bidirectional),
+            bindings::DMA_TO_DEVICE => Ok(Self::ToDevice),
+            bindings::DMA_FROM_DEVICE => Ok(Self::FromDevice),
             _ => Err(EINVAL),
         }
     }
 
-    const fn into_raw(self) -> bindings::dma_data_direction {
-        match self {
-            Self::Bidirectional => bindings::dma_data_direction_DMA_BIDIRECTIONAL,
-            Self::ToDevice => bindings::dma_data_direction_DMA_TO_DEVICE,
-            Self::FromDevice => bindings::dma_data_direction_DMA_FROM_DEVICE,
-        }
+    pub(super) const fn into_raw(self) -> bindings::dma_data_direction {
+        let number = match self {
+            Self::Bidirectional => bindings::DMA_BIDIRECTIONAL,
+            Self::ToDevice => bindings::DMA_TO_DEVICE,
+            Self::FromDevice => bindings::DMA_FROM_DEVICE,
+        };
+        // SAFETY: By the kernel's series, the C enumeration is an integer here or a structure
+        // around one. Neither forbids any value.
+        unsafe { mem::transmute::<c_int, bindings::dma_data_direction>(number) }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     },
     frames::Frames,
     kernel_view::KernelView,
+    module,
     vma, //
 };
 use core::{
@@ -106,7 +107,7 @@ impl DmaBuf {
         let information = bindings::dma_buf_export_info {
             // The name is used as long as the buffer is listed, which ends before its release.
             exp_name: shared.exporter.name().as_char_ptr(),
-            owner: crate::THIS_MODULE.as_ptr(),
+            owner: module::this_module(),
             ops: &raw const T::operations().operations,
             size: shared.exporter.frames().len() * PAGE_SIZE,
             flags: bindings::O_RDWR as c_int,

@@ -7,7 +7,9 @@
 use super::{
     bindings,
     buffer_segment::Segment,
-    dma_device::DmaDevices, //
+    device_mapping::Direction,
+    dma_device::DmaDevices,
+    module, //
 };
 use core::{
     iter,
@@ -87,7 +89,7 @@ impl MappedBuffer {
         let list = from_err_ptr(unsafe {
             bindings::dma_buf_map_attachment_unlocked(
                 attachment.raw.as_ptr(),
-                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+                Direction::Bidirectional.into_raw(),
             )
         })?;
         // INVARIANT: The exporter just gave it.
@@ -122,7 +124,7 @@ impl MappedBuffer {
     /// has that it stays attached to.
     pub(crate) fn keep(self) {
         // SAFETY: Something holds the module: the file that the buffer was imported by is open.
-        unsafe { bindings::__module_get(crate::THIS_MODULE.as_ptr()) };
+        unsafe { bindings::__module_get(module::this_module()) };
         core::mem::forget(self);
     }
 }
@@ -135,7 +137,7 @@ impl Drop for MappedBuffer {
             bindings::dma_buf_unmap_attachment_unlocked(
                 self.attachment.raw.as_ptr(),
                 self.list.as_ptr(),
-                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+                Direction::Bidirectional.into_raw(),
             )
         };
     }

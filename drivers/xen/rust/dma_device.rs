@@ -2,15 +2,16 @@
 
 //! The devices that stand for gntdev towards the DMA API.
 //!
-//! C headers: [`include/linux/dma-map-ops.h`](srctree/include/linux/dma-map-ops.h),
-//! [`include/linux/device/faux.h`](srctree/include/linux/device/faux.h).
+//! C header: [`include/linux/dma-map-ops.h`](srctree/include/linux/dma-map-ops.h).
 
-use super::bindings;
+use super::{
+    bindings,
+    faux_device::FauxDevice, //
+};
 use core::ptr;
 use kernel::{
     device::Device,
     error::to_result,
-    faux,
     prelude::*,
     sync::{
         atomic::{
@@ -25,11 +26,11 @@ use kernel::{
 /// The devices of this module. Whoever uses one holds a reference to both.
 pub(crate) struct DmaDevices {
     /// Memory is allocated for it, with the DMA operations of the machine.
-    memory: faux::Registration,
+    memory: FauxDevice,
     /// Imported buffers are attached to it. It stands for the CPUs of other domains, which reach
     /// memory without an IOMMU or a bounce buffer: its DMA addresses are physical addresses as
     /// this kernel knows them.
-    peer: faux::Registration,
+    peer: FauxDevice,
 }
 
 global_lock! {
@@ -86,12 +87,12 @@ impl DmaDevices {
 
     /// The device that memory is allocated for. It lives as long as `self`.
     pub(super) fn memory(&self) -> *mut bindings::device {
-        as_raw(self.memory.as_ref())
+        self.memory.as_raw()
     }
 
     /// The device that imported buffers are attached to. It lives as long as `self`.
     pub(super) fn peer(&self) -> *mut bindings::device {
-        as_raw(self.peer.as_ref())
+        self.peer.as_raw()
     }
 }
 
@@ -102,10 +103,10 @@ pub(super) fn as_raw(device: &Device) -> *mut bindings::device {
 }
 
 /// Registers a device that can address all memory.
-fn new_device(name: &CStr) -> Result<faux::Registration> {
-    let device = faux::Registration::new(name, None)?;
+fn new_device(name: &CStr) -> Result<FauxDevice> {
+    let device = FauxDevice::new(name)?;
     // SAFETY: The device is valid, and nobody uses it yet.
-    to_result(unsafe { bindings::xen_rust_set_dma_mask(as_raw(device.as_ref())) })?;
+    to_result(unsafe { bindings::xen_rust_set_dma_mask(device.as_raw()) })?;
     Ok(device)
 }
 

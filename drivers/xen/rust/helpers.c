@@ -7,6 +7,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
@@ -20,6 +21,11 @@
 #include <asm/xen/page.h>
 
 #include "helpers.h"
+
+struct module *xen_rust_this_module(void)
+{
+	return THIS_MODULE;
+}
 
 bool xen_rust_domain(void)
 {

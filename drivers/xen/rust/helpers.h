@@ -14,10 +14,12 @@
 
 struct device;
 struct dma_map_ops;
+struct module;
 struct page;
 struct scatterlist;
 struct sg_table;
 
+struct module *xen_rust_this_module(void);
 bool xen_rust_domain(void);
 bool xen_rust_pv_domain(void);
 unsigned long xen_rust_page_address(struct page *page);

@@ -19,6 +19,7 @@
 //!   dma_memory        frames for DMA whose memory was given to the hypervisor
 //!   frames            frames that grants are mapped at, of whatever kind
 //!   dma_device        the devices that stand for gntdev towards the DMA API
+//!   faux_device       a device that stands for no hardware
 //!   device_mapping    frames that a device can reach
 //!   kernel_view       frames at adjacent addresses of the kernel
 //!   dma_buf           a dma-buf over frames that grants are mapped at
@@ -28,6 +29,7 @@
 //!   mmu_notifier      interval notifiers on a process' address space
 //!   maple_tree        a maple tree that threads can share
 //!   misc_device       a misc device that holds its module
+//!   module            the module that the code is in
 //!   module_param      a module parameter that can be written through sysfs
 //!   user_memory       arrays and structures of the UAPI, to and from the user
 //!   user_pages        pages of the calling process, pinned
@@ -60,6 +62,7 @@ pub(crate) mod dma_memory;
 pub(crate) mod domain;
 pub(crate) mod errno;
 pub(crate) mod evtchn;
+mod faux_device;
 pub(crate) mod frames;
 pub(crate) mod grant_access;
 pub(crate) mod grant_copy;
@@ -69,6 +72,7 @@ pub(crate) mod kernel_view;
 pub(crate) mod maple_tree;
 pub(crate) mod misc_device;
 pub(crate) mod mmu_notifier;
+mod module;
 pub(crate) mod module_param;
 pub(crate) mod pages;
 pub(crate) mod task;
