@@ -21,6 +21,8 @@ from .progress import Step
 SOURCE = "drivers/xen/gntdev"
 MODULE = "xen_gntdev_rust"
 FILE = f"{MODULE}.ko"
+# Linux's own, which every kernel that has Xen comes with.
+C_DRIVER = "xen-gntdev"
 MADE = ".xen-rust-metadata"
 
 
