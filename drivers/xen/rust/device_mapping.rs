@@ -32,6 +32,8 @@ pub(crate) enum Direction {
     FromDevice,
 }
 
+// By the series of the kernel, the C enumeration is an integer in Rust or a structure around one.
+#[allow(clippy::useless_transmute)]
 impl Direction {
     /// Takes the C value.
     ///
@@ -54,8 +56,7 @@ impl Direction {
             Self::ToDevice => bindings::DMA_TO_DEVICE,
             Self::FromDevice => bindings::DMA_FROM_DEVICE,
         };
-        // SAFETY: By the kernel's series, the C enumeration is an integer here or a structure
-        // around one. Neither forbids any value.
+        // SAFETY: Both have the representation of an integer and allow any value.
         unsafe { mem::transmute::<c_int, bindings::dma_data_direction>(number) }
     }
 }

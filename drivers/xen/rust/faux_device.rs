@@ -2,7 +2,7 @@
 
 //! A device on the faux bus.
 //!
-//! As `kernel::faux`, whose types differ between the kernel's series, but with the C device at hand.
+//! As `kernel::faux`, whose types differ between the series of the kernel, but of the C device.
 //!
 //! C header: [`include/linux/device/faux.h`](srctree/include/linux/device/faux.h).
 
