@@ -63,28 +63,39 @@ class Archive(unittest.TestCase):
             patch.start().side_effect = double
             self.addCleanup(patch.stop)
 
-    def fetch(self, cache, release, _names):
+    def fetch(self, cache, release, names):
         self.fetched.append(release)
         folder = cache.debian / release
         folder.mkdir()
-        (folder / "package.json").write_text(json.dumps({"version": "1"}), encoding="utf-8")
+        information = {"version": "1", "signed": f"linux-image-{release}" in names}
+        (folder / "package.json").write_text(json.dumps(information), encoding="utf-8")
 
     def test_the_cache_comes_first(self):
-        self.fetch(self.cache, "7.2.9+deb13-amd64", [])
+        self.fetch(self.cache, "7.2.9+deb13-amd64", PACKAGES)
         self.assertEqual(debian_kernel.ensure(self.cache).release, "7.2.9+deb13-amd64")
         self.assertEqual(debian_kernel.ensure(self.cache, "7.2.12").release, "7.2.12+deb13-amd64")
         self.assertEqual(self.fetched[1:], ["7.2.12+deb13-amd64"])
 
     def test_update(self):
-        self.fetch(self.cache, "7.2.9+deb13-amd64", [])
+        self.fetch(self.cache, "7.2.9+deb13-amd64", PACKAGES)
         self.assertEqual(debian_kernel.ensure(self.cache, update=True).release,
                          "7.3-rc4+deb14-amd64")
 
     def test_unsigned_only_by_the_whole_name(self):
         self.assertEqual(debian_kernel.ensure(self.cache, "7.3.4+deb13-amd64").release,
                          "7.3.4+deb13-amd64")
+        # Also from the cache.
+        self.assertNotEqual(debian_kernel.ensure(self.cache).release, "7.3.4+deb13-amd64")
+        self.assertEqual(debian_kernel.ensure(self.cache, "7.3.4+deb13-amd64").release,
+                         "7.3.4+deb13-amd64")
+        self.assertEqual(self.fetched.count("7.3.4+deb13-amd64"), 1)
         with self.assertRaisesRegex(Failure, "without a signature.*7.3.4[+]deb13-amd64"):
             debian_kernel.ensure(self.cache, "7.3.5")
+
+    def test_other_series_is_refused_before_anything_is_fetched(self):
+        with self.assertRaisesRegex(Failure, "6.12.9.* of series 6.12; .*supports 7.2 and 7.3"):
+            debian_kernel.ensure(self.cache, "6.12.9+deb13-amd64")
+        self.assertEqual(self.fetched, [])
 
     def test_what_there_is_instead(self):
         with self.assertRaisesRegex(Failure, "no kernel 7.2.7 .*it has .*7.2.9[+].* 7.2.12[+]"):

@@ -62,7 +62,9 @@ class DebianKernel:
 
     def vmlinuz(self):
         """The file of the kernel itself."""
-        for place in (f"usr/lib/modules/{self.release}/vmlinuz", f"boot/vmlinuz-{self.release}"):
+        folder = f"usr/lib/modules/{self.release}"
+        for place in (f"{folder}/vmlinuz", f"{folder}/vmlinuz.unsigned",
+                      f"boot/vmlinuz-{self.release}"):
             if (self.image / place).is_file():
                 return self.image / place
         raise Failure(f"there is no vmlinuz in {self.image}; remove {self.image.parent} to have "
@@ -80,20 +82,28 @@ class DebianKernel:
 
 def ensure(cache, wanted="debian", update=False):
     """Return the kernel WANTED: "debian" for the newest of a supported series, the start of a
-    version, or a release. What is in the cache is used, unless UPDATE says to ask the archive."""
+    version, or a release. What is in the cache is used, unless UPDATE says to ask the archive.
+
+    A kernel is built before it is signed; one that is unsigned as yet is for trying out, and only
+    meant if its release is given.
+    """
     build_root.ensure(cache)
     with cache.lock("debian-kernel"):
-        release = None if update else choose(wanted, _present(cache))
+        release = None if update else choose(wanted, _present(cache, wanted))
         if release:
             return _read(cache, release)
         build_root.apt_update(cache, "Debian kernel: archive indexes")
-        names = (build_root.output(cache, ["apt-cache", "pkgnames", "linux-"], cwd="/") or "").split()
+        listed = build_root.output(cache, ["apt-cache", "pkgnames", "linux-"], cwd="/")
+        names = (listed or "").split()
         with_headers = releases(names, "linux-headers-")
         release = choose(wanted, [name for name in with_headers
                                   if f"linux-image-{name}" in names or name == wanted])
         if not release:
             raise Failure(_what_there_is(wanted, with_headers, names))
-        if release not in _present(cache):
+        if series(release) not in SUPPORTED_SERIES:
+            raise Failure(f"the kernel {release} is of series {series(release)}; this driver "
+                          f"supports {' and '.join(SUPPORTED_SERIES)}")
+        if release not in _present(cache, release):
             _fetch(cache, release, names)
         return _read(cache, release)
 
@@ -104,12 +114,17 @@ def choose(wanted, available):
         return wanted
     usual = {name: _order(name) for name in available if USUAL_RELEASE.fullmatch(name)}
     if wanted == "debian":
-        usual = {name: order for name, order in usual.items()
-                 if ".".join(map(str, order[:2])) in SUPPORTED_SERIES}
+        usual = {name: order for name, order in usual.items() if series(name) in SUPPORTED_SERIES}
     else:
         usual = {name: order for name, order in usual.items()
                  if re.match(re.escape(wanted) + r"(?![\d])", name)}
     return max(usual, key=usual.get, default=None)
+
+
+def series(release):
+    """The series of a release, as in 7.2."""
+    found = re.match(r"\d+\.\d+", release)
+    return found[0] if found else release
 
 
 def releases(names, prefix):
@@ -140,15 +155,21 @@ def _what_there_is(wanted, with_headers, names):
     return text
 
 
-def _present(cache):
-    return [file.parent.name for file in cache.debian.glob(f"*/{INFORMATION}")]
+def _present(cache, wanted):
+    """The releases in the cache, of the unsigned ones only the one WANTED."""
+    found = [file.parent.name for file in cache.debian.glob(f"*/{INFORMATION}")]
+    return [release for release in found
+            if release == wanted or _information(cache, release)["signed"]]
+
+
+def _information(cache, release):
+    return json.loads((cache.debian / release / INFORMATION).read_text(encoding="utf-8"))
 
 
 def _read(cache, release):
     folder = cache.debian / release
-    information = json.loads((folder / INFORMATION).read_text(encoding="utf-8"))
-    return DebianKernel(release, information["version"], folder / "headers", folder / "source",
-                        folder / "image")
+    return DebianKernel(release, _information(cache, release)["version"], folder / "headers",
+                        folder / "source", folder / "image")
 
 
 def _fetch(cache, release, names):
@@ -156,15 +177,13 @@ def _fetch(cache, release, names):
     title = f"Debian kernel {release}"
     headers = f"linux-headers-{release}"
     version = _field(cache, headers, "Version")
-    series = re.match(r"\d+\.\d+", release)[0]
-    source = f"linux-source-{series}"
+    source = f"linux-source-{series(release)}"
     _require_source(cache, source, version, release)
-    if f"linux-image-{release}" in names:
-        image = IMAGE_PACKAGES
-    else:
+    signed = f"linux-image-{release}" in names
+    if not signed:
         say(f"{title}: the archive has it only unsigned as yet")
-        image = UNSIGNED_PACKAGES
-    image = [name.format(release) for name in image if name.format(release) in names]
+    image = [name.format(release) for name in (IMAGE_PACKAGES if signed else UNSIGNED_PACKAGES)]
+    image = [name for name in image if name in names]
     # Signed packages are made after the others and may have a version of their own.
     packages = [f"{headers}={version}", f"{source}={version}", *image]
 
@@ -180,8 +199,8 @@ def _fetch(cache, release, names):
     build_root.run_logged(cache, Step(f"{title}: unpacking", log, timeout=1800),
                           ["sh", "-ec", _unpack_script(release, headers, source, image)],
                           failed=f"could not unpack Debian's kernel {release}", cwd=partial)
-    (partial / INFORMATION).write_text(json.dumps({"version": version, "packages": packages}),
-                                       encoding="utf-8")
+    (partial / INFORMATION).write_text(json.dumps(
+        {"version": version, "signed": signed, "packages": packages}), encoding="utf-8")
     # The new name is given last: a folder with a release for its name is a whole one.
     partial.rename(folder)
 
@@ -222,4 +241,5 @@ def unpack_source(top, folder):
     """The shell command that unpacks what a module's build reads of a kernel source, an archive of
     the folder TOP that comes by its standard input."""
     excluded = " ".join(f"--exclude='{top}/{pattern}'" for pattern in UNREAD_SOURCE)
-    return f"tar -xJ --anchored -C {folder} --strip-components=1 --no-same-owner --wildcards {excluded}"
+    return (f"tar -xJ -C {folder} --strip-components=1 --no-same-owner --anchored --wildcards "
+            f"{excluded}")
