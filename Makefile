@@ -4,7 +4,7 @@
 CONFIG := $(or $(DEBUG),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 
-.PHONY: help run test bench check kernel module clean
+.PHONY: help run test test-debian bench check kernel module clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -13,6 +13,8 @@ run:
 	@qemu-test/run
 test:
 	@qemu-test/run-suites --config $(CONFIG)
+test-debian:
+	@qemu-test/run-suites --config debian
 bench:
 	@qemu-test/bench
 check:
@@ -20,17 +22,22 @@ check:
 kernel:
 	@scripts/build-kernel --config $(CONFIG) $(TREE)
 module:
-	@scripts/build-kernel --config $(CONFIG) $(TREE) --only-module
+	@$(if $(KERNEL),scripts/build-module $(KERNEL),scripts/build-kernel --config $(CONFIG) $(TREE) --only-module)
 clean:
 	@scripts/clean
 
 #: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted, and
 #:               has a picture from the domU's memory on its screen
 #: make test     run all tests; the last line counts them
+#: make test-debian
+#:               run those that need no kernel of our own on Debian's own kernel
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make check    run rustfmt, clippy, checkpatch and the Python checks
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only, in a kernel that is built already
+#: make module KERNEL=debian
+#:               build the module for Debian's own kernel, the newest of trixie-backports, or for
+#:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it
 #: make clean    remove what was built, keep what was fetched
 #:
 #: What is missing is fetched and built first; the first time takes half an hour.

@@ -49,6 +49,11 @@ step() {
 	give_up "$step_name: '$*' ended with status $step_status"
 }
 
+# What the tools need and not every kernel has in itself. A kernel that has names none.
+load_platform_modules() {
+	load_modules "load the platform's modules" $PLATFORM_MODULES
+}
+
 load_grant_modules() {
 	step "load $GNTDEV_MODULE" insmod "/lib/modules/$GNTDEV_MODULE.ko"
 	step "load xen-gntalloc" insmod /lib/modules/xen-gntalloc.ko
@@ -57,8 +62,15 @@ load_grant_modules() {
 # A display takes a number of modules, each after those that it needs. A boot without one names
 # none.
 load_display_modules() {
-	[ -z "$DISPLAY_MODULES" ] || step "load the display's modules" sh -c '
-		for module; do insmod "/lib/modules/$module.ko" || exit; done' - $DISPLAY_MODULES
+	load_modules "load the display's modules" $DISPLAY_MODULES
+}
+
+# load_modules STEP NAME...: in this order.
+load_modules() {
+	modules_step=$1
+	shift
+	[ $# = 0 ] || step "$modules_step" sh -c '
+		for module; do insmod "/lib/modules/$module.ko" || exit; done' - "$@"
 }
 
 # The second serial port is the command's alone. Raw: what it writes arrives byte for byte.

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts/lib"))
 
 import guest_image  # noqa: E402
+import guest_kernel  # noqa: E402
 import kernel_modules  # noqa: E402
 import picture  # noqa: E402
 import qemu_command  # noqa: E402
@@ -53,7 +54,7 @@ class Spec:
     dom0_vcpus: int | None = None
     domu_vcpus: int = 1
     mem: int | None = None
-    domu_mem: int = 128
+    domu_mem: int | None = None
     add: tuple = ()
     run: str | None = None
     domu_add: tuple = ()
@@ -180,9 +181,9 @@ def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progres
 
 def _prepare(cache, spec, word, folder):
     """Put together all files that the machine starts from."""
-    kernel = cache.kernel / spec.config
-    files = SimpleNamespace(folder=folder, kernel=kernel / "arch/x86/boot/bzImage",
-                            initramfs=folder / "initramfs", xen=folder / "xen")
+    kernel = guest_kernel.find(cache, spec.config)
+    files = SimpleNamespace(folder=folder, kernel=kernel.image, initramfs=folder / "initramfs",
+                            xen=folder / "xen")
     modules, display_modules = _modules(kernel, spec)
     settings = {
         "WORD": word, "DOM0_TYPE": spec.dom0, "DOMU_TYPE": spec.domu, "GNTDEV": spec.gntdev,
@@ -190,6 +191,7 @@ def _prepare(cache, spec, word, folder):
         "EVENTS_ARGUMENTS": qemu_command.EVENTS_ARGUMENTS[spec.events],
         "SHELL_WANTED": "yes" if spec.shell else "no",
         "TOOLSTACK": "yes" if spec.toolstack else "no",
+        "PLATFORM_MODULES": " ".join(kernel.platform_modules),
         "DISPLAY_MODULES": " ".join(module.stem for module in display_modules),
     }
     command = spec.run or STATUS_COMMAND[spec.xen and spec.toolstack]
@@ -200,7 +202,8 @@ def _prepare(cache, spec, word, folder):
         files.xen.write_bytes(_hypervisor(cache.build_root))
         domu = None
         if spec.domu != "none":
-            domu = (qemu_command.domu_configuration(spec), files.kernel,
+            memory = spec.domu_mem or kernel.domu_memory
+            domu = (qemu_command.domu_configuration(spec, memory), files.kernel,
                     guest_image.build_domu(cache.build_root, settings, modules, spec.domu_run,
                                            spec.domu_add))
         image = guest_image.build_dom0(cache.build_root, settings, modules + display_modules,
@@ -212,18 +215,15 @@ def _prepare(cache, spec, word, folder):
 def _modules(kernel, spec):
     """The modules that all guests get, and those that a display takes in the order in which they
     are loaded: none if there is no display, because they would only make the images larger."""
-    if not (kernel / "arch/x86/boot/bzImage").is_file():
-        raise Failure(f"there is no kernel in {kernel}; "
-                      f"scripts/build-kernel --config {spec.config} builds it")
-    modules = sorted(kernel.rglob("*.ko"))
+    modules = kernel.modules
     wanted = GNTDEV_MODULES[spec.gntdev]
     if spec.xen and wanted not in [module.stem for module in modules]:
-        raise Failure(f"the kernel in {kernel} has no module {wanted}; "
-                      f"scripts/build-kernel --config {spec.config} builds it")
+        raise Failure(f"{kernel.title} has no module {wanted}; scripts/build-kernel "
+                      f"--config {spec.config} builds it")
     display = kernel_modules.with_needs(DISPLAY_MODULE, modules)
     if spec.display and not display:
-        raise Failure(f"the kernel in {kernel} has no module {DISPLAY_MODULE}; "
-                      f"scripts/build-kernel --config {spec.config} builds it")
+        raise Failure(f"{kernel.title} has no module {DISPLAY_MODULE}; scripts/build-kernel "
+                      f"--config {spec.config} builds it")
     display = display or []
     others = [module for module in modules if module not in display]
     if spec.c_module:

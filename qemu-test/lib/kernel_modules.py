@@ -7,13 +7,15 @@ needs itself.
 
 import re
 
+from xenrust import module_file
+
 NEEDS = re.compile(rb"\bdepends=([\w,-]*)\0")
 
 
 def with_needs(name, modules):
     """The files of module NAME and of all that it needs, in an order in which they can be loaded.
     None if there is no such module among the files MODULES."""
-    files = {_common(file.stem): file for file in modules}
+    files = {_common(module_file.name(file)): file for file in modules}
     if _common(name) not in files:
         return None
     order = []
@@ -32,7 +34,7 @@ def with_needs(name, modules):
 
 
 def _needs(file):
-    found = NEEDS.search(file.read_bytes())
+    found = NEEDS.search(module_file.read(file))
     return [_common(name) for name in found[1].decode().split(",") if name] if found else []
 
 

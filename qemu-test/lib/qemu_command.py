@@ -92,8 +92,8 @@ def _linux_arguments():
     return "panic=-1 printk.devkmsg=on loglevel=7"
 
 
-def domu_configuration(spec):
-    """The domU as xl wants to have it described."""
+def domu_configuration(spec, memory):
+    """The domU as xl wants to have it described, with MEMORY MiB."""
     # A quotation mark would end the value.
     extra = " ".join(["console=hvc0", _linux_arguments(), EVENTS_ARGUMENTS[spec.events],
                       *spec.domu_cmdline.replace('"', "").split()])
@@ -102,7 +102,7 @@ name = "domU"
 type = "{spec.domu}"
 kernel = "/boot/vmlinuz"
 ramdisk = "/boot/domU-initramfs"
-memory = {spec.domu_mem}
+memory = {memory}
 vcpus = {spec.domu_vcpus}
 max_event_channels = {DOMU_EVENT_CHANNELS}
 extra = "{extra}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import boot
 import boot_log
+import guest_kernel
 import ktap
 import log_check
 import picture
@@ -27,7 +28,7 @@ KUNIT_MODULES = ("xen_gntdev_rust_kunit", "xen_evtchn_fifo_rust_kunit")
 UNIT_TEST_LIMIT = 300
 CARGO_LIMIT = 1800
 CLIENTS_LIMIT = 2400
-BOOT_LIMIT = {"dom0": 900, "lockdep": 1800}
+BOOT_LIMIT = {"dom0": 900, "lockdep": 1800, "debian": 900}
 
 # So often the emulator may die in one test, and in all suites of a boot. On a busy machine it dies
 # about once a minute under a PVH dom0; a fault of ours in one test would kill it each time.
@@ -324,7 +325,7 @@ def _boot_samples(context, guests):
         _tell(context, test)
         return [test]
     programs = guest.ensure(context.cache)
-    kernel.ensure(context.cache, context.config)
+    guest_kernel.ensure(context.cache, context.config)
     spec = boot.Spec(
         dom0=guests, domu=guests, gntdev=context.gntdev, events=context.events,
         config=context.config, display=True,
@@ -401,7 +402,7 @@ def _boot(context, spec, commands, setup="true", events=None):
     stay. No test is tried more than DEATHS_OF_A_TEST times, so one that kills the machine by itself
     fails.
     """
-    kernel.ensure(context.cache, context.config)
+    guest_kernel.ensure(context.cache, context.config)
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
                                events=events or context.events, end_at_triple_fault=True)
     output = ktap.Output(commands)
@@ -503,12 +504,36 @@ def check_catches(context):
     return [test]
 
 
+def c_driver_of_debian(context):
+    """On Debian's own kernel Linux's C driver has no dma-bufs; ours takes its place and has."""
+    programs = guest.ensure(context.cache)
+    names = ["dmabuf-c-driver", "dmabuf-self"]
+    spec = boot.Spec(dom0="pv", toolstack=False, timeout=BOOT_LIMIT[context.config],
+                     add=_programs(programs, names))
+    return _boot(context, spec, {"dmabuf-c-driver": "dmabuf-c-driver",
+                                 "dmabuf-self": "dmabuf-self libxengnttab"})
+
+
+def debian(context):
+    """Debian's own kernel as a PV dom0 without and as a PVH dom0 with a domU, in short."""
+    context = dataclasses.replace(context, config="debian")
+    programs = guest.ensure(context.cache)
+    # What goes by the distribution's library is what a user of that kernel sees first.
+    commands = {name: f"{name} libxengnttab" for name in ("dmabuf-domu", "gntdev-domu")}
+    spec = boot.Spec(dom0="pvh", domu="pvh", domu_run="granter",
+                     timeout=BOOT_LIMIT[context.config],
+                     add=_programs(programs, commands), domu_add=_programs(programs, ["granter"]))
+    return c_driver_of_debian(context) + _boot(context, spec, commands)
+
+
 # By configuration of the kernel, in the order in which they run: the fast ones first.
 SUITES = {
     "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
              "pvh": auto_translated, "events": events_of_paravirtual,
              "events-pvh": events_of_auto_translated, "clients": clients_of_paravirtual,
              "clients-pvh": clients_of_auto_translated, "samples": samples_of_paravirtual,
-             "samples-pvh": samples_of_auto_translated},
+             "samples-pvh": samples_of_auto_translated, "debian": debian},
     "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
+    "debian": {"c-driver": c_driver_of_debian, "pv": paravirtual, "pvh": auto_translated,
+               "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated},
 }

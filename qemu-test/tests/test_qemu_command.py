@@ -28,15 +28,15 @@ class Events(unittest.TestCase):
             with self.subTest(events):
                 spec = boot.Spec(domu="pv", events=events)
                 self.assertIn(f" {wanted}", argument(spec, "-initrd"))
-                self.assertIn(f" {wanted}", qemu_command.domu_configuration(spec))
+                self.assertIn(f" {wanted}", qemu_command.domu_configuration(spec, 128))
 
     def test_only_what_is_not_the_default_is_described(self):
         self.assertNotIn("events", boot.Spec().describe())
         self.assertIn("C events", boot.Spec(events="c").describe())
 
     def test_a_domu_may_have_more_channels_than_the_2_level_abi(self):
-        configuration = dict(line.split(" = ", 1) for line in
-                             qemu_command.domu_configuration(boot.Spec(domu="pv")).splitlines())
+        lines = qemu_command.domu_configuration(boot.Spec(domu="pv"), 128).splitlines()
+        configuration = dict(line.split(" = ", 1) for line in lines)
         self.assertGreater(int(configuration["max_event_channels"]), 8192)
 
 
@@ -48,13 +48,13 @@ class Processors(unittest.TestCase):
         spec = boot.Spec(domu="pv", dom0_vcpus=4, domu_vcpus=1)
         self.assertIn("dom0_max_vcpus=4 ", argument(spec, "-append"))
         self.assertEqual(argument(spec, "-smp"), "2")
-        self.assertIn("\nvcpus = 1\n", qemu_command.domu_configuration(spec))
+        self.assertIn("\nvcpus = 1\n", qemu_command.domu_configuration(spec, 128))
 
 
 class Extra(unittest.TestCase):
     def test_further_arguments_end_no_value(self):
         spec = boot.Spec(domu="pv", domu_cmdline='one="two three" four')
-        lines = qemu_command.domu_configuration(spec).splitlines()
+        lines = qemu_command.domu_configuration(spec, 128).splitlines()
         extra = next(line for line in lines if line.startswith("extra"))
         self.assertEqual(extra.count('"'), 2)
         self.assertTrue(extra.endswith(' one=two three four"'))

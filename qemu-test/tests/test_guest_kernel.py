@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which kernel a machine boots, and which modules of a distribution's go with it."""
+
+import lzma
+import pathlib
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
+
+import guest_kernel  # noqa: E402
+from xenrust import debian_kernel  # noqa: E402
+from xenrust.failure import Failure  # noqa: E402
+
+RELEASE = "7.2.12+deb13-amd64"
+NEEDS = {"xenfs": "xen-privcmd", "bochs": "drm", "drm": ""}
+
+
+class DebianKernel(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.cache = mock.MagicMock(debian=pathlib.Path(folder.name))
+        home = self.cache.debian / RELEASE
+        self.modules = home / f"image/usr/lib/modules/{RELEASE}/kernel/drivers"
+        self.modules.mkdir(parents=True)
+        (self.modules.parents[1] / "vmlinuz").write_bytes(b"kernel")
+        self.ours = home / "xen_gntdev_rust.ko"
+        self.ours.write_bytes(b"ours")
+        for name in (*guest_kernel.PLATFORM_MODULES, *guest_kernel.OTHER_MODULES, "drm", "other"):
+            self.ship(name)
+        kernel = debian_kernel.DebianKernel(RELEASE, "1", home, home, home / "image")
+        patch = mock.patch.object(debian_kernel, "ensure", return_value=kernel)
+        self.ensure = patch.start()
+        self.addCleanup(patch.stop)
+
+    def ship(self, name):
+        content = b"\x7fELF\0depends=" + NEEDS.get(name, "").encode() + b"\0name=" + name.encode()
+        (self.modules / f"{name}.ko.xz").write_bytes(lzma.compress(content))
+
+    def test_modules_are_those_that_are_needed_unpacked(self):
+        found = guest_kernel.find(self.cache, "debian")
+        self.assertEqual(found.image.read_bytes(), b"kernel")
+        self.assertEqual({file.name for file in found.modules},
+                         {"xen_gntdev_rust.ko", "xen-privcmd.ko", "xenfs.ko", "xen-evtchn.ko",
+                          "xen-gntdev.ko", "xen-gntalloc.ko", "xen-blkfront.ko", "bochs.ko",
+                          "drm.ko"})
+        for file in found.modules[1:]:
+            self.assertTrue(file.read_bytes().startswith(b"\x7fELF"), file)
+
+    def test_platform_modules_can_be_loaded_in_their_order(self):
+        names = guest_kernel.PLATFORM_MODULES
+        self.assertLess(names.index("xen-privcmd"), names.index("xenfs"))
+
+    def test_which_kernel(self):
+        for config, wanted in (("debian", "debian"), ("debian-7.2.9", "7.2.9"),
+                               (f"debian-{RELEASE}", RELEASE)):
+            guest_kernel.find(self.cache, config)
+            self.ensure.assert_called_with(self.cache, wanted)
+        self.assertFalse(guest_kernel.is_debian("dom0"))
+
+    def test_what_is_missing_is_named(self):
+        (self.modules / "bochs.ko.xz").unlink()
+        with self.assertRaisesRegex(Failure, f"{RELEASE[:6]}.* has no module bochs"):
+            guest_kernel.find(self.cache, "debian")
+        self.ours.unlink()
+        with self.assertRaisesRegex(Failure, "scripts/build-module"):
+            guest_kernel.find(self.cache, "debian")
+
+
+if __name__ == "__main__":
+    unittest.main()
