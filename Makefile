@@ -4,7 +4,7 @@
 CONFIG := $(or $(DEBUG),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 
-.PHONY: help run test test-debian bench check kernel module clean
+.PHONY: help run test test-debian test-deb bench check kernel module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,8 @@ test:
 	@qemu-test/run-suites --config $(CONFIG)
 test-debian:
 	@qemu-test/run-suites --config debian
+test-deb:
+	@qemu-test/run-suites --config package
 bench:
 	@qemu-test/bench
 check:
@@ -23,6 +25,8 @@ kernel:
 	@scripts/build-kernel --config $(CONFIG) $(TREE)
 module:
 	@$(if $(KERNEL),scripts/build-module $(KERNEL),scripts/build-kernel --config $(CONFIG) $(TREE) --only-module)
+deb:
+	@scripts/build-deb
 clean:
 	@scripts/clean
 
@@ -31,6 +35,8 @@ clean:
 #: make test     run all tests; the last line counts them
 #: make test-debian
 #:               run those that need no kernel of our own on Debian's own kernel
+#: make test-deb
+#:               install, upgrade and remove the package of `make deb` in a Debian system
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make check    run rustfmt, clippy, checkpatch and the Python checks
 #: make kernel   build the kernel with the overlay in it
@@ -38,6 +44,7 @@ clean:
 #: make module KERNEL=debian
 #:               build the module for Debian's own kernel, the newest of trixie-backports, or for
 #:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it
+#: make deb      make the package that builds the module on a Debian machine (DKMS)
 #: make clean    remove what was built, keep what was fetched
 #:
 #: What is missing is fetched and built first; the first time takes half an hour.

@@ -100,7 +100,8 @@ def command(cache, argv, cwd=None, binds=()):
     lines.append(f"mount -t proc proc {_quote(root, '/proc')} 2>/dev/null || "
                  f"mount --rbind /proc {_quote(root, '/proc')}")
     for source, target in _network_files():
-        lines.append(f"touch {_quote(root, target)} && "
+        # A root that has no use for one has no folder for it.
+        lines.append(f"touch {_quote(root, target)} 2>/dev/null && "
                      f"mount --bind {shlex.quote(str(source))} {_quote(root, target)}")
     inner = ["chroot", str(root), "env", "-i", *_environment(cache), "sh", "-c",
              'cd "$0" && exec "$@"', str(pathlib.Path(cwd or os.getcwd()).absolute()),
@@ -171,23 +172,38 @@ def _make(cache):
     host.install_missing_tools(cache)
     _require_namespaces()
     partial = cache.root / "build-root.partial"
-    for leftover in (partial, cache.build_root):
-        if leftover.exists():
-            subprocess.run([*_namespace(), "rm", "-rf", "--one-file-system", str(leftover)],
-                           check=True)
-    log = cache.log / "build-root.log"
-    step = Step("build root", log, timeout=3600, follow=_AptProgress())
+    remove_root(cache.build_root)
+    bootstrap(cache, partial, "build root", PACKAGES)
+    _write_stamp(partial)
+    partial.rename(cache.build_root)
+
+
+def bootstrap(cache, folder, title, packages=()):
+    """Make FOLDER a Debian system of SUITE with PACKAGES and what every such system has."""
+    remove_root(folder)
+    step = Step(title, cache.log / f"{title.replace(' ', '-')}.log", timeout=3600,
+                follow=_AptProgress())
     proxies = [f"--aptopt={name} \"{value}\"" for name, _, value in
                (option.partition("=") for option in host.apt_proxy_options())]
     step.run(
         [*_namespace(), "mmdebstrap", "--mode=root", "--variant=minbase", "--verbose",
-         f"--keyring={host.KEYRING}", f"--include={','.join(PACKAGES)}",
+         f"--keyring={host.KEYRING}", *([f"--include={','.join(packages)}"] if packages else []),
          "--aptopt=APT::Install-Recommends \"false\"", *proxies,
-         f"--setup-hook={_sources_hook()}", SUITE, str(partial)],
-        failed=f"could not make the Debian {SUITE} build root: is the network up, and does the "
+         f"--setup-hook={_sources_hook()}", SUITE, str(folder)],
+        failed=f"could not make the Debian {SUITE} {title}: is the network up, and does the "
                f"mirror carry {SUITE}? MIRROR= names another Debian mirror")
-    _write_stamp(partial)
-    partial.rename(cache.build_root)
+
+
+def remove_root(folder):
+    """Remove a root folder, whose files may belong to any user."""
+    if folder.exists():
+        subprocess.run([*_namespace(), "rm", "-rf", "--one-file-system", str(folder)], check=True)
+
+
+def copy_root(source, target):
+    """Make TARGET a copy of a root folder."""
+    remove_root(target)
+    subprocess.run([*_namespace(), "cp", "-a", str(source), str(target)], check=True)
 
 
 def _sources_hook():

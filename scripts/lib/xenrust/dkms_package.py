@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Makes the Debian package that builds the module on the machine where it is used (DKMS).
+
+It carries the same sources and the same scripts as this repository, in the same folders.
+"""
+
+import email.utils
+import gzip
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+from . import build_root
+from .cache import REPOSITORY
+from .failure import Failure
+from .progress import Step
+
+PACKAGE = "xen-gntdev-rust-dkms"
+TEMPLATES = REPOSITORY / "scripts" / "debian"
+SERIES = "0.1"
+
+# What a build takes. The unit tests' module and the Kconfig files belong to a kernel tree.
+SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/lib/xenrust")
+SCRIPT = "scripts/build-installed"
+LEFT_OUT = re.compile(r"Kconfig|gntdev_kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
+
+# How each template is put in: place, mode, and whether its comments stay.
+CONTROL_FILES = {"control": (0o644, False), "triggers": (0o644, False), "postinst": (0o755, True),
+                 "prerm": (0o755, True), "postrm": (0o755, True)}
+
+
+def ensure(cache, version=None, output=None):
+    """Make the package of VERSION, by default of the last commit, and return its file."""
+    build_root.ensure(cache)
+    version = version or default_version()
+    output = pathlib.Path(output or cache.root / "deb").absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    file = output / f"{PACKAGE}_{version}_all.deb"
+    with cache.lock("deb"), tempfile.TemporaryDirectory(prefix="xen-deb-") as name:
+        folder = pathlib.Path(name) / "package"
+        assemble(folder, version)
+        log = cache.log / "deb.log"
+        log.unlink(missing_ok=True)
+        build_root.run_logged(
+            cache, Step("package", log, timeout=300),
+            ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(folder), str(file)],
+            failed="the package cannot be made", cwd="/", binds=[output, pathlib.Path(name)])
+    return file
+
+
+def default_version():
+    """A version that grows with each commit."""
+    return time.strftime(f"{SERIES}+%Y%m%d.%H%M%S", time.gmtime(_commit_time()))
+
+
+def assemble(folder, version):
+    """Put the files of the package together in FOLDER, as dpkg-deb wants them."""
+    if not re.fullmatch(r"\d[A-Za-z0-9.+~]*", version):
+        raise Failure(f"'{version}' is no version for a package: a digit comes first, then "
+                      "letters, digits and .+~")
+    source = folder / "usr/src" / f"xen-gntdev-rust-{version}"
+    for path in SOURCES:
+        shutil.copytree(REPOSITORY / path, source / path, ignore=_left_out)
+    shutil.copy(REPOSITORY / SCRIPT, source / SCRIPT)
+    words = {"VERSION": version, "MAINTAINER": _maintainer(),
+             "YEAR": time.strftime("%Y", time.gmtime(_commit_time()))}
+    _write(source / "dkms.conf", _template("dkms.conf", words))
+    _write(folder / "usr/lib/modprobe.d/xen-gntdev-rust.conf", _template("modprobe.conf", words))
+    documents = folder / "usr/share/doc" / PACKAGE
+    _write(documents / "copyright", _template("copyright", words))
+    _write(documents / "changelog.gz", gzip.compress(_changelog(words), mtime=0))
+    for name in ("gntdev-debian.rst",):
+        _write(documents / f"{name}.gz", gzip.compress(
+            (REPOSITORY / "Documentation/xen" / name).read_bytes(), mtime=0))
+    for path in sorted(folder.rglob("*")):
+        executable = path.is_dir() or path == source / SCRIPT
+        path.chmod(0o755 if executable else 0o644)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    words["SIZE"] = str(sum(path.stat().st_size for path in files) // 1024 + 1)
+    sums = "".join(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
+                   for path in files)
+    _write(folder / "DEBIAN/md5sums", sums.encode())
+    for name, (mode, comments) in CONTROL_FILES.items():
+        _write(folder / "DEBIAN" / name, _template(name, words, comments))
+        (folder / "DEBIAN" / name).chmod(mode)
+    (folder / "DEBIAN").chmod(0o755)
+
+
+def _left_out(_folder, names):
+    return [name for name in names if LEFT_OUT.fullmatch(name)]
+
+
+def _template(name, words, comments=True):
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    if not comments:
+        text = re.sub(r"^#.*\n", "", text, flags=re.M)
+    return text.encode()
+
+
+def _write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _changelog(words):
+    date = email.utils.formatdate(_commit_time())
+    return (f"xen-gntdev-rust ({words['VERSION']}) unstable; urgency=medium\n\n"
+            f"  * Of the sources of this version.\n\n"
+            f" -- {words['MAINTAINER']}  {date}\n").encode()
+
+
+def _maintainer():
+    """Who builds the package is who has to be asked about it."""
+    name = os.environ.get("DEBFULLNAME") or _git("config", "user.name") or "Local builder"
+    address = os.environ.get("DEBEMAIL") or _git("config", "user.email") or "root@localhost"
+    return f"{name} <{address}>"
+
+
+def _commit_time():
+    """The time of the last commit; outside of a clone that of the newest source."""
+    if os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(os.environ["SOURCE_DATE_EPOCH"])
+    committed = _git("log", "-1", "--format=%ct")
+    if committed:
+        return int(committed)
+    return int(max(path.stat().st_mtime for name in SOURCES
+                   for path in (REPOSITORY / name).rglob("*")))
+
+
+def _git(*arguments):
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(REPOSITORY), "-c", f"safe.directory={REPOSITORY}", *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""

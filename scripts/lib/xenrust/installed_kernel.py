@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A kernel whose headers are installed on this machine, which is a Debian system: what a module for
+it is built from, and what is in the way of that."""
+
+import pathlib
+import shutil
+
+from . import module_file
+from .debian_kernel import DebianKernel, series, unpack_source
+from .external_module import C_DRIVER, MADE, ExternalModule
+from .failure import Failure
+from .kernel_source import SUPPORTED_SERIES
+from .kernel_tools import ThisMachine
+from .progress import Step
+
+CACHE = pathlib.Path("/var/cache/xen-gntdev-rust")
+
+
+class InstalledKernel:
+    """The installed kernel RELEASE. What is made for it is kept in a folder of CACHE."""
+
+    def __init__(self, release, cache=CACHE, system=pathlib.Path("/")):
+        self.release = release
+        self.system = pathlib.Path(system)
+        self.folder = pathlib.Path(cache) / release
+        self.headers = self.system / "lib/modules" / release / "build"
+        self.tools = ThisMachine()
+        self.source_package = f"linux-source-{series(release)}"
+
+    def problems(self):
+        """What is in the way of building the module, as texts; none if it can be built."""
+        if series(self.release) not in SUPPORTED_SERIES:
+            return [f"the kernel is of another series than {' and '.join(SUPPORTED_SERIES)}, which "
+                    "the driver is written for"]
+        if not (self.headers / ".config").is_file():
+            return [f"its headers are not installed: apt install linux-headers-{self.release}"]
+        found = self._module().fit_problems()
+        return found if found or self._has_metadata() else self._source_problems()
+
+    def build(self, log):
+        """Build the module and return its file."""
+        problems = self.problems()
+        if problems:
+            raise Failure(f"no module for {self.release}: {'; '.join(problems)}")
+        self._remove_folders_of_others()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._has_metadata():
+            self._unpack_source(log)
+        return self._module(log).build(self._shipped())
+
+    def _module(self, log=None):
+        version = self._version(f"linux-headers-{self.release}") or "unknown"
+        kernel = DebianKernel(self.release, version, self.headers, self.folder / "source", None)
+        return ExternalModule(kernel, self.tools, self.folder, log)
+
+    def _has_metadata(self):
+        return (self.folder / "metadata" / MADE).exists()
+
+    def _source_problems(self):
+        wanted = self._version(f"linux-headers-{self.release}")
+        if not wanted:
+            return [f"its headers are of no Debian package, so the version of {self.source_package}"
+                    " that goes with it is unknown"]
+        present = self._version(self.source_package)
+        if present != wanted:
+            return [f"it is of version {wanted}, {self.source_package} is "
+                    f"{'of version ' + present if present else 'not installed'}: "
+                    f"apt install {self.source_package}={wanted}"]
+        return []
+
+    def _version(self, package):
+        """The version of a package whose files are there; None if they are not."""
+        shown = self.tools.output(["dpkg-query", "--admindir", str(self.system / "var/lib/dpkg"),
+                                   "-W", "-f", "${db:Status-Status} ${Version}", package])
+        status, _, version = (shown or "").partition(" ")
+        return version if status not in ("", "not-installed", "config-files") else None
+
+    def _unpack_source(self, log):
+        archives = sorted((self.system / "usr/src").glob(f"{self.source_package}.tar.*"))
+        if not archives:
+            raise Failure(f"{self.source_package} has no archive in /usr/src")
+        partial = self.folder / "source.partial"
+        for leftover in (partial, self.folder / "source"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+        step = Step(f"kernel source of {self.release}: unpacking", log, timeout=1800)
+        self.tools.run(step, ["sh", "-ec", f"{unpack_source(self.source_package, partial)} <'"
+                              f"{archives[-1]}'"], failed="could not unpack the kernel source")
+        partial.rename(self.folder / "source")
+
+    def _shipped(self):
+        """A module that came with the kernel; none where only the headers are installed."""
+        files = (self.system / "lib/modules" / self.release / "kernel/drivers/xen").glob("*.ko*")
+        return module_file.find(C_DRIVER, files)
+
+    def _remove_folders_of_others(self):
+        """Remove what was made for kernels that are gone."""
+        for folder in self.folder.parent.glob("*"):
+            if not (self.system / "lib/modules" / folder.name).exists():
+                shutil.rmtree(folder)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The DKMS package carries what a build takes, at the places that DKMS and modprobe know."""
+
+import hashlib
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+from xenrust import dkms_package
+from xenrust.cache import REPOSITORY
+from xenrust.failure import Failure
+
+VERSION = "0.1+20260102.030405"
+
+
+class Package(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name, "package")
+        dkms_package.assemble(cls.folder, VERSION)
+        cls.source = cls.folder / f"usr/src/xen-gntdev-rust-{VERSION}"
+
+    def text(self, place):
+        return (self.folder / place).read_text(encoding="utf-8")
+
+    def test_sources_are_those_of_the_tree(self):
+        for place in ("drivers/xen/gntdev/gntdev.rs", "drivers/xen/rust/Makefile.bindings",
+                      "include/trace/events/xen_gntdev.h", "scripts/build-installed"):
+            self.assertEqual((self.source / place).read_bytes(), (REPOSITORY / place).read_bytes())
+
+    def test_nothing_that_only_a_kernel_tree_or_an_editor_has(self):
+        names = {path.name for path in self.folder.rglob("*")}
+        self.assertFalse(names & {"Kconfig", "gntdev_kunit.rs", ".kunitconfig", "__pycache__"})
+
+    def test_every_word_is_filled_in(self):
+        for path in self.folder.rglob("*"):
+            if path.is_file() and path.suffix != ".gz" and "lib" not in path.parts:
+                self.assertNotRegex(path.read_text(encoding="utf-8"), r"@[A-Z]+@", path)
+
+    def test_version_is_the_same_everywhere(self):
+        self.assertIn(f"\nVersion: {VERSION}\n", self.text("DEBIAN/control"))
+        self.assertIn(f'PACKAGE_VERSION="{VERSION}"\n', (self.source / "dkms.conf").read_text())
+        for script in ("postinst", "prerm"):
+            self.assertIn(VERSION, self.text(f"DEBIAN/{script}"))
+
+    def test_control_file_has_no_comments_and_is_well_formed(self):
+        for line in self.text("DEBIAN/control").splitlines():
+            self.assertRegex(line, r"^([A-Z][A-Za-z-]+: .+| .+)$")
+        self.assertEqual(self.text("DEBIAN/triggers"), "interest-noawait /usr/src\n")
+
+    def test_sums(self):
+        lines = self.text("DEBIAN/md5sums").splitlines()
+        for line in lines:
+            wanted, place = line.split("  ")
+            self.assertEqual(hashlib.md5((self.folder / place).read_bytes()).hexdigest(), wanted)
+        files = [path for path in self.folder.rglob("*") if path.is_file()
+                 and path.parent.name != "DEBIAN"]
+        self.assertEqual(len(lines), len(files))
+
+    def test_scripts_can_be_run(self):
+        for script in ("postinst", "prerm", "postrm"):
+            path = self.folder / "DEBIAN" / script
+            self.assertTrue(os.access(path, os.X_OK))
+            subprocess.run(["sh", "-n", str(path)], check=True, timeout=60)
+        self.assertTrue(os.access(self.source / "scripts/build-installed", os.X_OK))
+        subprocess.run(["bash", "-n", str(self.source / "dkms.conf")], check=True, timeout=60)
+
+    def test_dkms_runs_what_is_there(self):
+        conf = (self.source / "dkms.conf").read_text(encoding="utf-8")
+        for name in ("PRE_BUILD", r"MAKE\[0\]"):
+            script = re.search(rf'^{name}="(\S+) .*\$kernelver"$', conf, re.M)[1]
+            self.assertTrue(os.access(self.source / script, os.X_OK), script)
+
+    def test_modprobe_falls_back(self):
+        rule = re.search(r"^install xen-gntdev (.*) \|\| (.*)$",
+                         self.text("usr/lib/modprobe.d/xen-gntdev-rust.conf"), re.M)
+        self.assertIn("xen_gntdev_rust", rule[1])
+        self.assertIn("--ignore-install xen-gntdev", rule[2])
+
+    def test_versions_that_dpkg_or_dkms_would_refuse(self):
+        for version in ("v1", "1-2", "1/2", "", "1 2"):
+            with self.assertRaises(Failure):
+                dkms_package.assemble(self.folder.parent / "other", version)
+
+    def test_default_version_grows_with_time(self):
+        self.assertRegex(dkms_package.default_version(), r"^0\.1\+\d{8}\.\d{6}$")

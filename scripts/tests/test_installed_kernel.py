@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0
+"""On a Debian machine: for which of the installed kernels a module can be built, and why not."""
+
+import pathlib
+import tempfile
+import unittest
+
+from xenrust import installed_kernel
+from xenrust.failure import Failure
+
+from . import test_kernel_fit
+
+RELEASE = "7.2.12+deb13-amd64"
+VERSION = "7.2.12-1~bpo13+1"
+
+
+class FakeTools:
+    """A machine with these tools and packages."""
+
+    def __init__(self):
+        self.packages = {f"linux-headers-{RELEASE}": VERSION, "linux-source-7.2": VERSION}
+        self.says = {"rustc": test_kernel_fit.RUSTC, "bindgen": "bindgen 0.71.1",
+                     "x86_64-linux-gnu-gcc-14": test_kernel_fit.CC}
+
+    def output(self, argv):
+        if argv[0] == "dpkg-query":
+            version = self.packages.get(argv[-1])
+            return f"installed {version}" if version else None
+        return self.says.get(argv[0])
+
+
+class Fit(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.system = pathlib.Path(folder.name)
+        self.tools = FakeTools()
+        self.write_config(RELEASE, test_kernel_fit.CONFIG)
+
+    def write_config(self, release, text):
+        headers = self.system / "lib/modules" / release / "build"
+        headers.mkdir(parents=True, exist_ok=True)
+        (headers / ".config").write_text(text, encoding="utf-8")
+
+    def kernel(self, release=RELEASE):
+        kernel = installed_kernel.InstalledKernel(release, self.system / "cache", self.system)
+        kernel.tools = self.tools
+        return kernel
+
+    def assert_problem(self, pattern, release=RELEASE):
+        problems = self.kernel(release).problems()
+        self.assertEqual(len(problems), 1, problems)
+        self.assertRegex(problems[0], pattern)
+        with self.assertRaisesRegex(Failure, f"no module for {release.replace('+', '.')}: "):
+            self.kernel(release).build(self.system / "log")
+
+    def test_fits(self):
+        self.assertEqual(self.kernel().problems(), [])
+
+    def test_other_series(self):
+        for release in ("6.12.9+deb13-amd64", "7.20.1+deb13-amd64", "7.4.1-amd64"):
+            self.write_config(release, test_kernel_fit.CONFIG)
+            self.assert_problem("another series than 7.2 and 7.3", release)
+
+    def test_no_headers(self):
+        self.assert_problem("apt install linux-headers-7.2.11-amd64", "7.2.11-amd64")
+
+    def test_no_rust(self):
+        self.write_config(RELEASE, test_kernel_fit.CONFIG.replace("CONFIG_RUST=y", ""))
+        self.assert_problem("has CONFIG_RUST=n.*needs CONFIG_RUST=y")
+
+    def test_unknown_compiler(self):
+        self.tools.says["rustc"] = "rustc 1.96.1"
+        self.assert_problem("built with rustc 1.85.1.*this is rustc 1.96.1")
+
+    def test_source_is_missing(self):
+        del self.tools.packages["linux-source-7.2"]
+        self.assert_problem("apt install linux-source-7.2=7.2.12-1~bpo13[+]1")
+
+    def test_source_of_another_version(self):
+        self.tools.packages["linux-source-7.2"] = "7.2.11-1"
+        self.assert_problem("is of version 7.2.12-1~bpo13[+]1, linux-source-7.2 is of version "
+                            "7.2.11-1: apt install")
+
+    def test_headers_of_no_package(self):
+        del self.tools.packages[f"linux-headers-{RELEASE}"]
+        self.assert_problem("no Debian package")
+
+    def test_source_is_not_needed_twice(self):
+        del self.tools.packages["linux-source-7.2"]
+        metadata = self.system / "cache" / RELEASE / "metadata"
+        metadata.mkdir(parents=True)
+        (metadata / installed_kernel.MADE).touch()
+        self.assertEqual(self.kernel().problems(), [])
