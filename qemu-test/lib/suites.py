@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import boot
 import boot_log
+import deb_suite
 import guest_kernel
 import ktap
 import log_check
@@ -321,9 +322,7 @@ SAMPLES_IN_DOMU = "share-memfd grant & show-frame draw; wait"
 
 def _boot_samples(context, guests):
     if context.gntdev == "c":
-        test = Test("the samples", SKIPPED, "Linux's C driver cannot export a dma-buf on x86")
-        _tell(context, test)
-        return [test]
+        return _skip(context, "the samples", "Linux's C driver cannot export a dma-buf on x86")
     programs = guest.ensure(context.cache)
     guest_kernel.ensure(context.cache, context.config)
     spec = boot.Spec(
@@ -477,6 +476,12 @@ def _check_log(context, result):
     return tests
 
 
+def _skip(context, name, reason):
+    test = Test(name, SKIPPED, reason)
+    _tell(context, test)
+    return [test]
+
+
 def _tell(context, test):
     if test:
         context.on_test(test)
@@ -506,6 +511,8 @@ def check_catches(context):
 
 def c_driver_of_debian(context):
     """On Debian's own kernel Linux's C driver has no dma-bufs; ours takes its place and has."""
+    if context.gntdev == "c":
+        return _skip(context, "the C driver of Debian's kernel", "its faults are what is shown")
     programs = guest.ensure(context.cache)
     names = ["dmabuf-c-driver", "dmabuf-self"]
     spec = boot.Spec(dom0="pv", toolstack=False, timeout=BOOT_LIMIT[context.config],
@@ -516,6 +523,8 @@ def c_driver_of_debian(context):
 
 def debian(context):
     """Debian's own kernel as a PV dom0 without and as a PVH dom0 with a domU, in short."""
+    if context.gntdev == "c":
+        return _skip(context, "Debian's kernel", "the C driver has no dma-bufs there")
     context = dataclasses.replace(context, config="debian")
     programs = guest.ensure(context.cache)
     # What goes by the distribution's library is what a user of that kernel sees first.
@@ -524,6 +533,11 @@ def debian(context):
                      timeout=BOOT_LIMIT[context.config],
                      add=_programs(programs, commands), domu_add=_programs(programs, ["granter"]))
     return c_driver_of_debian(context) + _boot(context, spec, commands)
+
+
+def package(context):
+    """The DKMS package in a Debian system of its own, from installation to removal."""
+    return deb_suite.DebSuite(context).run()
 
 
 # By configuration of the kernel, in the order in which they run: the fast ones first.
@@ -536,4 +550,5 @@ SUITES = {
     "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
     "debian": {"c-driver": c_driver_of_debian, "pv": paravirtual, "pvh": auto_translated,
                "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated},
+    "package": {"deb": package},
 }

@@ -9,7 +9,7 @@ from xenrust.debian_kernel import DebianKernel
 from xenrust.external_module import ExternalModule
 from xenrust.failure import Failure
 
-from . import test_kernel_fit
+import test_kernel_fit
 
 RELEASE = "7.2.12+deb13-amd64"
 

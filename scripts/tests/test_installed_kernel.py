@@ -8,7 +8,7 @@ import unittest
 from xenrust import installed_kernel
 from xenrust.failure import Failure
 
-from . import test_kernel_fit
+import test_kernel_fit
 
 RELEASE = "7.2.12+deb13-amd64"
 VERSION = "7.2.12-1~bpo13+1"

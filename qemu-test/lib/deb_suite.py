@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The package that builds the module by DKMS, in a Debian system that has nothing but the basics:
+installed, upgraded, taken along by a new kernel, removed."""
+
+import copy
+import re
+import subprocess
+
+from ktap import FAILED, PASSED, Test
+from xenrust import build_root, debian_kernel, dkms_package
+from xenrust.failure import Failure
+
+NAME = "xen-gntdev-rust"
+VERSIONS = ("0.1+test1", "0.1+test2")
+# A build of Rust metadata on a slow machine, and apt's downloads.
+LIMIT = 3600
+
+
+class DebSuite:
+    """The steps, in the order in which a machine's owner would take them."""
+
+    def __init__(self, context):
+        self.context = context
+        cache = context.cache
+        build_root.ensure(cache)
+        self.debs = [dkms_package.ensure(cache, version, cache.root / "deb-test")
+                     for version in VERSIONS]
+        pristine = cache.root / "clean-root"
+        with cache.lock("deb-test"):
+            if not (pristine / "etc/os-release").exists():
+                partial = cache.root / "clean-root.partial"
+                build_root.bootstrap(cache, partial, "clean root")
+                partial.rename(pristine)
+            self.root = cache.root / "deb-test" / "root"
+            build_root.copy_root(pristine, self.root)
+        # Commands run in that root instead of the build root.
+        self.place = copy.copy(cache)
+        self.place.build_root = self.root
+        self.log = cache.log / "deb-test.log"
+        self.log.unlink(missing_ok=True)
+        self.printed = ""
+        self.tests = []
+
+    def run(self):
+        """All results."""
+        try:
+            self.apt("update")
+            older, newer, stable = self.kernels()
+            self.install(older)
+            self.upgrade(older)
+            self.unfit(stable)
+            self.kernel_upgrade(older, newer)
+            self.remove(older, newer)
+        except Failure as failure:
+            self.tell("the steps as a whole", str(failure))
+        # After a failure the system stays, to be looked at.
+        if all(test.outcome == PASSED for test in self.tests):
+            build_root.remove_root(self.root)
+        return self.tests
+
+    def kernels(self):
+        """The two newest kernels of a supported series, and one that is too old."""
+        names = self.command("apt-cache", "pkgnames", "linux-").split()
+        releases = debian_kernel.releases(names, "linux-headers-")
+        # Without the modules that come with a kernel, depmod has nothing to do.
+        with_modules = [name for name in releases if f"linux-modules-{name}" in names]
+        newer = debian_kernel.choose("debian", [name for name in with_modules
+                                                if f"linux-image-{name}" in names])
+        older = debian_kernel.choose(debian_kernel.series(newer), [
+            name for name in with_modules if name != newer])
+        stable = debian_kernel.choose("6.12", releases)
+        if not older or not stable:
+            raise Failure(f"the archive has too few kernels beside {newer}")
+        return [(release, self.version(f"linux-headers-{release}"))
+                for release in (older, newer, stable)]
+
+    def install(self, older):
+        """A machine with a kernel that fits. Its owner does not know which source goes with it, and
+        gets the newest."""
+        release, version = older
+        self.apt("install", f"linux-modules-{release}", f"linux-headers-{release}",
+                 str(self.debs[0]))
+        wanted = re.escape(f"apt install {_source(release)}={version}")
+        self.check("without the kernel's source apt says which version is missing",
+                   re.search(rf"not for {re.escape(release)}: it is of version "
+                             rf"{re.escape(version)}, .*{wanted}$", self.printed, re.M))
+        self.apt("install", "--allow-downgrades", f"{_source(release)}={version}")
+        self.check("installing builds the module for a kernel that fits",
+                   self.is_built(release, VERSIONS[0]))
+        vermagic = self.command("modinfo", "-F", "vermagic", "-k", release, "xen_gntdev_rust")
+        self.check("the module is for that kernel", vermagic.split(" ")[0] == release)
+        self.check("modprobe xen-gntdev means the Rust driver", self.is_preferred(release))
+
+    def upgrade(self, older):
+        """A newer version of the package."""
+        self.apt("install", str(self.debs[1]))
+        self.check("an upgrade builds the new version", self.is_built(older[0], VERSIONS[1]))
+        self.check("an upgrade leaves nothing of the old version",
+                   VERSIONS[0] not in self.command("dkms", "status")
+                   and not (self.root / "usr/src" / f"{NAME}-{VERSIONS[0]}").exists())
+        self.check("an upgrade does not make the metadata again",
+                   "Rust metadata" not in self.build_log(older[0]))
+
+    def unfit(self, stable):
+        """A kernel that does not fit beside the one that does."""
+        self.apt("install", f"linux-headers-{stable[0]}")
+        self.check("for a kernel of another series apt says why there is no module",
+                   re.search(rf"not for {re.escape(stable[0])}: .*series", self.printed))
+        self.check("there is none", not self.is_built(stable[0], VERSIONS[1]))
+
+    def kernel_upgrade(self, older, newer):
+        """A new kernel, with its source."""
+        release, version = newer
+        self.apt("install", f"linux-modules-{release}", f"linux-headers-{release}",
+                 f"{_source(release)}={version}")
+        self.check("a kernel upgrade builds the module for the new kernel",
+                   self.is_built(release, VERSIONS[1]))
+        self.check("the old kernel keeps its own", self.is_built(older[0], VERSIONS[1]))
+
+    def remove(self, *kernels):
+        """The end."""
+        self.apt("remove", dkms_package.PACKAGE)
+        self.check("removing leaves no module",
+                   not any(self.is_built(release, VERSIONS[1]) for release, _ in kernels)
+                   and not list((self.root / "var/lib/dkms").glob(NAME)))
+        self.check("removing leaves no configuration", not self.is_preferred(kernels[0][0]))
+        self.check("removing leaves no files",
+                   not (self.root / "var/cache" / NAME).exists()
+                   and not list((self.root / "usr/src").glob(f"{NAME}-*")))
+        self.apt("purge", dkms_package.PACKAGE)
+        left = self.command("dpkg", "-l", dkms_package.PACKAGE, fails=True)
+        self.check("purging ends what dpkg knows of it", not re.search(r"^.[ic]", left, re.M))
+
+    def is_built(self, release, version):
+        """Whether DKMS and depmod have the module of that version for the kernel."""
+        status = self.command("dkms", "status", "-k", release, fails=True)
+        found = list((self.root / "usr/lib/modules" / release / "updates").rglob(
+            "xen_gntdev_rust.ko*"))
+        return bool(found) and f"{NAME}/{version}, {release}" in status
+
+    def is_preferred(self, release):
+        """What modprobe would do when it is asked for Linux's own driver."""
+        shown = self.command("sh", "-c", f"modprobe --set-version {release} --showconfig | "
+                             "grep '^install xen_gntdev ' || true")
+        return "xen_gntdev_rust" in shown
+
+    def build_log(self, release):
+        """What the last build for a kernel said."""
+        file = self.root / "var/lib/dkms" / NAME / VERSIONS[1] / release / "x86_64/log/make.log"
+        if not file.exists():
+            raise Failure(f"there is no {file}")
+        return file.read_text(encoding="utf-8")
+
+    def version(self, package):
+        """The version of PACKAGE that apt would install."""
+        return re.search(r"^Version: (.*)$",
+                         self.command("apt-cache", "show", "--no-all-versions", package), re.M)[1]
+
+    def apt(self, *arguments):
+        """Run apt-get, which must succeed."""
+        options = build_root.host.apt_proxy_options()
+        self.printed = self.command(
+            "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes",
+            "--no-install-recommends", *(word for option in options for word in ("-o", option)),
+            *arguments)
+
+    def command(self, *argv, fails=False):
+        """What a command in the root prints. It may fail only if FAILS says so."""
+        self.context.on_progress(" ".join(argv))
+        result = subprocess.run(
+            build_root.command(self.place, argv, cwd="/"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            timeout=LIMIT)
+        with open(self.log, "a", encoding="utf-8") as log:
+            log.write(f"\n$ {' '.join(argv)}\n{result.stdout}")
+        if result.returncode and not fails:
+            raise Failure(f"'{' '.join(argv)}' ended with status {result.returncode}; "
+                          f"log {self.log}")
+        return result.stdout
+
+    def check(self, name, good):
+        """One result."""
+        self.tell(name, "" if good else f"is not so; log {self.log}")
+
+    def tell(self, name, reason):
+        """One result, of which REASON says why it failed."""
+        test = Test(name, FAILED if reason else PASSED, reason)
+        self.tests.append(test)
+        self.context.on_test(test)
+
+
+def _source(release):
+    return f"linux-source-{debian_kernel.series(release)}"
