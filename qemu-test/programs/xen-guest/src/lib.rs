@@ -30,6 +30,7 @@ pub mod platform;
 pub mod process;
 pub mod processor_time;
 pub mod readiness;
+pub mod tick_clock;
 pub mod tracing;
 pub mod vchan;
 pub mod xenstore;
