@@ -8,12 +8,27 @@
 use crate::debug_key::Link;
 use crate::debug_key::Ports;
 use crate::queues_file::QueuesFile;
+use crate::queues_file::Word;
 
 /// Event words in a page of the array.
 const WORDS_IN_A_PAGE: u32 = 1024;
 
+/// Whether a file has the lines of the event words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// It has.
+    Told,
+    /// They were left out.
+    LeftOut,
+}
+
 /// What they tell differently of a domain, in words.
-pub fn differences(before: &QueuesFile, ports: &Ports, after: &QueuesFile) -> Vec<String> {
+pub fn differences(
+    before: &QueuesFile,
+    ports: &Ports,
+    after: &QueuesFile,
+    words: Words,
+) -> Vec<String> {
     let mut found = Vec::new();
     let room = after.pages * WORDS_IN_A_PAGE;
     for (number, port) in ports {
@@ -25,28 +40,46 @@ pub fn differences(before: &QueuesFile, ports: &Ports, after: &QueuesFile) -> Ve
                 after.pages
             ));
         }
+        let (word, later) = (before.word(*number), after.word(*number));
+        let seen = Word {
+            pending: port.pending,
+            masked: port.masked,
+            link: port.link,
+        };
+        if has_word && words == Words::Told && word == later && word != seen {
+            found.push(format!("port {number} is {seen:?} for Xen, not {word:?}"));
+        }
+    }
+    for (number, processor) in &after.processors {
+        if processor.astray != 0 {
+            found.push(format!("processor {number} was led astray"));
+        }
+        let earlier = before.processors.get(number);
+        if earlier.is_none_or(|earlier| earlier.drained > processor.drained) {
+            found.push(format!("processor {number} counts backwards"));
+        }
     }
     for ((cpu, priority), queue) in &before.queues {
         let Some(later) = after.queues.get(&(*cpu, *priority)) else {
             found.push(format!("the queue {priority} of processor {cpu} has gone"));
             continue;
         };
-        if later.consumed < queue.consumed || later.drained < queue.drained {
+        if later.consumed < queue.consumed {
             found.push(format!(
                 "the queue {priority} of processor {cpu} counts backwards"
             ));
         }
         // A queue from which something was taken meanwhile proves nothing.
-        if queue != later || queue.head == 0 {
+        if queue != later || queue.first == 0 {
             continue;
         }
         let linked = ports
-            .get(&queue.head)
+            .get(&queue.first)
             .is_some_and(|port| matches!(port.link, Link::To(_)));
         if !linked {
             found.push(format!(
-                "port {} is the head of queue {priority} of processor {cpu}, but in no queue",
-                queue.head
+                "port {} is the first of queue {priority} of processor {cpu}, but in no queue",
+                queue.first
             ));
         }
     }
@@ -58,10 +91,12 @@ mod tests {
     use super::*;
     use crate::debug_key::Port;
 
-    fn file(pages: u32, head: u32, consumed: u32) -> QueuesFile {
+    fn file(pages: u32, first: u32, consumed: u32) -> QueuesFile {
         let text = format!(
-            "ops rust\npages {pages}\n\
-             cpu 0 priority 7: head {head} consumed {consumed} drained 0\n"
+            "ops rust\npages {pages} ports {}\n\
+             cpu 0 online 1 block 1 drained 0 astray 0\n\
+             cpu 0 priority 7 ready 0 head 5 next {first} consumed {consumed}\n",
+            pages * WORDS_IN_A_PAGE
         );
         QueuesFile::parse(&text).unwrap()
     }
@@ -79,36 +114,86 @@ mod tests {
     fn the_same_is_the_same() {
         let file = file(2, 1030, 9);
         let none: [String; 0] = [];
-        assert_eq!(differences(&file, &ports(Link::To(0)), &file), none);
+        assert_eq!(
+            differences(&file, &ports(Link::To(0)), &file, Words::LeftOut),
+            none
+        );
     }
 
     #[test]
     fn a_head_in_no_queue_is_noticed() {
         let file = file(2, 1030, 9);
-        let found = differences(&file, &ports(Link::Unlinked), &file);
+        let found = differences(&file, &ports(Link::Unlinked), &file, Words::LeftOut);
         assert_eq!(found.len(), 1);
-        assert!(found[0].contains("port 1030 is the head"), "{found:?}");
+        assert!(found[0].contains("port 1030 is the first"), "{found:?}");
     }
 
     #[test]
     fn a_head_of_the_past_is_not() {
         let (before, after) = (file(2, 1030, 9), file(2, 0, 10));
-        assert!(differences(&before, &ports(Link::Unlinked), &after).is_empty());
+        assert!(differences(&before, &ports(Link::Unlinked), &after, Words::LeftOut).is_empty());
     }
 
     #[test]
     fn pages_too_few_or_too_many_are_noticed() {
         let few = file(1, 0, 9);
-        let found = differences(&few, &ports(Link::Unlinked), &few);
+        let found = differences(&few, &ports(Link::Unlinked), &few, Words::LeftOut);
         assert_eq!(found, ["port 1030 has a word in 1 pages"]);
         let many = file(2, 0, 9);
-        let found = differences(&many, &ports(Link::NoWord), &many);
+        let found = differences(&many, &ports(Link::NoWord), &many, Words::LeftOut);
         assert_eq!(found, ["port 1030 has no word in 2 pages"]);
     }
 
     #[test]
+    fn a_word_that_xen_sees_otherwise_is_noticed() {
+        let told = |line: &str| {
+            let text = format!("ops rust\npages 2 ports 2048\n{line}");
+            QueuesFile::parse(&text).unwrap()
+        };
+        let seen = Port {
+            pending: true,
+            masked: false,
+            link: Link::To(0),
+        };
+        let ports = Ports::from([(1030, seen)]);
+        let same = told("port 1030 pending 1 masked 0 linked 1 link 0\n");
+        assert!(differences(&same, &ports, &same, Words::Told).is_empty());
+        for line in [
+            "",
+            "port 1030 pending 0 masked 0 linked 1 link 0\n",
+            "port 1030 pending 1 masked 1 linked 1 link 0\n",
+            "port 1030 pending 1 masked 0 linked 0 link 0\n",
+            "port 1030 pending 1 masked 0 linked 1 link 7\n",
+        ] {
+            let other = told(line);
+            assert_eq!(
+                differences(&other, &ports, &other, Words::Told).len(),
+                1,
+                "{line}"
+            );
+            assert!(
+                differences(&other, &ports, &same, Words::Told).is_empty(),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_processor_that_went_astray_is_noticed() {
+        let text = "ops rust\npages 2 ports 2048\ncpu 0 online 1 block 1 drained 0 astray 3\n";
+        let file = QueuesFile::parse(text).unwrap();
+        let found = differences(&file, &Ports::new(), &file, Words::Told);
+        assert_eq!(found, ["processor 0 was led astray"]);
+    }
+
+    #[test]
     fn a_counter_that_goes_back_is_noticed() {
-        let found = differences(&file(2, 0, 9), &ports(Link::To(0)), &file(2, 0, 8));
+        let found = differences(
+            &file(2, 0, 9),
+            &ports(Link::To(0)),
+            &file(2, 0, 8),
+            Words::LeftOut,
+        );
         assert_eq!(found, ["the queue 7 of processor 0 counts backwards"]);
     }
 }

@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_runs() {
-        let rust = Some("ops rust\npages 1\n");
-        let c = Some("ops c\npages 1\n");
+        let rust = Some("ops rust\npages 1 ports 1024\n");
+        let c = Some("ops c\n");
         assert_eq!(Ops::Rust.check(FIFO_LOG, rust), Ok(()));
         assert_eq!(Ops::C.check(FIFO_LOG, c), Ok(()));
         assert_eq!(Ops::C.check(FIFO_LOG, None), Ok(()));
@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_noticed() {
-        let rust = Some("ops rust\npages 1\n");
-        let c = Some("ops c\npages 1\n");
+        let rust = Some("ops rust\npages 1 ports 1024\n");
+        let c = Some("ops c\n");
         assert!(Ops::Rust.check(FIFO_LOG, c).is_err());
         assert!(Ops::Rust.check(FIFO_LOG, None).is_err());
         assert!(Ops::Rust.check(TWO_LEVEL_LOG, rust).is_err());

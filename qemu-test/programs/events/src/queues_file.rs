@@ -4,29 +4,60 @@
 //!
 //! ```text
 //! ops rust
-//! pages 6
-//! cpu 0 priority 7: head 0 consumed 1234 drained 0
+//! pages 2 ports 2048
+//! cpu 0 online 1 block 1 drained 0 astray 0
+//! cpu 0 priority 7 ready 0 head 17 next 0 consumed 1730
+//! port 4 pending 0 masked 0 linked 0 link 0
 //! ```
 //!
-//! Read are pairs of a word and a number, wherever the lines end. `cpu` and
-//! `priority` hold until there is another; what else there is, is passed over.
+//! `Documentation/xen/fifo-events.rst` tells what that means. A file of other
+//! operations has the first line only.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use crate::debug_key::Link;
+
 /// The file's path.
 pub const PATH: &str = "/sys/kernel/debug/xen/evtchn_fifo";
+
+/// One processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processor {
+    /// Events that were found in its queues when it had gone.
+    pub drained: u64,
+    /// Heads and links that named no event word.
+    pub astray: u64,
+}
 
 /// One queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
     /// The port that is next, or 0.
-    pub head: u32,
+    pub first: u32,
     /// Events that were taken from it.
     pub consumed: u64,
-    /// Events that were taken from it when its processor had gone.
-    pub drained: u64,
+}
+
+/// The event word of one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Whether it has an event.
+    pub pending: bool,
+    /// Whether events are held back.
+    pub masked: bool,
+    /// Its place in a queue.
+    pub link: Link,
+}
+
+impl Word {
+    /// That of a port that was never used, which has no line.
+    pub const UNUSED: Self = Self {
+        pending: false,
+        masked: true,
+        link: Link::Unlinked,
+    };
 }
 
 /// The whole file.
@@ -36,8 +67,12 @@ pub struct QueuesFile {
     pub ops: String,
     /// Pages in the event array.
     pub pages: u32,
+    /// The processors by number.
+    pub processors: BTreeMap<u32, Processor>,
     /// The queues by processor and priority.
     pub queues: BTreeMap<(u32, u32), Queue>,
+    /// The event words by port.
+    pub words: BTreeMap<u32, Word>,
 }
 
 impl QueuesFile {
@@ -52,44 +87,77 @@ impl QueuesFile {
 
     /// Reads the file's text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
         let ops = first
             .strip_prefix("ops ")
             .ok_or_else(|| format!("the first line is {first:?}"))?;
         let mut file = Self {
-            ops: ops.trim().into(),
+            ops: ops.into(),
             ..Self::default()
         };
-        let mut pages = None;
-        let mut place = (None, None);
-        let words: Vec<&str> = rest
-            .split(|c: char| !c.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .collect();
-        for pair in words.windows(2) {
-            let Ok(number) = pair[1].parse::<u64>() else {
-                continue;
-            };
-            match pair[0] {
-                "pages" => pages = Some(number as u32),
-                "cpu" => place = (Some(number as u32), None),
-                "priority" => place.1 = Some(number as u32),
-                name @ ("head" | "consumed" | "drained") => {
-                    let (Some(cpu), Some(priority)) = place else {
-                        return Err(format!("{name} {number} is of no queue"));
-                    };
-                    let queue = file.queues.entry((cpu, priority)).or_default();
-                    match name {
-                        "head" => queue.head = number as u32,
-                        "consumed" => queue.consumed = number,
-                        _ => queue.drained = number,
-                    }
-                }
-                _ => {}
-            }
+        for line in lines {
+            file.add(line)
+                .ok_or_else(|| format!("not a line of the file: {line:?}"))?;
         }
-        file.pages = pages.ok_or("it does not tell the number of pages")?;
+        if file.ops == "rust" && file.pages == 0 {
+            return Err("it tells of no page".into());
+        }
         Ok(file)
+    }
+
+    fn add(&mut self, line: &str) -> Option<()> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (names, numbers): (Vec<&str>, Vec<&str>) = words
+            .chunks(2)
+            .map(|pair| (pair[0], pair[pair.len() - 1]))
+            .unzip();
+        let numbers: Vec<u64> = numbers
+            .iter()
+            .map(|number| number.parse().ok())
+            .collect::<Option<_>>()?;
+        match (&names[..], &numbers[..]) {
+            (["pages", "ports"], [pages, _]) => self.pages = *pages as u32,
+            (["cpu", "online", "block", "drained", "astray"], [cpu, _, _, drained, astray]) => {
+                let processor = Processor {
+                    drained: *drained,
+                    astray: *astray,
+                };
+                self.processors.insert(*cpu as u32, processor);
+            }
+            (
+                ["cpu", "priority", "ready", "head", "next", "consumed"],
+                [cpu, priority, ready, head, next, consumed],
+            ) => {
+                // The head of an empty queue is an old one.
+                let first = match (*next, *ready) {
+                    (0, 0) => 0,
+                    (0, _) => *head as u32,
+                    (next, _) => next as u32,
+                };
+                let queue = Queue {
+                    first,
+                    consumed: *consumed,
+                };
+                self.queues.insert((*cpu as u32, *priority as u32), queue);
+            }
+            (
+                ["port", "pending", "masked", "linked", "link"],
+                [port, pending, masked, linked, link],
+            ) => {
+                let word = Word {
+                    pending: *pending != 0,
+                    masked: *masked != 0,
+                    link: match linked {
+                        0 => Link::Unlinked,
+                        _ => Link::To(*link as u32),
+                    },
+                };
+                self.words.insert(*port as u32, word);
+            }
+            _ => return None,
+        }
+        Some(())
     }
 
     /// Events that were taken from the queues of `priority`, of all processors.
@@ -100,6 +168,11 @@ impl QueuesFile {
             .map(|(_, queue)| queue.consumed)
             .sum()
     }
+
+    /// The word of `port`, which has a page.
+    pub fn word(&self, port: u32) -> Word {
+        self.words.get(&port).copied().unwrap_or(Word::UNUSED)
+    }
 }
 
 #[cfg(test)]
@@ -107,38 +180,56 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "ops rust\n\
-                        pages 6\n\
-                        cpu 0 priority 0: head 0 consumed 1200 drained 0\n\
-                        cpu 0 priority 7: head 4097 consumed 34 drained 0\n\
-                        cpu 1 priority 7: head 0 consumed 6 drained 2\n";
+                        pages 6 ports 6144\n\
+                        cpu 0 online 1 block 1 drained 0 astray 0\n\
+                        cpu 0 priority 0 ready 0 head 4 next 0 consumed 1200\n\
+                        cpu 0 priority 7 ready 1 head 4097 next 0 consumed 34\n\
+                        cpu 1 online 0 block 1 drained 2 astray 1\n\
+                        cpu 1 priority 7 ready 0 head 9 next 12 consumed 6\n\
+                        port 4 pending 0 masked 0 linked 0 link 0\n\
+                        port 12 pending 1 masked 0 linked 1 link 40\n";
 
     #[test]
-    fn every_queue_is_read() {
+    fn all_of_it_is_read() {
         let file = QueuesFile::parse(TEXT).unwrap();
         assert_eq!((file.ops.as_str(), file.pages), ("rust", 6));
-        assert_eq!(file.queues.len(), 3);
-        let queue = Queue {
-            head: 4097,
-            consumed: 34,
-            drained: 0,
+        let gone = Processor {
+            drained: 2,
+            astray: 1,
         };
-        assert_eq!(file.queues[&(0, 7)], queue);
-        assert_eq!(file.queues[&(1, 7)].drained, 2);
+        assert_eq!(file.processors[&1], gone);
+        let firsts: Vec<u32> = file.queues.values().map(|queue| queue.first).collect();
+        assert_eq!(firsts, [0, 4097, 12]);
         assert_eq!(file.consumed(7), 40);
         assert_eq!(file.consumed(1), 0);
+        let linked = Word {
+            pending: true,
+            masked: false,
+            link: Link::To(40),
+        };
+        assert_eq!(file.word(12), linked);
+        assert_eq!(file.word(4).link, Link::Unlinked);
+        assert_eq!(file.word(13), Word::UNUSED);
     }
 
     #[test]
-    fn the_lines_may_end_elsewhere() {
-        let text = TEXT
-            .replace(": ", "\n\t")
-            .replace(" priority", ":\npriority");
-        assert_eq!(QueuesFile::parse(&text), QueuesFile::parse(TEXT));
+    fn of_other_operations_there_is_a_line() {
+        for ops in ["c", "2l"] {
+            assert_eq!(QueuesFile::parse(&format!("ops {ops}\n")).unwrap().ops, ops);
+        }
     }
 
     #[test]
     fn other_text_is_refused() {
-        for text in ["", "pages 6", "ops rust\n", "ops rust\npages 6\nhead 5"] {
+        for text in [
+            "",
+            "pages 6 ports 6144",
+            "ops rust\n",
+            "ops rust\npages 6\n",
+            "ops rust\npages 6 ports many\n",
+            "ops rust\npages 6 ports 6144\nhead 5\n",
+            "ops rust\npages 6 ports 6144\nport 4 pending 0 masked 0 linked 0\n",
+        ] {
             assert!(QueuesFile::parse(text).is_err(), "{text:?}");
         }
     }

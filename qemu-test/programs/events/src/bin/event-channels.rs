@@ -18,6 +18,7 @@ use clients::command::succeed;
 use clients::suite;
 use clients::suite::Rule;
 use events::agreement;
+use events::agreement::Words;
 use events::board::priority_of;
 use events::board::Board;
 use events::board::End;
@@ -308,10 +309,11 @@ fn file_of_dom0() -> io::Result<QueuesFile> {
 }
 
 fn file_of_domu(agent: &Agent) -> io::Result<QueuesFile> {
-    // Of many processors the file is more than xenstore carries in one piece.
+    // Of many processors the file is more than xenstore carries in one piece, and of many ports far
+    // more.
     const COPY: &str = "/tmp/evtchn_fifo";
     const PIECE: usize = 3000;
-    agent.run(&format!("cat {} >{COPY}", queues_file::PATH))?;
+    agent.run(&format!("grep -v ^port {} >{COPY}", queues_file::PATH))?;
     let mut text = String::new();
     loop {
         let begin = text.len() + 1;
@@ -386,26 +388,41 @@ fn agreement() -> Verdict {
     rust_only()?;
     let link = Link::to_domu(MANY)?;
     link.walk(SEED)?;
+    // A port of the kernel's own may be busy while Xen looks, and quiet before and after that.
+    const LOOKS: usize = 5;
+    let mut found = look(&link)?;
+    for _ in 1..LOOKS {
+        if found.is_empty() {
+            break;
+        }
+        println!("# {} differences: looking again", found.len());
+        found = look(&link)?;
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    link.check(tally::Rule::Exact)?;
+    Ok(())
+}
+
+/// What the kernels of both domains and Xen tell differently.
+fn look(link: &Link) -> io::Result<Vec<String>> {
     let read = || -> io::Result<_> { Ok([file_of_dom0()?, file_of_domu(link.agent())?]) };
     let before = read()?;
     let domains = debug_key::press()?;
     let after = read()?;
     let mut found = Vec::new();
-    for (domid, (before, after)) in [DOM0, link.domid()]
+    for ((domid, words), (before, after)) in [(DOM0, Words::Told), (link.domid(), Words::LeftOut)]
         .into_iter()
         .zip(before.into_iter().zip(after))
     {
         assert!(before.pages > 1, "{} pages in domain {domid}", before.pages);
         let ports = domains.get(&domid).cloned().unwrap_or_default();
         assert!(ports.len() >= MANY, "{} ports of {domid}", ports.len());
-        let differences = agreement::differences(&before, &ports, &after);
+        let differences = agreement::differences(&before, &ports, &after, words);
         found.extend(
             differences
                 .iter()
                 .map(|one| format!("domain {domid}: {one}")),
         );
     }
-    assert!(found.is_empty(), "{}", found.join("\n"));
-    link.check(tally::Rule::Exact)?;
-    Ok(())
+    Ok(found)
 }
