@@ -245,7 +245,9 @@ def _boot_clients(context, dom0):
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)
 
 
-LONG_STORM = "event-storm --seconds 60"
+LONG_STORM = "event-storm --ports 6000 --seconds 60"
+# Processors go and come back this often in all.
+ALL_CYCLES = "event-channels --cycles 200"
 SHORT_STORM = "event-storm --ports 1500 --seconds 9"
 # Four processors in turn on two of this machine's take their time.
 CROWDED_STORM = "event-storm --ports 600 --seconds 6"
@@ -265,11 +267,11 @@ def events_of_paravirtual(context):
     """Event channels between a PV dom0 and a PV domU, of 1, 2 and 4 vCPUs each."""
     tests = _boot_events(context, "pv", 2, {
         "event-storm": LONG_STORM,
-        "event-channels": "event-channels",
+        "event-channels": ALL_CYCLES,
         "event-saved": "event-saved",
     })
-    for vcpus in (1, 4):
-        tests += _boot_events(context, "pv", vcpus, {"event-storm": SHORT_STORM})
+    for vcpus, storm in ((1, SHORT_STORM), (4, CROWDED_STORM)):
+        tests += _boot_events(context, "pv", vcpus, {"event-storm": storm})
     return tests + _boot_events(context, "pv", 2, {"event-storm": TWO_LEVEL_STORM}, "2-level")
 
 
