@@ -39,6 +39,7 @@ use suites::remote::RemoteGranter;
 use suites::world::DOM0;
 use xen_guest::ktap::Stop;
 use xen_guest::ktap::Verdict;
+use xen_guest::platform::MemoryModel;
 
 /// Four for each priority.
 const FEW: usize = 64;
@@ -92,7 +93,8 @@ fn main() -> ExitCode {
             format!("processors of dom0 go and come back {in_dom0} times under events"),
             1200,
             move || hotplug_in_dom0(in_dom0),
-        ),
+        )
+        .expect_failure(loss_by_hotplug()),
         Rule::new(
             format!("processors of the domU go and come back {in_domu} times under events"),
             1200,
@@ -338,6 +340,16 @@ fn unmask_race() -> Verdict {
         }
     }
     Ok(())
+}
+
+/// Linux's own operations for the FIFO ABI drop what is in the queue of a
+/// processor that has gone: "Dropping pending event for port" in the log. It was
+/// moved to another processor, but it was linked before, and nobody links it
+/// anew. Seen in a PVH dom0, not in a PV one.
+fn loss_by_hotplug() -> Option<&'static str> {
+    let c = Ops::asked().is_ok_and(|ops| ops == Ops::C);
+    let translated = MemoryModel::current().is_ok_and(|model| model == MemoryModel::AutoTranslated);
+    (c && translated).then_some("Linux's own operations drop what is queued for a processor")
 }
 
 fn hotplug_in_dom0(count: u32) -> Verdict {
