@@ -311,10 +311,10 @@ fn file_of_dom0() -> io::Result<QueuesFile> {
 }
 
 fn file_of_domu(agent: &Agent) -> io::Result<QueuesFile> {
-    // Of many processors the file is more than xenstore carries in one piece, and of many ports far
-    // more.
+    // A node of xenstore has 2,048 bytes at most: of many processors the file is more than
+    // that, and of many ports far more.
     const COPY: &str = "/tmp/evtchn_fifo";
-    const PIECE: usize = 3000;
+    const PIECE: usize = 1500;
     agent.run(&format!("grep -v ^port {} >{COPY}", queues_file::PATH))?;
     let mut text = String::new();
     loop {
