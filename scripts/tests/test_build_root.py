@@ -70,14 +70,18 @@ class InBuildRootTest(unittest.TestCase):
             with tempfile.TemporaryDirectory() as folder:
                 beat = pathlib.Path(folder, "beat")
                 script = f"(while :; do echo >> {beat}; sleep 0.1; done) & wait"
-                with subprocess.Popen([IN_BUILD_ROOT, "sh", "-c", script],
-                                      stderr=subprocess.DEVNULL) as process:
+                # A shell starts what runs in its background with Ctrl-C ignored.
+                with subprocess.Popen(["env", "--default-signal=INT", IN_BUILD_ROOT, "sh", "-c",
+                                       script], stderr=subprocess.DEVNULL) as process:
                     deadline = time.monotonic() + 60
                     while not beat.exists() and time.monotonic() < deadline:
                         time.sleep(0.05)
                     self.assertTrue(beat.exists(), number)
                     process.send_signal(number)
-                    process.wait(60)
+                    try:
+                        process.wait(60)
+                    finally:
+                        process.kill()
                 time.sleep(0.5)
                 size = beat.stat().st_size
                 time.sleep(1)
