@@ -55,9 +55,16 @@ def _processor(spec):
     machine = "q35" if spec.xen and spec.dom0 == "pvh" else "pc"
     # One host thread for each processor: a PVH dom0 rarely survives a single thread.
     argv = ["-machine", machine, "-cpu", model, "-accel", "tcg,thread=multi"]
+    notes = []
     if spec.xen:
         # The emulator says when a triple fault of Xen's own resets the machine: nobody else does.
-        argv += ["-d", "cpu_reset"]
+        notes.append("cpu_reset")
+    if spec.trace:
+        # Blocks that go to each other without a way back to the emulator would not be noted.
+        notes += ["in_asm", "exec", "nochain"]
+        argv += ["-dfilter", ",".join(f"{start:#x}+{size:#x}" for start, size in spec.trace)]
+    if notes:
+        argv += ["-d", ",".join(notes)]
     if machine == "q35":
         # The firmware leaves ACPI's tables in memory that is merely reserved. Xen shows that to
         # a PVH dom0 only through an IOMMU's identity map; without the tables, dom0 reads ones

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import boot
 import boot_log
 import deb_suite
+import event_path
 import guest_kernel
 import ktap
 import log_check
@@ -295,6 +296,49 @@ def _boot_events(context, guests, vcpus, commands, events=None):
     return _boot(context, spec, commands, CLIENT_SETUP, events)
 
 
+def path_of_an_event(context):
+    """The instructions that an event takes in the port operations in Rust, and in those in C."""
+    cache = context.cache
+    kernel.ensure(cache, context.config)
+    image = cache.kernel / context.config / "vmlinux"
+    symbols = _print(cache, "nm", "-S", image)
+    paths, tests = {}, []
+    for events in ("c", "rust"):
+        functions, handler = event_path.find(symbols, events)
+        spec = boot.Spec(dom0="pv", smp=1, events=events, config=context.config, toolstack=False,
+                         run="true", timeout=BOOT_LIMIT[context.config],
+                         trace=tuple((function.start, function.size) for function in functions))
+        result = boot.boot(spec, on_progress=context.on_progress)
+        log = boot_log.read(result.log)
+        paths[events] = event_path.cost((line.text for line in log if line.source == "qemu"),
+                                        functions, handler)
+        context.on_note(f"an event in {events}: {paths[events]}; log {result.log}")
+        tests += _check_log(context, result)
+    (function,), _ = event_path.find(symbols, "rust")
+    strangers = event_path.strangers(
+        _print(cache, "objdump", "-d", "--no-show-raw-insn", f"--disassemble={function.name}",
+               image), function)
+    checks = {
+        "an event takes no more instructions than in C":
+            paths["rust"].instructions <= paths["c"].instructions,
+        "an event takes no more locked instructions than in C":
+            paths["rust"].locked <= paths["c"].locked,
+        "no panic, and no call but that of the interrupts' handler": not strangers,
+    }
+    reason = "\n".join([*(f"{events}: {path}" for events, path in paths.items()), *strangers])
+    for name, good in checks.items():
+        tests.append(Test(name, PASSED if good else FAILED, "" if good else reason))
+        _tell(context, tests[-1])
+    return tests
+
+
+def _print(cache, *command):
+    """What COMMAND prints in the build root."""
+    return subprocess.run(build_root.command(cache, command, cwd="/"), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True, check=True,
+                          timeout=UNIT_TEST_LIMIT).stdout
+
+
 def samples_of_paravirtual(context):
     """A PV dom0 reads a PV domU's memfd and shows its picture on a screen."""
     return _boot_samples(context, "pv")
@@ -540,10 +584,11 @@ def package(context):
 # By configuration of the kernel, in the order in which they run: the fast ones first.
 SUITES = {
     "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
-             "pvh": auto_translated, "events": events_of_paravirtual,
-             "events-pvh": events_of_auto_translated, "clients": clients_of_paravirtual,
-             "clients-pvh": clients_of_auto_translated, "samples": samples_of_paravirtual,
-             "samples-pvh": samples_of_auto_translated, "debian": debian},
+             "pvh": auto_translated, "event-path": path_of_an_event,
+             "events": events_of_paravirtual, "events-pvh": events_of_auto_translated,
+             "clients": clients_of_paravirtual, "clients-pvh": clients_of_auto_translated,
+             "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated,
+             "debian": debian},
     "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
     "debian": {"c-driver": c_driver_of_debian, "pv": paravirtual, "pvh": auto_translated,
                "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated},

@@ -62,3 +62,14 @@ class Extra(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class Trace(unittest.TestCase):
+    def test_what_the_emulator_notes_is_asked_for_once(self):
+        # Of two such options it would take the last.
+        spec = boot.Spec(trace=((0x1000, 0x20), (0x2000, 0x30)))
+        argv = qemu_command.command(spec, FILES, pathlib.Path("ports"))
+        self.assertEqual(argv.count("-d"), 1)
+        self.assertEqual(argument(spec, "-d"), "cpu_reset,in_asm,exec,nochain")
+        self.assertEqual(argument(spec, "-dfilter"), "0x1000+0x20,0x2000+0x30")
+        self.assertEqual(argument(boot.Spec(), "-d"), "cpu_reset")
