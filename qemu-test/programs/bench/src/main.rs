@@ -159,8 +159,8 @@ fn measure_display(rounds: usize) -> io::Result<()> {
     let display = Display::new()?;
     let driver = Driver::current()?;
     for round in 0..rounds {
-        let mut order = [Way::DmaBuf, Way::Copy];
-        order.rotate_left(round % 2);
+        let mut order = [Way::DmaBuf, Way::KeptDmaBuf, Way::Copy];
+        order.rotate_left(round % 3);
         for way in order {
             display.measure(way, FRAMES.div_ceil(8))?;
             let nanoseconds = display.measure(way, FRAMES)?;
