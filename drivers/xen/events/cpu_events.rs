@@ -20,7 +20,6 @@ use crate::{
     xen::{
         hypervisor::Hypervisor,
         per_cpu::PossibleCpu,
-        rcu_reader::RcuReader,
         shared_page::{
             PublishedPage,
             SharedWords, //
@@ -57,7 +56,8 @@ impl CpuEvents {
     }
 
     /// Sees to it that the hypervisor knows the control block of `cpu`, whose events these are.
-    /// May sleep if the CPU was never online. Must not be called twice at a time.
+    /// May sleep if the CPU was never online, unless interrupts are disabled. Must not be called
+    /// twice at a time.
     ///
     /// # Errors
     ///
@@ -70,7 +70,8 @@ impl CpuEvents {
         if self.block.is_empty() {
             let page = hypervisor.new_page()?;
             self.block
-                .hand_over(page, |page| hypervisor.init_control(page, cpu))?;
+                .hand_over(page, |page| hypervisor.init_control(page, cpu))
+                .map_err(|refused| refused.error)?;
         } else {
             self.block.hand_over_again(|page| {
                 if let Some(block) = control_block(&page) {
@@ -96,17 +97,12 @@ impl CpuEvents {
     /// Takes all events out of the queues, and calls `deliver` with those that are to be delivered.
     /// Only the CPU whose events these are may do so, with interrupts disabled.
     #[inline(always)]
-    pub(crate) fn consume(
-        &self,
-        array: &EventArray,
-        reader: RcuReader<'_>,
-        deliver: impl FnMut(Port),
-    ) {
-        let Some(block) = self.block.get(reader).and_then(control_block) else {
+    pub(crate) fn consume(&self, array: &EventArray, deliver: impl FnMut(Port)) {
+        let Some(block) = self.block.get().and_then(control_block) else {
             return;
         };
         self.queues
-            .consume(&block, |port| array.word(port, reader), deliver);
+            .consume(&block, |port| array.word(port), deliver);
     }
 
     /// Takes all events out of the queues of a CPU that has gone offline, and calls `leave` with
@@ -114,13 +110,8 @@ impl CpuEvents {
     ///
     /// No event word may stay in a queue that nobody serves. The hypervisor would not put it into
     /// another one, wherever the event is bound to then.
-    pub(crate) fn drain(
-        &self,
-        array: &EventArray,
-        reader: RcuReader<'_>,
-        mut leave: impl FnMut(Port),
-    ) {
-        self.consume(array, reader, |port| {
+    pub(crate) fn drain(&self, array: &EventArray, mut leave: impl FnMut(Port)) {
+        self.consume(array, |port| {
             self.drained.fetch_add(1, Relaxed);
             leave(port);
         });
@@ -137,8 +128,8 @@ impl CpuEvents {
     }
 
     /// Looks at the queue of one priority; none before the CPU was online.
-    pub(crate) fn queue(&self, priority: Priority, reader: RcuReader<'_>) -> Option<QueueState> {
-        let block = self.block.get(reader).and_then(control_block)?;
+    pub(crate) fn queue(&self, priority: Priority) -> Option<QueueState> {
+        let block = self.block.get().and_then(control_block)?;
         Some(self.queues.state(&block, priority))
     }
 }

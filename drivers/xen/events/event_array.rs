@@ -16,9 +16,10 @@ use crate::{
     },
     xen::{
         hypervisor::Hypervisor,
-        rcu_reader::RcuReader,
         shared_page::{
             PublishedPage,
+            Refused,
+            SharedPage,
             SharedWords,
             WORDS_PER_PAGE, //
         }, //
@@ -51,13 +52,9 @@ impl EventArray {
 
     /// The word of `port`; none if its page was never there.
     #[inline(always)]
-    pub(crate) fn word<'a>(
-        &self,
-        port: Port,
-        reader: RcuReader<'a>,
-    ) -> Option<EventWord<'a, AtomicU32>> {
+    pub(crate) fn word(&self, port: Port) -> Option<EventWord<'_, AtomicU32>> {
         let number = port.number() as usize;
-        let words = self.pages.get(number / WORDS_PER_PAGE)?.get(reader)?;
+        let words = self.pages.get(number / WORDS_PER_PAGE)?.get()?;
         Some(EventWord::new(&words[number % WORDS_PER_PAGE]))
     }
 
@@ -67,7 +64,9 @@ impl EventArray {
     }
 
     /// Sees to it that the hypervisor knows the page of `port`'s word, and all pages before that.
-    /// The words of a new page are masked. May sleep. Must not be called twice at a time.
+    /// The words of a new page are masked. May sleep, unless interrupts are disabled: the ports of
+    /// physical interrupts are set up while their descriptors are locked. Can be called by several
+    /// CPUs at a time.
     ///
     /// # Errors
     ///
@@ -76,9 +75,23 @@ impl EventArray {
     /// use once.
     pub(crate) fn grow(&self, port: Port, hypervisor: &mut impl Hypervisor) -> Result {
         let wanted = port.number() as usize / WORDS_PER_PAGE + 1;
-        for slot in self.pages.iter().take(wanted).skip(self.page_count()) {
-            Self::add_page(slot, hypervisor)?;
-            self.known.fetch_add(1, Relaxed);
+        for index in self.page_count()..wanted {
+            let slot = self.pages.get(index).ok_or(EINVAL)?;
+            // Nothing is allocated or freed while the others wait.
+            let mut new = if slot.is_empty() {
+                Some(hypervisor.new_page()?)
+            } else {
+                None
+            };
+            hypervisor.alone(|hypervisor| -> Result {
+                // Another CPU may have been faster.
+                if self.page_count() != index {
+                    return Ok(());
+                }
+                Self::add_page(slot, &mut new, hypervisor)?;
+                self.known.fetch_add(1, Relaxed);
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -88,16 +101,24 @@ impl EventArray {
         self.known.store(0, Relaxed);
     }
 
-    fn add_page(slot: &PublishedPage, hypervisor: &mut impl Hypervisor) -> Result {
-        if !slot.is_empty() {
+    /// Takes the page in `new` only if it is handed over.
+    fn add_page(
+        slot: &PublishedPage,
+        new: &mut Option<SharedPage>,
+        hypervisor: &mut impl Hypervisor,
+    ) -> Result {
+        let Some(page) = new.take() else {
             return slot.hand_over_again(|page| {
                 mask_all(&page);
                 hypervisor.expand_array(page)
             });
-        }
-        let page = hypervisor.new_page()?;
+        };
         mask_all(&page);
         slot.hand_over(page, |page| hypervisor.expand_array(page))
+            .map_err(|Refused { page, error }| {
+                *new = Some(page);
+                error
+            })
     }
 }
 

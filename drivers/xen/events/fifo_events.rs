@@ -21,9 +21,10 @@
 //!
 //! # Locks
 //!
-//! There are none. Each CPU takes events out of its own queues only. The array is added to under
-//! the lock of `events_base.c` that all bindings of interrupts are made under, and pages leave it
-//! after a grace period of RCU. CPUs come and go one at a time.
+//! Each CPU takes events out of its own queues only. Pages are added to the array under a lock of
+//! its own, the innermost one. Some ports are set up with only the lock of an interrupt's
+//! descriptor held, a raw one, so this is a raw one, too. Those who look for an event word take
+//! none: a page that can be found stays for ever. CPUs come and go one at a time.
 
 #![deny(unsafe_code)]
 
@@ -36,7 +37,6 @@ mod xen {
     pub(crate) mod evtchn_ops;
     pub(crate) mod hypervisor;
     pub(crate) mod per_cpu;
-    pub(crate) mod rcu_reader;
     pub(crate) mod shared_page;
 }
 

@@ -12,7 +12,6 @@ mod xen {
     #[allow(dead_code, unused_imports, unused_macros)]
     pub(crate) mod per_cpu;
     #[allow(dead_code)]
-    pub(crate) mod rcu_reader;
     pub(crate) mod shared_page;
 }
 
@@ -31,7 +30,6 @@ use crate::{
     xen::{
         hypervisor::Hypervisor,
         per_cpu::PossibleCpu,
-        rcu_reader::RcuReader,
         shared_page::{
             HandedOver,
             SharedPage, //
@@ -39,10 +37,7 @@ use crate::{
     },
 };
 use core::sync::atomic::Ordering::Relaxed;
-use kernel::{
-    prelude::*,
-    sync::rcu, //
-};
+use kernel::prelude::*;
 
 module! {
     type: FifoEventsKunitModule,
@@ -71,7 +66,7 @@ const WORDS: u32 = 1024;
 
 /// What stands for the hypervisor.
 #[derive(Default)]
-struct FakeHypervisor {
+struct FakeHypervisor<'a> {
     /// How many more pages it can be told of, and how many can be allocated; any number if `None`.
     accepts: Option<usize>,
     memory: Option<usize>,
@@ -85,9 +80,15 @@ struct FakeHypervisor {
     /// What it writes into words of a page or of a control block that it is told of.
     words: KVec<(usize, u32)>,
     block_words: KVec<(usize, u32)>,
+    /// What another CPU does just before the next change of the array, and how that ended.
+    rival: Option<(&'a EventArray, Port)>,
+    rival_result: Option<Result>,
+    /// An array, and whether one of its pages was found there when the hypervisor was told of it.
+    watched: Option<&'a EventArray>,
+    found_early: bool,
 }
 
-impl FakeHypervisor {
+impl FakeHypervisor<'_> {
     fn new() -> Self {
         Self::default()
     }
@@ -113,7 +114,7 @@ fn write(page: &HandedOver<'_>, words: &[(usize, u32)]) {
     }
 }
 
-impl Hypervisor for FakeHypervisor {
+impl Hypervisor for FakeHypervisor<'_> {
     fn new_page(&mut self) -> Result<SharedPage> {
         take_one(&mut self.memory, ENOMEM)?;
         self.allocated += 1;
@@ -129,8 +130,19 @@ impl Hypervisor for FakeHypervisor {
     fn expand_array(&mut self, page: HandedOver<'_>) -> Result {
         take_one(&mut self.accepts, ENOSPC)?;
         self.saw_unmasked |= page.iter().any(|word| word.load(Relaxed) != MASKED);
+        let first = (self.array.len() as u32 * WORDS).max(1);
+        self.found_early |= self
+            .watched
+            .is_some_and(|array| state(array, first).is_some());
         write(&page, &self.words);
         Ok(self.array.push(page.as_ptr() as usize, GFP_ATOMIC)?)
+    }
+
+    fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        if let Some((array, port)) = self.rival.take() {
+            self.rival_result = Some(array.grow(port, self));
+        }
+        change(self)
     }
 }
 
@@ -140,8 +152,7 @@ fn port(number: u32) -> Result<Port> {
 
 /// What the word of a port is; none if there is no word.
 fn state(array: &EventArray, number: u32) -> Option<WordState> {
-    let guard = rcu::read_lock();
-    let word = array.word(Port::new(number)?, RcuReader::new(&guard))?;
+    let word = array.word(Port::new(number)?)?;
     Some(word.state())
 }
 
@@ -158,13 +169,9 @@ mod array_tests {
             EventArray,
             MAX_PAGES, //
         },
-        event_word::Port,
-        xen::rcu_reader::RcuReader, //
+        event_word::Port, //
     };
-    use kernel::{
-        prelude::*,
-        sync::rcu, //
-    };
+    use kernel::prelude::*;
 
     #[test]
     fn ports_beyond_the_interface_do_not_exist() {
@@ -215,10 +222,8 @@ mod array_tests {
     fn each_port_has_a_word_of_its_own() -> Result {
         let (array, mut xen) = (EventArray::new(), FakeHypervisor::new());
         array.grow(port(131_071)?, &mut xen)?;
-        let guard = rcu::read_lock();
-        let reader = RcuReader::new(&guard);
         for number in 1..Port::LIMIT {
-            let word = array.word(port(number)?, reader).ok_or(ENOENT)?;
+            let word = array.word(port(number)?).ok_or(ENOENT)?;
             assert!(word.state().is_unused());
             word.set_pending();
         }
@@ -230,6 +235,45 @@ mod array_tests {
         let (array, mut xen) = (EventArray::new(), FakeHypervisor::new());
         array.grow(port(5 * WORDS)?, &mut xen)?;
         assert!(!xen.saw_unmasked);
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_is_found_when_the_hypervisor_knows_it() -> Result {
+        let (array, mut xen) = (EventArray::new(), FakeHypervisor::new());
+        xen.watched = Some(&array);
+        array.grow(port(2 * WORDS)?, &mut xen)?;
+        assert_eq!(xen.array.len(), 3);
+        assert!(!xen.found_early);
+        Ok(())
+    }
+
+    #[test]
+    fn two_cpus_that_need_a_page_add_it_once() -> Result {
+        let (array, mut xen) = (EventArray::new(), FakeHypervisor::new());
+        xen.rival = Some((&array, port(WORDS)?));
+        array.grow(port(2 * WORDS)?, &mut xen)?;
+        assert_eq!(xen.rival_result, Some(Ok(())));
+        assert_eq!(array.page_count(), 3);
+        assert_eq!(xen.array.len(), 3);
+        // One of them was for nothing.
+        assert_eq!(xen.allocated, 4);
+        for page in 0..3 {
+            assert!(state(&array, page * WORDS + 1).is_some_and(|state| state.is_unused()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn two_cpus_hand_a_page_over_again_once() -> Result {
+        let (array, mut xen) = (EventArray::new(), FakeHypervisor::new());
+        array.grow(port(1)?, &mut xen)?;
+        array.restart();
+        let mut other = FakeHypervisor::new();
+        other.rival = Some((&array, port(1)?));
+        array.grow(port(1)?, &mut other)?;
+        assert_eq!(array.page_count(), 1);
+        assert_eq!(other.array.len(), 1);
         Ok(())
     }
 
@@ -283,8 +327,7 @@ mod array_tests {
         let (array, mut xen) = (EventArray::new(), FakeHypervisor::new());
         array.grow(port(3 * WORDS)?, &mut xen)?;
         {
-            let guard = rcu::read_lock();
-            let word = array.word(port(7)?, RcuReader::new(&guard)).ok_or(ENOENT)?;
+            let word = array.word(port(7)?).ok_or(ENOENT)?;
             word.set_pending();
         }
 
@@ -332,22 +375,15 @@ mod cpu_tests {
         cpu_events::CpuEvents,
         event_array::EventArray,
         event_queue::Priority,
-        xen::{
-            per_cpu::PossibleCpu,
-            rcu_reader::RcuReader, //
-        }, //
+        xen::per_cpu::PossibleCpu, //
     };
-    use kernel::{
-        prelude::*,
-        sync::rcu, //
-    };
+    use kernel::prelude::*;
 
     #[test]
     fn a_cpu_that_was_never_online_has_no_events() {
         let (cpu, array) = (CpuEvents::new(), EventArray::new());
-        let guard = rcu::read_lock();
         let mut count = 0;
-        cpu.consume(&array, RcuReader::new(&guard), |_| count += 1);
+        cpu.consume(&array, |_| count += 1);
         assert_eq!(count, 0);
         assert!(!cpu.is_known());
     }
@@ -390,9 +426,8 @@ mod cpu_tests {
         assert_eq!(other.allocated, 0);
 
         // What the old hypervisor had written is gone.
-        let guard = rcu::read_lock();
         let array = EventArray::new();
-        cpu.consume(&array, RcuReader::new(&guard), |_| ());
+        cpu.consume(&array, |_| ());
         assert_eq!(cpu.astray(), 0);
         Ok(())
     }
@@ -407,23 +442,22 @@ mod cpu_tests {
             (5, PENDING | MASKED | LINKED | 3),
             (3, LINKED),
         ];
-        xen.words.extend_from_slice(&words, GFP_KERNEL)?;
         let block = [(0, 1 << 2 | 1 << 7), (2 + 2, 9), (2 + 7, 5)];
         xen.block_words.extend_from_slice(&block, GFP_KERNEL)?;
         cpu.bring_up(PossibleCpu::current(), &mut xen)?;
+        xen.words.extend_from_slice(&words, GFP_KERNEL)?;
         array.grow(port(1)?, &mut xen)?;
 
-        let guard = rcu::read_lock();
         let mut heads = [0; 16];
         for (head, priority) in heads.iter_mut().zip(Priority::all()) {
-            let queue = cpu.queue(priority, RcuReader::new(&guard));
+            let queue = cpu.queue(priority);
             *head = queue.map_or(0, |queue| if queue.ready { queue.head } else { 0 });
         }
         assert_eq!(heads, [0, 0, 9, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
 
         let mut left = [0; 2];
         let mut count = 0;
-        cpu.drain(&array, RcuReader::new(&guard), |port| {
+        cpu.drain(&array, |port| {
             if let Some(slot) = left.get_mut(count) {
                 *slot = port.number();
             }
@@ -439,7 +473,7 @@ mod cpu_tests {
         assert!(state(&array, 9).is_some_and(|state| state.pending));
 
         // Nothing is left for the CPU when it comes back.
-        cpu.consume(&array, RcuReader::new(&guard), |_| count += 1);
+        cpu.consume(&array, |_| count += 1);
         assert_eq!(count, 2);
         assert_eq!(cpu.astray(), 0);
         Ok(())
@@ -455,9 +489,8 @@ mod cpu_tests {
         cpu.bring_up(PossibleCpu::current(), &mut xen)?;
         array.grow(port(1)?, &mut xen)?;
 
-        let guard = rcu::read_lock();
         let mut last = 0;
-        cpu.consume(&array, RcuReader::new(&guard), |port| last = port.number());
+        cpu.consume(&array, |port| last = port.number());
         assert_eq!(last, 4);
         assert_eq!(cpu.astray(), 2);
         Ok(())

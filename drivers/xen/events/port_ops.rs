@@ -20,22 +20,18 @@ use crate::{
             Xen, //
         },
         evtchn_ops::{
-            cpu_of_port,
             panic,
+            relink,
             PortOps,
             Upcall, //
         },
         per_cpu::PossibleCpu,
-        rcu_reader::RcuReader,
         shared_page::WORDS_PER_PAGE, //
     },
     CPUS,
 };
 use core::sync::atomic::AtomicU32;
-use kernel::{
-    prelude::*,
-    sync::rcu, //
-};
+use kernel::prelude::*;
 
 /// What stands for the port of an interrupt that gets one later, as a physical one does.
 const NO_PORT: u32 = 0;
@@ -47,8 +43,8 @@ pub(crate) static EVENT_ARRAY: EventArray = EventArray::new();
 pub(crate) struct FifoPortOps;
 
 #[inline(always)]
-fn word(port: u32, reader: RcuReader<'_>) -> Option<EventWord<'_, AtomicU32>> {
-    EVENT_ARRAY.word(Port::new(port)?, reader)
+fn word(port: u32) -> Option<EventWord<'static, AtomicU32>> {
+    EVENT_ARRAY.word(Port::new(port)?)
 }
 
 impl PortOps for FifoPortOps {
@@ -75,40 +71,38 @@ impl PortOps for FifoPortOps {
         result
     }
 
-    fn clear_pending(port: u32, reader: RcuReader<'_>) {
-        if let Some(word) = word(port, reader) {
+    fn clear_pending(port: u32) {
+        if let Some(word) = word(port) {
             word.clear_pending();
         }
     }
 
-    fn set_pending(port: u32, reader: RcuReader<'_>) {
-        if let Some(word) = word(port, reader) {
+    fn set_pending(port: u32) {
+        if let Some(word) = word(port) {
             word.set_pending();
         }
     }
 
-    fn is_pending(port: u32, reader: RcuReader<'_>) -> bool {
-        word(port, reader).is_some_and(|word| word.is_pending())
+    fn is_pending(port: u32) -> bool {
+        word(port).is_some_and(|word| word.is_pending())
     }
 
-    fn mask(port: u32, reader: RcuReader<'_>) {
-        if let Some(word) = word(port, reader) {
+    fn mask(port: u32) {
+        if let Some(word) = word(port) {
             word.mask();
         }
     }
 
-    fn unmask(port: u32, reader: RcuReader<'_>) {
-        if word(port, reader)
-            .is_some_and(|word| word.unmask_unless_pending() == Unmask::LeftToHypervisor)
-        {
+    fn unmask(port: u32) {
+        if word(port).is_some_and(|word| word.unmask_unless_pending() == Unmask::LeftToHypervisor) {
             unmask(port);
         }
     }
 
     #[inline(always)]
-    fn handle_events(cpu: PossibleCpu, reader: RcuReader<'_>, upcall: &mut Upcall<'_>) {
+    fn handle_events(cpu: PossibleCpu, upcall: &mut Upcall<'_>) {
         CPUS.get(cpu)
-            .consume(&EVENT_ARRAY, reader, |port| upcall.deliver(port.number()));
+            .consume(&EVENT_ARRAY, |port| upcall.deliver(port.number()));
     }
 
     fn resume() {
@@ -130,16 +124,10 @@ impl PortOps for FifoPortOps {
     }
 
     fn take_down(cpu: PossibleCpu) {
-        let guard = rcu::read_lock();
+        // The interrupts have moved to other CPUs meanwhile, where their events have to go: the
+        // hypervisor puts a pending event that is unmasked into its CPU's queue.
         CPUS.get(cpu)
-            .drain(&EVENT_ARRAY, RcuReader::new(&guard), |port| {
-                // The interrupt has moved to another CPU meanwhile, where the event has to go: the
-                // hypervisor puts a pending event that it unmasks into that CPU's queue. Those of
-                // the CPU's own timer and IPIs are left; their ports are closed next.
-                if cpu_of_port(port.number()) != cpu.number() {
-                    unmask(port.number());
-                }
-            });
+            .drain(&EVENT_ARRAY, |port| relink(port.number()));
     }
 }
 

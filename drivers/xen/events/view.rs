@@ -13,7 +13,6 @@ use crate::{
     port_ops::EVENT_ARRAY,
     xen::{
         per_cpu::PossibleCpu,
-        rcu_reader::RcuReader,
         shared_page::WORDS_PER_PAGE, //
     },
     CPUS,
@@ -22,10 +21,7 @@ use core::sync::atomic::{
     AtomicU8,
     Ordering::Relaxed, //
 };
-use kernel::{
-    fmt,
-    sync::rcu, //
-};
+use kernel::fmt;
 
 /// Who handles events.
 #[derive(Clone, Copy)]
@@ -82,8 +78,7 @@ fn write_cpu(cpu: PossibleCpu, file: &mut fmt::Formatter<'_>) -> fmt::Result {
         events.astray()
     )?;
     for priority in Priority::all() {
-        let guard = rcu::read_lock();
-        let Some(queue) = events.queue(priority, RcuReader::new(&guard)) else {
+        let Some(queue) = events.queue(priority) else {
             continue;
         };
         if queue.consumed != 0 || queue.ready {
@@ -103,8 +98,7 @@ fn write_cpu(cpu: PossibleCpu, file: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// One line for a port whose word is not that of a port that was never used.
 fn write_port(number: u32, file: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let guard = rcu::read_lock();
-    let word = Port::new(number).and_then(|port| EVENT_ARRAY.word(port, RcuReader::new(&guard)));
+    let word = Port::new(number).and_then(|port| EVENT_ARRAY.word(port));
     let Some(state) = word.map(|word| word.state()) else {
         return Ok(());
     };

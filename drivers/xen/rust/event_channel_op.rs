@@ -23,7 +23,12 @@ pub(crate) struct Xen;
 
 impl Hypervisor for Xen {
     fn new_page(&mut self) -> Result<SharedPage> {
-        SharedPage::new()
+        // SAFETY: The function can be called anywhere.
+        if unsafe { bindings::xen_rust_may_sleep() } {
+            SharedPage::new()
+        } else {
+            SharedPage::new_atomic()
+        }
     }
 
     fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result {
@@ -36,6 +41,22 @@ impl Hypervisor for Xen {
         let words = page.as_ptr().cast_mut().cast();
         // SAFETY: As above.
         to_result(unsafe { bindings::xen_rust_expand_array(words) })
+    }
+
+    fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        /// Unlocks when it is dropped.
+        struct Locked(c_ulong);
+
+        impl Drop for Locked {
+            fn drop(&mut self) {
+                // SAFETY: Whoever has one of these has the lock, and this is what locking returned.
+                unsafe { bindings::xen_rust_unlock_event_array(self.0) };
+            }
+        }
+
+        // SAFETY: The lock is taken here only, and no code that runs with it comes here.
+        let _locked = Locked(unsafe { bindings::xen_rust_lock_event_array() });
+        change(self)
     }
 }
 

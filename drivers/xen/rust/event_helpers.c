@@ -4,11 +4,19 @@
  * operations of event channels.
  */
 
+#include <linux/cleanup.h>
+#include <linux/cpumask.h>
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <xen/events.h>
 #include <xen/page.h>
 #include <xen/xen.h>
 #include <xen/xen-ops.h>
 #include <asm/xen/hypercall.h>
 
+#include "../events/events_internal.h"
 #include "event_helpers.h"
 
 int xen_rust_init_control(void *control_block, unsigned int cpu)
@@ -35,4 +43,60 @@ int xen_rust_unmask(evtchn_port_t port)
 	struct evtchn_unmask operation = { .port = port };
 
 	return HYPERVISOR_event_channel_op(EVTCHNOP_unmask, &operation);
+}
+
+/*
+ * Has the hypervisor look at a pending event of an interrupt once more, and put
+ * it into the queue of the vCPU that it is bound to now.
+ *
+ * The event may be masked for reasons that only events_base.c knows, and may be
+ * delivered on that vCPU at this moment. So this goes by what moves the
+ * interrupt to another CPU, here to the one where it is: with the descriptor
+ * locked, that masks and unmasks the event, the latter only if no other reason
+ * is left.
+ */
+void xen_rust_relink(evtchn_port_t port)
+{
+	struct irq_chip *chip;
+	struct irq_desc *desc;
+	unsigned int cpu;
+
+	/* Both the port's interrupt and its descriptor are freed by RCU. */
+	guard(rcu)();
+	desc = irq_to_desc(irq_from_evtchn(port));
+	if (!desc)
+		return;
+	guard(raw_spinlock_irqsave)(&desc->lock);
+	/* Another interrupt may have the descriptor by now. */
+	if (irq_from_evtchn(port) != irq_desc_get_irq(desc))
+		return;
+	cpu = cpu_from_evtchn(port);
+	chip = irq_desc_get_chip(desc);
+	/* Timers and IPIs cannot be moved; those of a dead CPU end with it. */
+	if (cpu_online(cpu) && chip->irq_set_affinity)
+		chip->irq_set_affinity(irq_desc_get_irq_data(desc),
+				       cpumask_of(cpu), false);
+}
+
+bool xen_rust_may_sleep(void)
+{
+	return !irqs_disabled();
+}
+
+/* Ports are set up with the lock of all bindings held, or that of a descriptor. */
+static DEFINE_RAW_SPINLOCK(event_array_lock);
+
+unsigned long xen_rust_lock_event_array(void)
+	__acquires(&event_array_lock)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&event_array_lock, flags);
+	return flags;
+}
+
+void xen_rust_unlock_event_array(unsigned long flags)
+	__releases(&event_array_lock)
+{
+	raw_spin_unlock_irqrestore(&event_array_lock, flags);
 }

@@ -15,5 +15,10 @@ int xen_evtchn_fifo_c_init(void);
 int xen_rust_init_control(void *control_block, unsigned int cpu);
 int xen_rust_expand_array(void *event_words);
 int xen_rust_unmask(evtchn_port_t port);
+void xen_rust_relink(evtchn_port_t port);
+
+bool xen_rust_may_sleep(void);
+unsigned long xen_rust_lock_event_array(void);
+void xen_rust_unlock_event_array(unsigned long flags);
 
 #endif /* _XEN_RUST_EVENT_HELPERS_H */

@@ -6,8 +6,7 @@
 
 use super::{
     event_bindings as bindings,
-    per_cpu::PossibleCpu,
-    rcu_reader::RcuReader, //
+    per_cpu::PossibleCpu, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -15,8 +14,7 @@ use kernel::{
         from_result,
         to_result, //
     },
-    prelude::*,
-    sync::rcu, //
+    prelude::*, //
 };
 
 /// The port operations (C: `struct evtchn_ops`).
@@ -29,20 +27,21 @@ pub(crate) trait PortOps: 'static {
     /// One more than the highest port that can be used without another [`Self::setup`].
     fn nr_channels() -> u32;
     /// Gets ready for events of `port`, which is masked after that. Also called with port 0, for an
-    /// interrupt that has no port yet. May sleep, and is not called twice at a time.
+    /// interrupt that has no port yet. May sleep, unless interrupts are disabled; they are where
+    /// the descriptor of a physical interrupt is locked. May be called by several CPUs at a time.
     fn setup(port: u32) -> Result;
     /// Acknowledges the event of `port`.
-    fn clear_pending(port: u32, reader: RcuReader<'_>);
+    fn clear_pending(port: u32);
     /// Makes the event of `port`, which is masked, pending.
-    fn set_pending(port: u32, reader: RcuReader<'_>);
+    fn set_pending(port: u32);
     /// Whether the event of `port` is pending.
-    fn is_pending(port: u32, reader: RcuReader<'_>) -> bool;
+    fn is_pending(port: u32) -> bool;
     /// Keeps events of `port` from being delivered.
-    fn mask(port: u32, reader: RcuReader<'_>);
+    fn mask(port: u32);
     /// Lets events of `port` be delivered, also one that is pending.
-    fn unmask(port: u32, reader: RcuReader<'_>);
+    fn unmask(port: u32);
     /// Delivers all events that are pending on `cpu`, which is this one.
-    fn handle_events(cpu: PossibleCpu, reader: RcuReader<'_>, upcall: &mut Upcall<'_>);
+    fn handle_events(cpu: PossibleCpu, upcall: &mut Upcall<'_>);
     /// Tells a new hypervisor all that the old one was told: the domain was saved and restored.
     /// Runs with interrupts disabled while all other CPUs stand still.
     fn resume();
@@ -67,10 +66,12 @@ impl Upcall<'_> {
     }
 }
 
-/// The CPU that `port` is bound to; 0 for a port that the kernel does not use.
-pub(crate) fn cpu_of_port(port: u32) -> u32 {
+/// Has the hypervisor put the event of `port`, if it is pending and not masked, into the queue of
+/// the CPU that its interrupt is bound to. Nothing happens if there is no such interrupt, or if its
+/// CPU is not online. Takes the lock of the interrupt's descriptor.
+pub(crate) fn relink(port: u32) {
     // SAFETY: The function takes any port.
-    unsafe { bindings::cpu_from_evtchn(port) }
+    unsafe { bindings::xen_rust_relink(port) };
 }
 
 /// Makes `T` the implementation that `events_base.c` calls.
@@ -150,37 +151,25 @@ extern "C" fn bind_to_cpu(_port: bindings::evtchn_port_t, _cpu: c_uint, _old: c_
 /// Defines a function of the table that is called with a port.
 macro_rules! on_port {
     ($name:ident $(-> $returned:ty)?) => {
-        /// # Safety
-        ///
-        /// Must be called with interrupts or preemption disabled, or within `rcu_read_lock()`.
-        unsafe extern "C" fn $name<T: PortOps>(port: bindings::evtchn_port_t) $(-> $returned)? {
-            // SAFETY: By this function's safety requirements. `events_base.c` calls it with the
-            // lock of the interrupt's descriptor or that of its mask held, or in a handler.
-            T::$name(port, unsafe { RcuReader::assume() })
+        extern "C" fn $name<T: PortOps>(port: bindings::evtchn_port_t) $(-> $returned)? {
+            T::$name(port)
         }
     };
 }
 
 on_port!(clear_pending);
 on_port!(set_pending);
+on_port!(is_pending -> bool);
 on_port!(mask);
 on_port!(unmask);
 
-/// May be called with preemption enabled.
-extern "C" fn is_pending<T: PortOps>(port: bindings::evtchn_port_t) -> bool {
-    T::is_pending(port, RcuReader::new(&rcu::read_lock()))
-}
-
 /// # Safety
 ///
-/// Must be called on the CPU of this number, within `rcu_read_lock()`, with interrupts disabled,
-/// and with a valid `ctrl`.
+/// Must be called on the CPU of this number, with interrupts disabled, and with a valid `ctrl`.
 unsafe extern "C" fn handle_events<T: PortOps>(cpu: c_uint, ctrl: *mut bindings::evtchn_loop_ctrl) {
     // SAFETY: A CPU that runs is a possible one.
     let cpu = unsafe { PossibleCpu::new_unchecked(cpu) };
-    // SAFETY: By this function's safety requirements.
-    let reader = unsafe { RcuReader::assume() };
-    T::handle_events(cpu, reader, &mut Upcall(ctrl, PhantomData));
+    T::handle_events(cpu, &mut Upcall(ctrl, PhantomData));
 }
 
 extern "C" fn resume<T: PortOps>() {

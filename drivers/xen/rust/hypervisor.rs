@@ -17,7 +17,8 @@ use kernel::prelude::*;
 ///
 /// There is no operation that takes a page back. An error means that it does not know the page.
 pub(crate) trait Hypervisor {
-    /// Allocates what one of the operations is to be told about. May sleep.
+    /// Allocates what one of the operations is to be told about. May sleep, unless interrupts are
+    /// disabled.
     ///
     /// # Errors
     ///
@@ -33,11 +34,15 @@ pub(crate) trait Hypervisor {
     /// others.
     fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result;
 
-    /// Makes `page` the next one of the event array (`EVTCHNOP_expand_array`). Events that were
-    /// waiting for it are put into queues during the call.
+    /// Makes `page` the next one of the event array (`EVTCHNOP_expand_array`). Events that came
+    /// before it become pending in it during the call, and are put into queues when they are
+    /// unmasked.
     ///
     /// # Errors
     ///
     /// `ENOSPC` if the array has all pages that it can have, and others.
     fn expand_array(&mut self, page: HandedOver<'_>) -> Result;
+
+    /// Runs `change` with interrupts disabled, while nobody else changes the event array.
+    fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R;
 }

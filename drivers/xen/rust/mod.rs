@@ -45,7 +45,6 @@
 //!   hypervisor        what it asks of the hypervisor, as an interface
 //!   event_channel_op  the same, by the event channel hypercall
 //!   shared_page       pages of words that the hypervisor reads and writes as well
-//!   rcu_reader        evidence of an RCU read-side critical section
 //!   per_cpu           variables of which each CPU has its own
 //!   boot_param        a parameter of the kernel's command line
 //! ```

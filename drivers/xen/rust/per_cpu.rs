@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Variables of which each CPU has its own.
+//! Variables of which each CPU has its own, in a kernel for several CPUs.
 //!
 //! C header: [`include/linux/percpu-defs.h`](srctree/include/linux/percpu-defs.h).
 
@@ -85,14 +85,10 @@ impl<T: Sync> PerCpu<T> {
     #[inline(always)]
     pub(crate) fn get(&'static self, cpu: PossibleCpu) -> &'static T {
         let address = (&raw const self.0).expose_provenance();
-        let address = if cfg!(CONFIG_SMP) {
-            let offsets = (&raw const bindings::__per_cpu_offset).cast::<usize>();
-            // SAFETY: The array has an element for each CPU, and those of all possible ones have
-            // their final values since before anything of ours was called.
-            address.wrapping_add(unsafe { offsets.add(cpu.number() as usize).read() })
-        } else {
-            address
-        };
+        let offsets = (&raw const bindings::__per_cpu_offset).cast::<usize>();
+        // SAFETY: The array has an element for each CPU, and those of all possible ones have their
+        // final values since before anything of ours was called.
+        let address = address.wrapping_add(unsafe { offsets.add(cpu.number() as usize).read() });
         // SAFETY: By the safety requirements of `new()` this is in the section whose copy for a
         // possible CPU lies at this distance. It stays for ever, and `T` is `Sync`. To the
         // compiler the copy is another variable than this one, so its address is a number.

@@ -8,7 +8,6 @@
 //!
 //! C header: [`include/xen/page.h`](srctree/include/xen/page.h).
 
-use super::rcu_reader::RcuReader;
 use core::{
     ops::Deref,
     ptr::{
@@ -20,14 +19,14 @@ use core::{
         AtomicU32,
         Ordering::{
             Acquire,
+            Relaxed,
             Release, //
         }, //
     },
 };
 use kernel::{
     bindings,
-    prelude::*,
-    sync::rcu, //
+    prelude::*, //
 };
 
 /// How many words a page of the hypervisor has, whose size is 4096 bytes with any page size of the
@@ -59,10 +58,22 @@ impl SharedPage {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: Pages can be allocated with these flags wherever a function may sleep.
-        let address = unsafe {
-            bindings::get_free_pages_noprof(bindings::GFP_KERNEL | bindings::__GFP_ZERO, 0)
-        };
+        Self::with_flags(bindings::GFP_KERNEL)
+    }
+
+    /// The same, where nobody may sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new_atomic() -> Result<Self> {
+        Self::with_flags(bindings::GFP_ATOMIC)
+    }
+
+    fn with_flags(flags: bindings::gfp_t) -> Result<Self> {
+        // SAFETY: The function can be called with any of the flags above, in the context that they
+        // are for.
+        let address = unsafe { bindings::get_free_pages_noprof(flags | bindings::__GFP_ZERO, 0) };
         let words = NonNull::new(address as *mut SharedWords).ok_or(ENOMEM)?;
         // INVARIANT: It was allocated just now.
         Ok(Self { words })
@@ -72,14 +83,6 @@ impl SharedPage {
         let words = self.words;
         core::mem::forget(self);
         words
-    }
-
-    /// # Safety
-    ///
-    /// `words` must have come from [`Self::into_raw`], and be used by nobody any more.
-    unsafe fn from_raw(words: NonNull<SharedWords>) -> Self {
-        // INVARIANT: By this function's safety requirements.
-        Self { words }
     }
 }
 
@@ -100,12 +103,11 @@ impl Drop for SharedPage {
     }
 }
 
-/// A place where CPUs find a page, without a lock.
+/// A place where CPUs find a page that the hypervisor knows, without a lock.
 ///
 /// # Invariants
 ///
-/// The pointer is null or came from [`SharedPage::into_raw`]. Such a page stays for a grace period
-/// after it is no longer found here, and for ever if the hypervisor knows it.
+/// The pointer is null or came from [`SharedPage::into_raw`]. Such a page stays for ever.
 pub(crate) struct PublishedPage(AtomicPtr<SharedWords>);
 
 impl PublishedPage {
@@ -117,54 +119,46 @@ impl PublishedPage {
 
     /// The words of the page that is here, if there is one.
     #[inline(always)]
-    pub(crate) fn get<'a>(&self, _reader: RcuReader<'a>) -> Option<&'a SharedWords> {
-        // SAFETY: By the type invariants the page stays for a grace period, which does not end
-        // before `'a`.
+    pub(crate) fn get(&self) -> Option<&SharedWords> {
+        // SAFETY: By the type invariants the page stays for ever.
         unsafe { self.0.load(Acquire).as_ref() }
     }
 
     /// Whether a page is here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.load(Acquire).is_null()
+        self.get().is_none()
     }
 
-    /// Puts a page here and hands it over to the hypervisor by `tell`. May sleep.
+    /// Hands a page over to the hypervisor by `tell` and puts it here, where nobody else may put
+    /// one at the same time.
     ///
-    /// The page is found here before the hypervisor knows it, as it may use it at once. If it
-    /// refuses, the page is taken away again and freed, which waits for a grace period.
+    /// The page is found here only when the hypervisor knows it. So until then nobody may have a
+    /// reason to look for what the hypervisor writes there.
     ///
     /// # Errors
     ///
     /// Those of `tell`, by which it says that the hypervisor does not know the page; `EEXIST` if
-    /// there is a page here.
+    /// there is a page here. Both return the page.
     pub(crate) fn hand_over(
         &self,
         page: SharedPage,
         tell: impl FnOnce(HandedOver<'_>) -> Result,
-    ) -> Result {
-        let words = page.into_raw();
-        // INVARIANT: The page has just come from `into_raw()`.
-        let here = self
-            .0
-            .compare_exchange(ptr::null_mut(), words.as_ptr(), Release, Acquire)
-            .is_ok();
-        let told = if here {
-            // SAFETY: It is a page, and nobody but us takes it away.
-            tell(HandedOver(unsafe { words.as_ref() }))
+    ) -> Result<(), Refused> {
+        let told = if self.is_empty() {
+            tell(HandedOver(&page))
         } else {
             Err(EEXIST)
         };
-        if told.is_err() {
-            if here {
-                self.0.store(ptr::null_mut(), Release);
-                // SAFETY: We may sleep.
-                unsafe { bindings::synchronize_rcu() };
-            }
-            // SAFETY: It came from `into_raw()`. Nobody has found it here, or it is not found any
-            // more and the grace period after that is over. The hypervisor does not know it.
-            drop(unsafe { SharedPage::from_raw(words) });
+        if let Err(error) = told {
+            return Err(Refused { page, error });
         }
-        told
+        let words = page.into_raw().as_ptr();
+        // INVARIANT: The page has just come from `into_raw()`. It is kept, also if somebody broke
+        // the rule above and it is not found here.
+        let _ = self
+            .0
+            .compare_exchange(ptr::null_mut(), words, Release, Relaxed);
+        Ok(())
     }
 
     /// Hands the page that is here over once more, to a hypervisor that does not know it: that of
@@ -174,9 +168,7 @@ impl PublishedPage {
     ///
     /// Those of `tell`; `ENOENT` if there is no page.
     pub(crate) fn hand_over_again(&self, tell: impl FnOnce(HandedOver<'_>) -> Result) -> Result {
-        let guard = rcu::read_lock();
-        let words = self.get(RcuReader::new(&guard)).ok_or(ENOENT)?;
-        tell(HandedOver(words))
+        tell(HandedOver(self.get().ok_or(ENOENT)?))
     }
 }
 
@@ -189,4 +181,12 @@ impl Deref for HandedOver<'_> {
     fn deref(&self) -> &SharedWords {
         self.0
     }
+}
+
+/// A page that was not handed over, and why. To drop it frees the page.
+pub(crate) struct Refused {
+    /// The page, which nobody else has seen.
+    pub(crate) page: SharedPage,
+    /// Why.
+    pub(crate) error: Error,
 }

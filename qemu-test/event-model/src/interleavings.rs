@@ -413,9 +413,7 @@ fn a_cpu_goes_offline() {
                 vec![
                     // As the kernel moves an interrupt, and then drains the queues.
                     work(|machine: Guest<Correct>| {
-                        machine.word(1).mask();
-                        machine.domain.set_queue(1, 1, 7);
-                        machine.unmask(1);
+                        machine.move_to(1, 1, 7);
                         machine.drain(0);
                     }),
                     consumer(1),
@@ -424,6 +422,63 @@ fn a_cpu_goes_offline() {
             },
             spurious: true,
         },
+    );
+}
+
+/// A vCPU has gone offline with an event in its queue, whose interrupt has moved to another vCPU.
+/// There the handler ends later, and meanwhile the event stays masked.
+fn drained_while_handled(work: fn() -> Vec<Work<Correct>>) -> Scenario<Correct> {
+    Scenario {
+        vcpus: 2,
+        prepare: |machine| {
+            machine.send(1);
+            machine.move_to(1, 1, 7);
+        },
+        work,
+        spurious: true,
+        ..Scenario::default()
+    }
+}
+
+/// A CPU that looks twice whether there is something to do, and is done with it later.
+fn late_consumer(vcpu: usize) -> Work<Correct> {
+    work(move |machine: Guest<Correct>| {
+        for _ in 0..2 {
+            machine.upcall(vcpu, |port| machine.begin_handling(port));
+        }
+        machine.end_handling(1);
+    })
+}
+
+#[test]
+fn an_event_is_handled_while_its_old_queue_is_drained() {
+    holds(
+        "an event that is handled while its old queue is drained",
+        drained_while_handled(|| {
+            vec![
+                work(|machine: Guest<Correct>| machine.drain(0)),
+                late_consumer(1),
+                sender(&[1, 1]),
+            ]
+        }),
+    );
+}
+
+#[test]
+fn a_drain_that_unmasks_what_others_masked_is_found() {
+    is_found(
+        "a drain that unmasks what others have masked",
+        drained_while_handled(|| {
+            vec![
+                work(|machine: Guest<Correct>| {
+                    machine.consume(0, |port| {
+                        machine.unmask_by_hypervisor(port.number() as usize)
+                    });
+                }),
+                late_consumer(1),
+                sender(&[1, 1]),
+            ]
+        }),
     );
 }
 

@@ -6,9 +6,13 @@
 use crate::{
     event_queue::{ControlBlock, Queues},
     event_word::{EventWord, Port, SharedWord, Unmask},
-    hypervisor::{Domain, Memory},
+    hypervisor::{Domain, HypervisorWord, Memory, QueueLock},
 };
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+/// Why an event is masked: its interrupt is just being moved, or its handler is not done.
+const TEMPORARILY: u32 = 1;
+const HANDLED_LATER: u32 = 2;
 
 /// A domain and the guest in it.
 ///
@@ -17,6 +21,10 @@ pub struct Machine<M: Memory> {
     pub domain: Domain<M>,
     /// By vCPU number.
     pub queues: Vec<Queues>,
+    /// Why events are masked, by port, and the lock that whoever masks or unmasks for a reason has.
+    reasons: Vec<M::Lock>,
+    /// Whether the handler of an event that ends later is at work, by port.
+    active: Vec<M::Word>,
     /// How many events became pending that were not before, by port.
     sent: Vec<AtomicU32>,
     /// How many were acknowledged, by port: by a handler, in all but one of the tests.
@@ -40,6 +48,8 @@ impl<M: Memory> Machine<M> {
         let machine = Self {
             domain: Domain::new(vcpus, ports),
             queues: (0..vcpus).map(|_| Queues::new()).collect(),
+            reasons: (0..=ports).map(|_| M::Lock::default()).collect(),
+            active: (0..=ports).map(|_| M::Word::default()).collect(),
             sent: counts(ports),
             delivered: counts(ports),
             spurious: AtomicU32::new(0),
@@ -74,9 +84,54 @@ impl<M: Memory> Machine<M> {
         }
     }
 
-    fn unmask_by_hypervisor(&self, number: usize) {
+    /// The hypervisor unmasks, whoever has masked.
+    pub fn unmask_by_hypervisor(&self, number: usize) {
         let again = self.domain.unmask(number);
         self.sent[number].fetch_add(u32::from(again), SeqCst);
+    }
+
+    /// The guest masks for a reason, besides those that there are.
+    fn mask_for(&self, number: usize, reason: u32) {
+        let mut reasons = self.reasons[number].lock();
+        if *reasons == 0 {
+            self.word(number).mask();
+        }
+        *reasons |= reason;
+    }
+
+    /// A reason ends, and with the last one the masking.
+    fn unmask_for(&self, number: usize, reason: u32) {
+        let mut reasons = self.reasons[number].lock();
+        *reasons &= !reason;
+        if *reasons == 0 {
+            self.unmask(number);
+        }
+    }
+
+    /// The guest moves an interrupt to another vCPU, or to the one where it is.
+    pub fn move_to(&self, number: usize, vcpu: usize, priority: usize) {
+        self.mask_for(number, TEMPORARILY);
+        self.domain.set_queue(number, vcpu, priority);
+        self.unmask_for(number, TEMPORARILY);
+    }
+
+    /// The handler of an interrupt that stays masked until it is said to have ended. Nothing
+    /// happens if it is at work.
+    pub fn begin_handling(&self, port: Port) {
+        let number = port.number() as usize;
+        if self.active[number].swap(1) == 0 {
+            self.mask_for(number, HANDLED_LATER);
+            self.handle(port);
+        }
+    }
+
+    /// The end of such a handler, if it is at work. Returns whether it was.
+    pub fn end_handling(&self, number: usize) -> bool {
+        let active = self.active[number].fetch_and(0) != 0;
+        if active {
+            self.unmask_for(number, HANDLED_LATER);
+        }
+        active
     }
 
     /// The interrupt's handler, which acknowledges first.
@@ -110,8 +165,9 @@ impl<M: Memory> Machine<M> {
     pub fn drain(&self, vcpu: usize) {
         self.consume(vcpu, |port| {
             let number = port.number() as usize;
-            if self.domain.queue(number).0 != vcpu {
-                self.unmask_by_hypervisor(number);
+            let (to, priority) = self.domain.queue(number);
+            if to != vcpu {
+                self.move_to(number, to, priority);
             }
         });
     }
@@ -134,7 +190,11 @@ impl<M: Memory> Machine<M> {
 
     /// All CPUs serve what they are asked to, until nobody is.
     pub fn settle(&self) {
-        while (0..self.queues.len()).any(|vcpu| self.upcall(vcpu, |port| self.handle(port))) {}
+        let ended = || (1..self.active.len()).any(|number| self.end_handling(number));
+        let served = || {
+            (0..self.queues.len()).any(|vcpu| self.upcall(vcpu, |port| self.begin_handling(port)))
+        };
+        while ended() || served() {}
     }
 
     /// How often a handler was called for an event that had been acknowledged.
