@@ -240,6 +240,32 @@ mod region_index_tests {
         Ok(())
     }
 
+    /// What is left when there is no memory to free the range.
+    #[test]
+    fn a_region_is_gone_although_its_range_stays() -> Result {
+        let index = index()?;
+        let removed = region(2)?;
+        index.insert(region(1)?, 2)?;
+        index.insert(removed.clone(), 3)?;
+        index.insert(region(3)?, 2)?;
+        assert!(index.vacate(2, Some(4), |_| true).is_none());
+        assert!(index.vacate(2, None, |_| false).is_none());
+        let found = index.vacate(2, Some(3), |_| true);
+        assert_eq!(found.map(|found| *found), Some(2));
+
+        assert!(index.get(2, None).is_none());
+        assert!(index.get(2, Some(3)).is_none());
+        assert!(index.get_containing(3).is_none());
+        let next = index.next_from(1);
+        assert_eq!(next.map(|(first, region)| (first, *region)), Some((5, 3)));
+        assert!(index.remove(2, None).is_none());
+        assert!(index.remove_region(2, &removed).is_none());
+        assert_eq!(index.insert(region(4)?, 1)?, 7);
+        drop(index);
+        assert!(Arc::into_unique_or_drop(removed).is_some());
+        Ok(())
+    }
+
     #[test]
     fn an_index_drops_its_regions() -> Result {
         let kept = region(7)?;
@@ -250,6 +276,35 @@ mod region_index_tests {
             }
         }
         assert!(Arc::into_unique_or_drop(kept).is_some());
+        Ok(())
+    }
+}
+
+#[kunit_tests(xen_gntdev_maple_tree)]
+mod maple_tree_tests {
+    use crate::xen::maple_tree::SharedMapleTree;
+    use kernel::{
+        prelude::*,
+        sync::Arc, //
+    };
+
+    #[test]
+    fn an_erased_entry_comes_back_once() -> Result {
+        let tree = KBox::pin_init(SharedMapleTree::<Arc<usize>>::new(), GFP_KERNEL)?;
+        let entry = Arc::new(7, GFP_KERNEL)?;
+        for expected in [0, 3] {
+            let first = tree.alloc_range(3, entry.clone(), ..100, GFP_KERNEL);
+            assert_eq!(first.map_err(Error::from)?, expected);
+        }
+        assert_eq!(tree.erase(2)?.map(|found| *found), Some(7));
+        assert!(tree.lock().load(0).is_none());
+        assert!(tree.lock().load(3).is_some());
+        for index in [0, 1, 2, 6, usize::MAX] {
+            assert!(tree.erase(index)?.is_none());
+        }
+        assert!(tree.erase(5)?.is_some());
+        drop(tree);
+        assert!(Arc::into_unique_or_drop(entry).is_some());
         Ok(())
     }
 }

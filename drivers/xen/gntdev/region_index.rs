@@ -22,11 +22,12 @@ use kernel::{
 /// The last offset that `mmap()` can name: offsets in bytes are signed 64-bit numbers.
 const LAST_PAGE: usize = (i64::MAX as usize) >> PAGE_SHIFT;
 
-/// One region of the index.
+/// A range of the index.
 struct Entry<T> {
     first_page: usize,
     page_count: usize,
-    region: Arc<T>,
+    /// `None` when the region has been removed, but the range could not be freed.
+    region: Option<Arc<T>>,
 }
 
 /// The regions of an open file, by offset.
@@ -59,7 +60,7 @@ impl<T> RegionIndex<T> {
             Entry {
                 first_page: 0,
                 page_count,
-                region,
+                region: Some(region),
             },
             GFP_KERNEL,
         )?;
@@ -90,7 +91,7 @@ impl<T> RegionIndex<T> {
         let _guard = self.lock.lock();
         let mut tree = self.tree.lock();
         let entry = tree.load(page)?;
-        Some((entry.first_page, entry.region.clone()))
+        Some((entry.first_page, entry.region.clone()?))
     }
 
     /// Finds the first region that begins at `page` or after it, and its first page.
@@ -100,19 +101,20 @@ impl<T> RegionIndex<T> {
         let mut state = tree.ma_state(page, page);
         while let Some(entry) = state.find(LAST_PAGE) {
             // A region that `page` is in the middle of is found, too.
-            if entry.first_page >= page {
-                return Some((entry.first_page, entry.region.clone()));
+            let region = entry.region.as_ref().filter(|_| entry.first_page >= page);
+            if let Some(region) = region {
+                return Some((entry.first_page, region.clone()));
             }
         }
         None
     }
 
-    /// Removes the region that [`Self::get`] would return.
+    /// Removes the region that [`Self::get`] would return. May sleep.
     pub(crate) fn remove(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
         self.remove_if(first_page, page_count, |_| true)
     }
 
-    /// Removes `region` if it still is at `first_page`.
+    /// Removes `region` if it still is at `first_page`. May sleep.
     pub(crate) fn remove_region(&self, first_page: usize, region: &Arc<T>) -> Option<Arc<T>> {
         self.remove_if(first_page, None, |found| Arc::ptr_eq(found, region))
     }
@@ -124,20 +126,45 @@ impl<T> RegionIndex<T> {
         condition: impl FnOnce(&Arc<T>) -> bool,
     ) -> Option<Arc<T>> {
         let _guard = self.lock.lock();
-        let found = self.find(first_page, page_count)?;
-        if !condition(&found) {
-            return None;
-        }
-        self.tree.erase(first_page);
-        Some(found)
+        let region = self.vacate(first_page, page_count, condition)?;
+        // Without memory the range stays as it is, without a region, until the index ends. Nobody
+        // needs to hear of it: there are more offsets than regions.
+        let _ = self.tree.erase(first_page);
+        Some(region)
+    }
+
+    /// Takes the region that [`Self::get`] would return, if it meets `condition`, and leaves its
+    /// range to nobody. This is the part of a removal that cannot fail.
+    pub(crate) fn vacate(
+        &self,
+        first_page: usize,
+        page_count: Option<usize>,
+        condition: impl FnOnce(&Arc<T>) -> bool,
+    ) -> Option<Arc<T>> {
+        let mut tree = self.tree.lock();
+        tree.load(first_page)?
+            .region_at(first_page, page_count)?
+            .take_if(|region| condition(region))
     }
 
     fn find(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
         let mut tree = self.tree.lock();
-        let entry = tree.load(first_page)?;
-        if entry.first_page != first_page || page_count.is_some_and(|n| n != entry.page_count) {
-            return None;
-        }
-        Some(entry.region.clone())
+        tree.load(first_page)?
+            .region_at(first_page, page_count)?
+            .clone()
+    }
+}
+
+impl<T> Entry<T> {
+    /// The region, if the range begins at `first_page` and has `page_count` pages, or whatever
+    /// number if that is `None`.
+    fn region_at(
+        &mut self,
+        first_page: usize,
+        page_count: Option<usize>,
+    ) -> Option<&mut Option<Arc<T>>> {
+        let found =
+            self.first_page == first_page && page_count.is_none_or(|n| n == self.page_count);
+        found.then_some(&mut self.region)
     }
 }
