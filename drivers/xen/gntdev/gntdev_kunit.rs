@@ -11,6 +11,8 @@ mod xen {
     pub(crate) mod buffer_segment;
     pub(crate) mod copy_operation;
     #[allow(dead_code)]
+    pub(crate) mod direction;
+    #[allow(dead_code)]
     pub(crate) mod grant_operation;
     pub(crate) mod maple_tree;
 }
@@ -981,6 +983,73 @@ mod dmabuf_layout_tests {
     fn a_piece_cannot_end_past_all_addresses() {
         let piece = [segment(u64::MAX - PAGE + 1, 2 * PAGE_SIZE)];
         assert_eq!(layout(&piece, 2).err(), Some(EINVAL));
+    }
+}
+
+#[kunit_tests(xen_gntdev_direction)]
+mod direction_tests {
+    use crate::xen::direction::Direction::{
+        self,
+        Bidirectional,
+        FromDevice,
+        ToDevice, //
+    };
+
+    const ALL: [Direction; 3] = [Bidirectional, ToDevice, FromDevice];
+
+    #[test]
+    fn a_cpu_that_only_writes_gets_nothing_of_the_device() {
+        assert_eq!(Bidirectional.before_cpu(ToDevice), Some(ToDevice));
+        assert_eq!(FromDevice.before_cpu(ToDevice), None);
+    }
+
+    #[test]
+    fn a_cpu_that_reads_gets_what_the_device_wrote() {
+        for access in [FromDevice, Bidirectional] {
+            assert_eq!(FromDevice.before_cpu(access), Some(FromDevice));
+            assert_eq!(Bidirectional.before_cpu(access), Some(access));
+        }
+    }
+
+    #[test]
+    fn a_device_that_only_reads_wrote_nothing() {
+        assert_eq!(ToDevice.before_cpu(FromDevice), None);
+        for access in [ToDevice, Bidirectional] {
+            assert_eq!(ToDevice.before_cpu(access), Some(ToDevice));
+        }
+    }
+
+    #[test]
+    fn a_device_gets_what_a_cpu_wrote() {
+        for access in [ToDevice, Bidirectional] {
+            assert_eq!(ToDevice.after_cpu(access), Some(ToDevice));
+            assert_eq!(Bidirectional.after_cpu(access), Some(access));
+        }
+    }
+
+    #[test]
+    fn a_device_gets_nothing_of_a_cpu_that_only_read() {
+        assert_eq!(ToDevice.after_cpu(FromDevice), None);
+        assert_eq!(Bidirectional.after_cpu(FromDevice), Some(FromDevice));
+    }
+
+    #[test]
+    fn a_cpu_writes_nothing_later_than_the_device() {
+        for access in ALL {
+            assert_eq!(FromDevice.after_cpu(access), Some(FromDevice));
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_that_the_mapping_is_not_for() {
+        for mapping in [ToDevice, FromDevice] {
+            for access in ALL {
+                let before = mapping.before_cpu(access);
+                assert!(before.is_none_or(|done| done == mapping));
+                let after = mapping.after_cpu(access);
+                assert!(after.is_none_or(|done| done == mapping));
+            }
+        }
     }
 }
 

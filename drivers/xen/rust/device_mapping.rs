@@ -7,11 +7,11 @@
 
 use super::{
     bindings,
+    direction::Direction,
     dma_device,
     domain,
     frames::Frames, //
 };
-use core::mem;
 use kernel::{
     device::Device,
     error::to_result,
@@ -20,46 +20,6 @@ use kernel::{
     sync::aref::ARef,
     types::Opaque, //
 };
-
-/// The direction of a transfer between memory and a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// The device reads and writes the memory.
-    Bidirectional,
-    /// The device reads the memory.
-    ToDevice,
-    /// The device writes the memory.
-    FromDevice,
-}
-
-// By the series of the kernel, the C enumeration is an integer in Rust or a structure around one.
-#[allow(clippy::useless_transmute)]
-impl Direction {
-    /// Takes the C value.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for no direction.
-    pub(super) fn from_raw(raw: bindings::dma_data_direction) -> Result<Self> {
-        // SAFETY: As below.
-        match unsafe { mem::transmute::<bindings::dma_data_direction, c_int>(raw) } {
-            bindings::DMA_BIDIRECTIONAL => Ok(Self::Bidirectional),
-            bindings::DMA_TO_DEVICE => Ok(Self::ToDevice),
-            bindings::DMA_FROM_DEVICE => Ok(Self::FromDevice),
-            _ => Err(EINVAL),
-        }
-    }
-
-    pub(super) const fn into_raw(self) -> bindings::dma_data_direction {
-        let number = match self {
-            Self::Bidirectional => bindings::DMA_BIDIRECTIONAL,
-            Self::ToDevice => bindings::DMA_TO_DEVICE,
-            Self::FromDevice => bindings::DMA_FROM_DEVICE,
-        };
-        // SAFETY: Both have the representation of an integer and allow any value.
-        unsafe { mem::transmute::<c_int, bindings::dma_data_direction>(number) }
-    }
-}
 
 /// A scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep. What
 /// the device wrote gets to the CPU by [`Self::sync_for_cpu`], not by that.
@@ -125,26 +85,34 @@ impl DeviceMapping {
         self.direction
     }
 
-    /// Makes what the device wrote visible to the CPU (C: `dma_sync_sgtable_for_cpu()`).
-    pub(super) fn sync_for_cpu(&self) {
+    /// Makes what the device wrote visible to the CPU, as far as `access`, which is what the CPU is
+    /// about to do, needs it (C: `dma_sync_sgtable_for_cpu()`).
+    pub(super) fn sync_for_cpu(&self, access: Direction) {
+        let Some(direction) = self.direction.before_cpu(access) else {
+            return;
+        };
         // SAFETY: By the type invariants, the list is mapped so.
         unsafe {
             bindings::xen_rust_sync_for_cpu(
                 dma_device::as_raw(&self.device),
                 self.list.as_raw(),
-                self.direction.into_raw(),
+                direction.into_raw(),
             )
         };
     }
 
-    /// Makes what a CPU wrote visible to the device (C: `dma_sync_sgtable_for_device()`).
-    pub(super) fn sync_for_device(&self) {
+    /// Makes what a CPU wrote visible to the device, as far as `access`, which is what the CPU has
+    /// done, needs it (C: `dma_sync_sgtable_for_device()`).
+    pub(super) fn sync_for_device(&self, access: Direction) {
+        let Some(direction) = self.direction.after_cpu(access) else {
+            return;
+        };
         // SAFETY: By the type invariants, the list is mapped so.
         unsafe {
             bindings::xen_rust_sync_for_device(
                 dma_device::as_raw(&self.device),
                 self.list.as_raw(),
-                self.direction.into_raw(),
+                direction.into_raw(),
             )
         };
     }
@@ -153,7 +121,8 @@ impl DeviceMapping {
 impl Drop for DeviceMapping {
     fn drop(&mut self) {
         let list = self.list.as_raw();
-        // The CPU has what the device wrote since `sync_for_cpu()`, and may have written since.
+        // What the CPU was to get of the device it has had since `sync_for_cpu()`, and it may have
+        // written since.
         // SAFETY: By the type invariants, the list is allocated, and mapped so.
         unsafe {
             bindings::dma_unmap_sg_attrs(

@@ -9,10 +9,8 @@
 
 use super::{
     bindings,
-    device_mapping::{
-        DeviceMapping,
-        Direction, //
-    },
+    device_mapping::DeviceMapping,
+    direction::Direction,
     frames::Frames,
     kernel_view::KernelView,
     module,
@@ -213,7 +211,7 @@ impl Attachment {
             }
             if *users == 0 {
                 // What CPUs wrote since, those of the granter too.
-                mapping.sync_for_device();
+                mapping.sync_for_device(Direction::Bidirectional);
             }
             *users += 1;
             return Ok(mapping);
@@ -236,12 +234,17 @@ impl Attachment {
     }
 
     /// Undoes one [`Self::map`], but keeps the mapping.
+    ///
+    /// What the device wrote gets to the CPU if that is all that the mapping was for. Otherwise the
+    /// memory may have newer data than a bounce buffer, because the granter writes when it likes:
+    /// only somebody who asks for what the device wrote, by `begin_cpu_access`, gets it.
     fn unmap(&self) {
         let mut users = self.users.lock();
         *users = users.saturating_sub(1);
         if *users == 0 {
-            if let Some(mapping) = self.mapping.as_ref() {
-                mapping.sync_for_cpu();
+            let mapping = self.mapping.as_ref();
+            if let Some(mapping) = mapping.filter(|m| m.direction() == Direction::FromDevice) {
+                mapping.sync_for_cpu(Direction::FromDevice);
             }
         }
     }
@@ -390,11 +393,15 @@ impl<T: Exporter> Operations<T> {
     /// `buffer` must be a valid buffer that has these operations.
     unsafe extern "C" fn begin_cpu_access(
         buffer: *mut bindings::dma_buf,
-        _direction: bindings::dma_data_direction,
+        direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: By this function's safety requirements.
-        unsafe { Self::shared(buffer) }.for_each_mapping(DeviceMapping::sync_for_cpu);
-        0
+        let shared = unsafe { Self::shared(buffer) };
+        from_result(|| {
+            let access = Direction::from_raw(direction)?;
+            shared.for_each_mapping(|mapping| mapping.sync_for_cpu(access));
+            Ok(0)
+        })
     }
 
     /// # Safety
@@ -402,11 +409,15 @@ impl<T: Exporter> Operations<T> {
     /// `buffer` must be a valid buffer that has these operations.
     unsafe extern "C" fn end_cpu_access(
         buffer: *mut bindings::dma_buf,
-        _direction: bindings::dma_data_direction,
+        direction: bindings::dma_data_direction,
     ) -> c_int {
         // SAFETY: By this function's safety requirements.
-        unsafe { Self::shared(buffer) }.for_each_mapping(DeviceMapping::sync_for_device);
-        0
+        let shared = unsafe { Self::shared(buffer) };
+        from_result(|| {
+            let access = Direction::from_raw(direction)?;
+            shared.for_each_mapping(|mapping| mapping.sync_for_device(access));
+            Ok(0)
+        })
     }
 
     /// # Safety

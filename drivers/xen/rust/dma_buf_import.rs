@@ -7,7 +7,7 @@
 use super::{
     bindings,
     buffer_segment::Segment,
-    device_mapping::Direction,
+    direction::Direction,
     dma_device::DmaDevices,
     module, //
 };

@@ -21,6 +21,7 @@
 //!   dma_device        the devices that stand for gntdev towards the DMA API
 //!   faux_device       a device that stands for no hardware
 //!   device_mapping    frames that a device can reach
+//!   direction         the direction of a transfer between memory and a device
 //!   kernel_view       frames at adjacent addresses of the kernel
 //!   dma_buf           a dma-buf over frames that grants are mapped at
 //!   dma_buf_import    a dma-buf of somebody else
@@ -54,6 +55,7 @@ pub(crate) mod buffer_segment;
 pub(crate) mod copy_operation;
 pub(crate) mod deferred_unmap;
 pub(crate) mod device_mapping;
+mod direction;
 pub(crate) mod dma_buf;
 pub(crate) mod dma_buf_import;
 pub(crate) mod dma_device;
