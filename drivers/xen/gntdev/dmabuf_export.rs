@@ -10,8 +10,8 @@
 use crate::{
     descriptor_index::Room,
     dmabuf_layout::{
-        self,
-        Backing, //
+        Backing,
+        DataStart, //
     },
     dmabuf_mmap,
     dmabuf_wait::{
@@ -49,7 +49,10 @@ use crate::{
     },
     LIMIT,
 };
-use core::mem::offset_of;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
 use kernel::{
     fs::file::{
         flags::O_CLOEXEC,
@@ -66,6 +69,7 @@ pub(crate) struct Export {
     mapping: GrantMapping,
     domain: u16,
     references: KVVec<u32>,
+    /// Where in the first page the data begin, in bytes.
     data_offset: usize,
     name: CString,
 }
@@ -155,11 +159,12 @@ pub(crate) fn export_from_refs(file: &OpenFile, argument: UserPtr) -> Result {
     )
 }
 
-/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2`: makes a dma-buf whose data begin at an offset.
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2`: makes a dma-buf whose data begin at an offset. Pages
+/// before the one that it is in are no part of the buffer, and their grants are not mapped.
 ///
 /// # Errors
 ///
-/// Those of [`export_from_refs`]; `EINVAL` for an offset that is not in the buffer.
+/// Those of [`export_from_refs`]; `EINVAL` for an offset that is not in the pages.
 pub(crate) fn export_from_refs_v2(file: &OpenFile, argument: UserPtr) -> Result {
     type Argument = ioctl_gntdev_dmabuf_exp_from_refs_v2;
     let request: Argument = user_memory::read(argument)?;
@@ -191,19 +196,24 @@ fn traced(file: &OpenFile, request: Request) -> Result {
 fn export(file: &OpenFile, request: &Request) -> Result {
     let count = limits::check_count(request.count, LIMIT.get())?;
     let backing = Backing::from_flags(request.flags)?;
-    let data_offset = dmabuf_layout::check_data_offset(request.data_offset, count)?;
+    let data = DataStart::new(request.data_offset, count)?;
     let domain = u16::try_from(request.domain).map_err(|_| EINVAL)?;
-    let references: KVVec<u32> = user_memory::read_array(request.references, count)?;
+    // Importers rely on the size of a buffer being that of what they get, so that pages which
+    // devices do not see are no part of it.
+    let first = request
+        .references
+        .wrapping_byte_add(data.page * size_of::<u32>());
+    let references: KVVec<u32> = user_memory::read_array(first, count - data.page)?;
 
     let record = Record::new(Description {
         domain,
         page_count: count,
         backing,
-        data_offset,
+        data_offset: request.data_offset,
     })?;
     let notice = ReleaseNotice::boxed(file.exports().clone(), record.clone())?;
     let mapping = GrantMapping::at(
-        new_frames(count, backing)?,
+        new_frames(references.len(), backing)?,
         grant_references(domain, &references),
         Access::ReadWrite,
         Some(notice),
@@ -214,7 +224,7 @@ fn export(file: &OpenFile, request: &Request) -> Result {
             mapping,
             domain,
             references,
-            data_offset,
+            data_offset: data.offset,
             name,
         },
         GFP_KERNEL,

@@ -56,17 +56,32 @@ impl Backing {
     }
 }
 
-/// Checks where a program wants the data of a buffer of `page_count` pages to begin, in bytes.
-///
-/// # Errors
-///
-/// `EINVAL` if that is not in the buffer.
-pub(crate) fn check_data_offset(offset: u32, page_count: usize) -> Result<usize> {
-    let offset = offset as usize;
-    if offset >> PAGE_SHIFT >= page_count {
-        return Err(EINVAL);
+/// Where in the pages that a program names the data of a buffer begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataStart {
+    /// The page, counted from the first. The buffer begins with it.
+    pub(crate) page: usize,
+    /// The byte in that page.
+    pub(crate) offset: usize,
+}
+
+impl DataStart {
+    /// Takes the offset in bytes from the start of the first of `page_count` pages.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if that is not in the pages.
+    pub(crate) fn new(offset: u32, page_count: usize) -> Result<Self> {
+        let offset = offset as usize;
+        let page = offset >> PAGE_SHIFT;
+        if page >= page_count {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            page,
+            offset: offset % PAGE_SIZE,
+        })
     }
-    Ok(offset)
 }
 
 /// The memory of a buffer, page by page.

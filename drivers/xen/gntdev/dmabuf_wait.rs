@@ -57,12 +57,12 @@ pub(crate) struct Record {
 pub(crate) struct Description {
     /// The domain that granted the pages.
     pub(crate) domain: u16,
-    /// The number of pages.
+    /// The number of pages that the program named.
     pub(crate) page_count: usize,
     /// What the grants are mapped at.
     pub(crate) backing: Backing,
-    /// Where the data begin, in bytes.
-    pub(crate) data_offset: usize,
+    /// Where in them the data begin, in bytes.
+    pub(crate) data_offset: u32,
 }
 
 impl Record {

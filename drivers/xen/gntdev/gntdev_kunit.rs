@@ -855,8 +855,8 @@ mod descriptor_index_tests {
 mod dmabuf_layout_tests {
     use crate::{
         dmabuf_layout::{
-            check_data_offset,
             Backing,
+            DataStart,
             Layout, //
         },
         xen::{
@@ -910,17 +910,29 @@ mod dmabuf_layout_tests {
         }
     }
 
+    fn start(page: usize, offset: usize) -> Result<DataStart> {
+        Ok(DataStart { page, offset })
+    }
+
     #[test]
-    fn data_begin_within_the_buffer() {
-        assert_eq!(check_data_offset(0, 1), Ok(0));
+    fn data_begin_at_a_byte_of_a_page() {
+        const SIZE: u32 = PAGE_SIZE as u32;
+        assert_eq!(DataStart::new(0, 1), start(0, 0));
+        assert_eq!(DataStart::new(SIZE - 1, 1), start(0, PAGE_SIZE - 1));
+        assert_eq!(DataStart::new(SIZE, 2), start(1, 0));
+        assert_eq!(DataStart::new(2 * SIZE + 5, 3), start(2, 5));
+        let last = u32::MAX as usize;
         assert_eq!(
-            check_data_offset(PAGE_SIZE as u32 - 1, 1),
-            Ok(PAGE_SIZE - 1)
+            DataStart::new(u32::MAX, 1 << 20),
+            start(last / PAGE_SIZE, last % PAGE_SIZE)
         );
-        assert_eq!(check_data_offset(PAGE_SIZE as u32, 1), Err(EINVAL));
-        assert_eq!(check_data_offset(PAGE_SIZE as u32, 2), Ok(PAGE_SIZE));
-        assert_eq!(check_data_offset(u32::MAX, 1), Err(EINVAL));
-        assert_eq!(check_data_offset(u32::MAX, 1 << 20), Ok(u32::MAX as usize));
+    }
+
+    #[test]
+    fn data_begin_within_the_pages() {
+        for (offset, pages) in [(0, 0), (PAGE_SIZE as u32, 1), (u32::MAX, 1), (u32::MAX, 9)] {
+            assert_eq!(DataStart::new(offset, pages), Err(EINVAL));
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl DeviceMapping {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `offset` is not within the frames; `ENOMEM`; those of `dma_map_sgtable()`.
+    /// `EINVAL` if `offset` is not within the first frame; `ENOMEM`; those of `dma_map_sgtable()`.
     ///
     /// # Safety
     ///
@@ -144,13 +144,14 @@ impl Drop for DeviceMapping {
 struct ScatterList(KBox<Opaque<bindings::sg_table>>);
 
 impl ScatterList {
-    /// The frames from the byte at `offset` on, in as few entries as `device` can use.
+    /// The frames from the byte at `offset` of the first on, in as few entries as `device` can use.
     fn new(frames: &Frames, offset: usize, device: &Device) -> Result<Self> {
-        let pages = frames.pages().get(offset / PAGE_SIZE..).ok_or(EINVAL)?;
-        let offset = offset % PAGE_SIZE;
-        let size = (pages.len() * PAGE_SIZE)
-            .checked_sub(offset)
-            .ok_or(EINVAL)?;
+        let pages = frames.pages();
+        // The list has an entry for every frame, as importers conclude from the buffer's size.
+        if pages.is_empty() || offset >= PAGE_SIZE {
+            return Err(EINVAL);
+        }
+        let size = pages.len() * PAGE_SIZE - offset;
         let longest = if domain::is_paravirtual() {
             // Frames that follow each other here do not do so in the machine, and such an entry
             // would go through a bounce buffer.

@@ -54,7 +54,7 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     /// The frames of the buffer, with grants mapped at them. The same at each call.
     fn frames(&self) -> &Frames;
 
-    /// Where in the frames devices see the buffer begin, in bytes. Below the size of the frames.
+    /// Where in the first frame devices see the buffer begin, in bytes. Below the size of a page.
     fn data_offset(&self) -> usize;
 
     /// Maps a part of the buffer at `vma`, whose file offset says which. Called with the mmap lock

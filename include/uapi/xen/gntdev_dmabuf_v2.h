@@ -14,7 +14,8 @@
 
 /*
  * IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS with an offset. Devices see the buffer from
- * there on; @data_ofs must be below @count pages.
+ * there on; @data_ofs must be below @count pages. The buffer begins with the
+ * page that it is in: pages before that are not mapped.
  */
 #define IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 \
 	_IOC(_IOC_NONE, 'G', 13, \

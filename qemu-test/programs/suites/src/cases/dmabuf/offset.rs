@@ -9,6 +9,7 @@ use xen_guest::grant_dma_buf::memory::COHERENT;
 use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
 use xen_guest::grant_dma_buf::Import;
 use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Protection;
 use xen_guest::process::open_files;
 use xen_guest::PAGE_SIZE;
 
@@ -30,6 +31,11 @@ pub const RULES: &[Rule] = &[
     Rule::new(
         "an export's data begins at any byte of its pages",
         any_offset,
+    )
+    .expect_c_differs(NO_OFFSET),
+    Rule::new(
+        "an export begins with the page that its data begins in",
+        begins_with_data,
     )
     .expect_c_differs(NO_OFFSET),
     Rule::new("an offset at or beyond the end is EINVAL", beyond_end).expect_c_differs(NO_OFFSET),
@@ -79,11 +85,49 @@ fn any_offset(world: &mut World) -> Verdict {
         let buffer = device
             .export_at(offset, 0, domid, &share.references())
             .unwrap_or_else(|error| panic!("offset {offset}: {error}"));
-        assert_eq!(in_use(&share.grants)?, PAGES, "offset {offset}");
+        let before = offset as usize / PAGE_SIZE;
+        assert_eq!(
+            in_use(&share.grants[..before])?,
+            0,
+            "pages before offset {offset}"
+        );
+        assert_eq!(in_use(&share.grants)?, PAGES - before, "offset {offset}");
         let number = buffer.number();
         drop(buffer);
         assert_ends(&device, number);
         assert_released(&share.grants);
+    }
+    Ok(())
+}
+
+fn begins_with_data(world: &mut World) -> Verdict {
+    const PAGES: usize = 4;
+    let share = world.share(PAGES)?;
+    world.granter.fill(&share, 1005)?;
+    let device = Gntdev::open()?;
+    for (flags, kind) in KINDS {
+        for (offset, before) in [(64, 0), (1, 1), (0, 2), (PAGE_SIZE - 1, 3)] {
+            let what = format!("byte {offset} of page {before}, {kind} memory");
+            let at = (before * PAGE_SIZE + offset) as u32;
+            let domid = world.granter.domid();
+            let buffer = device.export_at(at, flags, domid, &share.references())?;
+            let pages = PAGES - before;
+            assert_eq!(buffer.size()?, (pages * PAGE_SIZE) as u64, "{what}");
+            let result = buffer.map(pages + 1);
+            assert_error(result, EINVAL, &what);
+            let mapping = buffer.map(pages)?;
+            for at in [0, offset, pages * PAGE_SIZE - 1] {
+                let expected = world.granter.read(&share, before * PAGE_SIZE + at)?;
+                assert_eq!(mapping.read(at), expected, "{what}, byte {at}");
+            }
+            let last = buffer.map_part(pages - 1, 1, Protection::ReadWrite)?;
+            let expected = world.granter.read(&share, (PAGES - 1) * PAGE_SIZE + 9)?;
+            assert_eq!(last.read(9), expected, "{what}, the last page");
+            let number = buffer.number();
+            drop((mapping, last, buffer));
+            assert_ends(&device, number);
+            assert_released(&share.grants);
+        }
     }
     Ok(())
 }
