@@ -17,8 +17,14 @@ use super::{
     errno, //
 };
 use core::{
-    mem::ManuallyDrop,
-    ptr::NonNull, //
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -136,6 +142,16 @@ impl DmaMemory {
     /// `ENXIO` if the range does not fit; `ENOMEM`; `EOPNOTSUPP` in a paravirtual domain.
     pub(super) fn map_at(&self, vma: &VmaNew) -> Result {
         self.allocation.map_at(vma)
+    }
+
+    /// Gives the frames up for good, with the memory of another domain that is still mapped at some
+    /// of them.
+    pub(super) fn lose(self) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped, so that this is the last use of the allocation.
+        unsafe { ManuallyDrop::take(&mut this.allocation) }.leak();
+        drop(mem::replace(&mut this.pages, KVVec::new()));
+        drop(mem::replace(&mut this.frames, KVVec::new()));
     }
 }
 
@@ -292,9 +308,14 @@ impl Allocation {
         })
     }
 
-    /// Gives the memory up for good, because some of its pages have no memory under them.
+    /// Gives the memory up for good, because some of its pages have no memory under them. The
+    /// devices are not kept for it: they must not outlive the module.
     fn leak(self) {
-        core::mem::forget(self);
+        let this = ManuallyDrop::new(self);
+        if let Origin::Dma { devices, .. } = &this.origin {
+            // SAFETY: `this` is never dropped, so that this is the last use of the reference.
+            drop(unsafe { ptr::read(devices) });
+        }
     }
 }
 

@@ -32,6 +32,15 @@ impl From<DmaMemory> for Frames {
 }
 
 impl Frames {
+    /// Gives the frames up for good, because memory of another domain is still mapped at some of
+    /// them: whoever got them next would share it. May sleep.
+    pub(super) fn lose(self) {
+        match self {
+            Self::Unpopulated(pages) => pages.lose(),
+            Self::Dma(memory) => memory.lose(),
+        }
+    }
+
     /// The pages. They live as long as `self`.
     pub(super) fn pages(&self) -> &[*mut bindings::page] {
         match self {

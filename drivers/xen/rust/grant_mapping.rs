@@ -277,12 +277,11 @@ impl MappedGrants {
 impl PinnedDrop for MappedGrants {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        if this.unmap.lock().iter().any(grant_operation::is_mapped) {
-            // Xen refused to unmap, which was reported. Whoever got these frames next would share
-            // their memory with another domain: losing them is the lesser harm.
-            return;
-        }
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
-        unsafe { ManuallyDrop::drop(this.frames) };
+        let frames = unsafe { ManuallyDrop::take(this.frames) };
+        if this.unmap.lock().iter().any(grant_operation::is_mapped) {
+            // Xen refused to unmap, which was reported. Losing the frames is the lesser harm.
+            frames.lose();
+        }
     }
 }

@@ -5,7 +5,13 @@
 //! C header: `include/xen/grant_table.h`.
 
 use super::bindings;
-use core::ptr;
+use core::{
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
+    ptr, //
+};
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     prelude::*, //
@@ -54,6 +60,13 @@ impl UnpopulatedPages {
     pub(crate) fn sorted(mut self) -> Self {
         self.pages.sort_unstable();
         self
+    }
+
+    /// Gives the frames up for good, with the memory of another domain that is still mapped at some
+    /// of them.
+    pub(super) fn lose(self) {
+        let mut this = ManuallyDrop::new(self);
+        drop(mem::replace(&mut this.pages, KVVec::new()));
     }
 
     /// The pages.
