@@ -32,7 +32,8 @@ use kernel::{
     types::Opaque, //
 };
 
-/// How long to wait before the first look, in milliseconds; each next look waits as much longer.
+/// How long to wait before the first look, in milliseconds; each next look waits as much longer,
+/// until another mapping comes.
 const DELAY_STEP: u32 = 5;
 
 /// The longest wait between two looks, in milliseconds.
@@ -114,12 +115,17 @@ pub(super) fn defer(mut grants: Pin<KBox<MappedGrants>>) {
     }
     *grants.as_mut().project().next = rest;
     pending.first = Some(grants);
+    if pending.delay > DELAY_STEP {
+        look_soon();
+    } else {
+        // Others may come without end: they do not put off what is to happen that soon anyway.
+        look_in(DELAY_STEP);
+    }
     pending.delay = DELAY_STEP;
-    queue(pending.delay);
 }
 
-/// Has the work run in `delay` milliseconds, unless it is to run before that.
-fn queue(delay: u32) {
+/// Has the work run in `delay` milliseconds, unless it is to run already.
+fn look_in(delay: u32) {
     // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in it.
     unsafe {
         bindings::queue_delayed_work_on(
@@ -127,6 +133,19 @@ fn queue(delay: u32) {
             bindings::system_dfl_wq,
             WORK.0.get(),
             msecs_to_jiffies(delay),
+        )
+    };
+}
+
+/// Has the work run in [`DELAY_STEP`] milliseconds, also if it was to run later.
+fn look_soon() {
+    // SAFETY: `WORK` is initialized, because the caller found `READY` set.
+    unsafe {
+        bindings::mod_delayed_work_on(
+            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+            bindings::system_dfl_wq,
+            WORK.0.get(),
+            msecs_to_jiffies(DELAY_STEP),
         )
     };
 }
@@ -152,7 +171,7 @@ extern "C" fn run(_work: *mut bindings::work_struct) {
     }
     if pending.first.is_some() {
         pending.delay = (pending.delay + DELAY_STEP).min(DELAY_MAX);
-        queue(pending.delay);
+        look_in(pending.delay);
     }
     // Whoever deferred to the empty list meanwhile holds the module once more.
     let references = usize::from(had_entries) + usize::from(newly_deferred);
