@@ -43,8 +43,9 @@ impl Mapping {
         access: Access,
         notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
-        let kernel = NotifyingMapping::new(GrantMapping::new(grants, access)?, notify);
+        let kernel = NotifyingMapping::new(GrantMapping::new(grants, access)?);
         vma::insert_pages(vma, kernel.frames())?;
+        kernel.tell(notify);
         Ok(Self { kernel })
     }
 

@@ -64,7 +64,7 @@ impl Mapping {
         // A forked process would get page-table entries that the hypervisor did not write.
         vma.set_dontcopy();
 
-        let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access)?, notify);
+        let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access)?);
         let notifier = IntervalNotifier::new(
             vma,
             pin_init!(Grants {
@@ -74,7 +74,9 @@ impl Mapping {
         )?;
         // Nothing can invalidate the range in between: it is not in use before `mmap()` is done.
         let user = UserMapping::new(vma, grants, access)?;
-        *notifier.target().user.lock() = Some(user);
+        let target = notifier.target();
+        *target.user.lock() = Some(user);
+        target.kernel.tell(notify);
         Ok(Self { notifier })
     }
 

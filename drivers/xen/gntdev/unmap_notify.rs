@@ -35,7 +35,8 @@ use kernel::{
     seq_print,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     uaccess::UserPtr, //
 };
@@ -101,16 +102,26 @@ impl UnmapNotify {
     }
 }
 
-/// A mapping whose end is told to the peer.
+/// A mapping whose end is told to the peer, once there is a whole one.
 pub(crate) struct NotifyingMapping {
     grants: GrantMapping,
-    notify: Arc<UnmapNotify>,
+    notify: SetOnce<Arc<UnmapNotify>>,
 }
 
 impl NotifyingMapping {
-    /// Has `grants` do what `notify` says when they are unmapped.
-    pub(crate) fn new(grants: GrantMapping, notify: Arc<UnmapNotify>) -> Self {
-        Self { grants, notify }
+    /// A mapping whose end is not told to anybody yet.
+    pub(crate) fn new(grants: GrantMapping) -> Self {
+        Self {
+            grants,
+            notify: SetOnce::new(),
+        }
+    }
+
+    /// Has the grants do what `notify` says when they are unmapped. To be called once, when the
+    /// region is mapped: if that fails nothing is unmapped that the peer has to know of, and the
+    /// region goes on to exist.
+    pub(crate) fn tell(&self, notify: Arc<UnmapNotify>) {
+        self.notify.populate(notify);
     }
 
     /// The frames that the grants are mapped at.
@@ -120,7 +131,9 @@ impl NotifyingMapping {
 
     /// To be called before the pages of `range` are taken from the process.
     pub(crate) fn before_unmap(&self, range: Range<usize>) {
-        self.notify.before_unmap(range, &self.grants);
+        if let Some(notify) = self.notify.as_ref() {
+            notify.before_unmap(range, &self.grants);
+        }
     }
 
     /// See [`GrantMapping::unmap_unreferenced`].
@@ -132,7 +145,8 @@ impl NotifyingMapping {
 impl Drop for NotifyingMapping {
     fn drop(&mut self) {
         self.before_unmap(0..self.grants.frames().len());
-        if let Some(event) = self.notify.take_event() {
+        let notify = self.notify.as_ref();
+        if let Some(event) = notify.and_then(|notify| notify.take_event()) {
             self.grants.send_at_end(event);
         }
     }
