@@ -316,6 +316,7 @@ mod grant_operation_tests {
     use crate::xen::{
         bindings,
         grant_operation::{
+            for_each_free_run,
             for_each_mapped_run,
             is_mapped,
             map_operation,
@@ -423,9 +424,8 @@ mod grant_operation_tests {
         assert!(!is_mapped(&unmap));
     }
 
-    /// Start and end of each run that is found among eight operations, of which those in `mapped`
-    /// have handles.
-    fn runs(mapped: &[usize], range: Range<usize>) -> Result<KVec<(usize, usize)>> {
+    /// Eight operations, of which those in `mapped` have handles.
+    fn operations(mapped: &[usize]) -> [bindings::gnttab_unmap_grant_ref; 8] {
         let mut operations: [bindings::gnttab_unmap_grant_ref; 8] = Default::default();
         for (index, operation) in operations.iter_mut().enumerate() {
             operation.handle = if mapped.contains(&index) {
@@ -434,6 +434,13 @@ mod grant_operation_tests {
                 bindings::INVALID_GRANT_HANDLE
             };
         }
+        operations
+    }
+
+    /// Start and end of each run that is found among eight operations, of which those in `mapped`
+    /// have handles.
+    fn runs(mapped: &[usize], range: Range<usize>) -> Result<KVec<(usize, usize)>> {
+        let mut operations = operations(mapped);
         let mut runs = KVec::new();
         let mut result = Ok(());
         for_each_mapped_run(&mut operations, range, |run, operations| {
@@ -472,6 +479,51 @@ mod grant_operation_tests {
         assert!(runs(&[0, 7], 1..7)?.is_empty());
         assert!(runs(&[0, 1], 4..4)?.is_empty());
         assert!(runs(&[0, 1], 20..30)?.is_empty());
+        Ok(())
+    }
+
+    /// As [`runs`], of those that are not in `busy`, and whether these were all.
+    fn free_runs(mapped: &[usize], busy: &[usize]) -> Result<(KVec<(usize, usize)>, bool)> {
+        let mut operations = operations(mapped);
+        let mut runs = KVec::new();
+        let mut result = Ok(());
+        let all = for_each_free_run(
+            &mut operations,
+            0..8,
+            |index| !busy.contains(&index),
+            |run, operations| {
+                assert_eq!(run.len(), operations.len());
+                assert_eq!(run.start, operations[0].handle as usize);
+                if let Err(error) = runs.push((run.start, run.end), GFP_KERNEL) {
+                    result = Err(error.into());
+                }
+            },
+        );
+        result.map(|()| (runs, all))
+    }
+
+    #[test]
+    fn a_busy_one_does_not_keep_its_neighbours() -> Result {
+        let (runs, all) = free_runs(&[0, 1, 2, 3, 4, 5, 6, 7], &[2])?;
+        assert_eq!(runs.as_slice(), &[(0, 2), (3, 8)]);
+        assert!(!all);
+        let (runs, all) = free_runs(&[0, 1, 3, 4, 7], &[0, 4, 7])?;
+        assert_eq!(runs.as_slice(), &[(1, 2), (3, 4)]);
+        assert!(!all);
+        let (runs, all) = free_runs(&[2, 3], &[2, 3])?;
+        assert!(runs.is_empty());
+        assert!(!all);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_mapped_is_not_busy() -> Result {
+        let (runs, all) = free_runs(&[0, 1, 5], &[2, 3, 7])?;
+        assert_eq!(runs.as_slice(), &[(0, 2), (5, 6)]);
+        assert!(all);
+        let (runs, all) = free_runs(&[], &[0, 1])?;
+        assert!(runs.is_empty());
+        assert!(all);
         Ok(())
     }
 }

@@ -97,7 +97,8 @@ impl Invalidate for Grants {
 
         // Without its page-table entry a page cannot come back: the grant is not needed any more.
         // But where only entries change, somebody else may have looked the page up in this moment
-        // and be about to refer to it; then it waits for the end of the mapping.
+        // and be about to refer to it. Then it waits for the end of the mapping, as does a page
+        // that is referred to now.
         if event == Event::Unmap {
             self.kernel.unmap_unreferenced(pages);
         }

@@ -7,7 +7,6 @@ use super::{
     dma_memory::DmaMemory,
     pages::UnpopulatedPages, //
 };
-use core::ops::Range;
 use kernel::page::PAGE_SIZE;
 
 /// Frames with a `struct page` and a kernel address, but without memory under them as long as no
@@ -97,16 +96,14 @@ impl Frames {
         Some((address + offset % PAGE_SIZE) as *mut u8)
     }
 
-    /// Returns whether nothing but `self` refers to the frames of `range`.
+    /// Returns whether nothing but `self` refers to the frame at `index`; not past the end.
     ///
     /// A page-table entry of a process, a pin or I/O under way each hold a reference. While there
     /// is one the grant must stay mapped, or what uses the frame would reach nothing.
-    pub(super) fn are_unreferenced(&self, range: Range<usize>) -> bool {
-        self.pages().get(range).is_some_and(|pages| {
-            pages.iter().all(|page| {
-                // SAFETY: All pages of frames are valid.
-                unsafe { bindings::xen_rust_page_count(*page) <= 1 }
-            })
+    pub(super) fn is_unreferenced(&self, index: usize) -> bool {
+        self.get(index).is_some_and(|page| {
+            // SAFETY: All pages of frames are valid.
+            unsafe { bindings::xen_rust_page_count(page) <= 1 }
         })
     }
 }

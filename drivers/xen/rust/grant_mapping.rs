@@ -34,9 +34,10 @@ use kernel::{
 
 /// Grants of other domains, mapped at the kernel addresses of frames of ours.
 ///
-/// Dropping it unmaps the grants and then gives the frames back. As long as something else refers
-/// to a frame that waits, without blocking the one who drops: see [`deferred_unmap`]. May be
-/// dropped wherever sleeping is allowed, but not inside of an MMU notifier.
+/// Dropping it unmaps the grants and then gives the frames back. A grant whose frame something else
+/// refers to waits, and so do the frames, without blocking the one who drops: see
+/// [`deferred_unmap`]. May be dropped wherever sleeping is allowed, but not inside of an MMU
+/// notifier.
 pub(crate) struct GrantMapping {
     grants: ManuallyDrop<Pin<KBox<MappedGrants>>>,
 }
@@ -199,8 +200,8 @@ impl MappedGrants {
         self.frames.len()
     }
 
-    /// Unmaps all grants and gives the frames back, or returns `grants` if something else still
-    /// refers to one of the frames. May sleep, allocates nothing.
+    /// Unmaps all grants and gives the frames back. If something else still refers to some of the
+    /// frames it unmaps the others and returns `grants`. May sleep, allocates nothing.
     pub(super) fn release(grants: Pin<KBox<Self>>) -> Option<Pin<KBox<Self>>> {
         if grants.unmap_unreferenced(0..grants.count()) {
             None
@@ -225,19 +226,16 @@ impl MappedGrants {
         }
     }
 
-    /// Unmaps the runs of grants in `range` whose frames nothing else refers to. Returns whether
-    /// these were all.
+    /// Unmaps the grants in `range` whose frames nothing else refers to. Returns whether these were
+    /// all.
     fn unmap_unreferenced(&self, range: Range<usize>) -> bool {
-        let mut all = true;
         let mut unmap = self.unmap.lock();
-        grant_operation::for_each_mapped_run(&mut unmap, range, |run, operations| {
-            if self.frames.are_unreferenced(run.clone()) {
-                self.unmap_run(run.start, operations);
-            } else {
-                all = false;
-            }
-        });
-        all
+        grant_operation::for_each_free_run(
+            &mut unmap,
+            range,
+            |index| self.frames.is_unreferenced(index),
+            |run, operations| self.unmap_run(run.start, operations),
+        )
     }
 
     /// Unmaps with one hypercall the grants at the frames from `first` on.

@@ -6,6 +6,7 @@
 //! `include/xen/interface/grant_table.h` and judge the answers.
 
 use super::bindings;
+use core::ops::Range;
 use kernel::prelude::*;
 
 /// The state of a map operation before the hypervisor answered.
@@ -152,20 +153,47 @@ pub(crate) fn settle_unmap(unmap: &mut bindings::gnttab_unmap_grant_ref) -> bool
 /// operation on an invalid handle, which the hypervisor reports as a guest's error.
 pub(crate) fn for_each_mapped_run(
     operations: &mut [bindings::gnttab_unmap_grant_ref],
-    range: core::ops::Range<usize>,
-    mut f: impl FnMut(core::ops::Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
+    range: Range<usize>,
+    f: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
 ) {
-    let mut next = range.start;
-    while next < range.end {
-        let Some(tail) = operations.get(next..range.end) else {
-            return;
+    for_each_free_run(operations, range, |_| true, f);
+}
+
+/// Calls `f` with each longest run of indices in `range` whose operation stands for a mapping and
+/// that `is_free` accepts. Returns whether it accepts all that stand for a mapping.
+pub(crate) fn for_each_free_run(
+    operations: &mut [bindings::gnttab_unmap_grant_ref],
+    range: Range<usize>,
+    is_free: impl Fn(usize) -> bool,
+    mut f: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
+) -> bool {
+    let mut all = true;
+    let mut run = range.start..range.start;
+    for index in range {
+        let Some(operation) = operations.get(index) else {
+            break;
         };
-        let holes = tail.iter().take_while(|op| !is_mapped(op)).count();
-        let length = tail[holes..].iter().take_while(|op| is_mapped(op)).count();
-        let run = next + holes..next + holes + length;
-        next = run.end;
-        if !run.is_empty() {
-            f(run.clone(), &mut operations[run]);
+        let mapped = is_mapped(operation);
+        if mapped && is_free(index) {
+            run.end = index + 1;
+            continue;
         }
+        all &= !mapped;
+        call_with(operations, run, &mut f);
+        run = index + 1..index + 1;
+    }
+    call_with(operations, run, &mut f);
+    all
+}
+
+/// Calls `f` with the operations of `run`, unless that is empty.
+fn call_with(
+    operations: &mut [bindings::gnttab_unmap_grant_ref],
+    run: Range<usize>,
+    f: &mut impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
+) {
+    match operations.get_mut(run.clone()) {
+        Some(operations) if !operations.is_empty() => f(run, operations),
+        _ => {}
     }
 }

@@ -36,6 +36,7 @@ use crate::suite::Rule;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
+use crate::world::settled;
 use crate::world::World;
 
 /// The rules of this subject.
@@ -50,6 +51,11 @@ pub const RULES: &[Rule] = &[
         page_access,
     ),
     Rule::new("a page in a pipe stays whole after munmap", page_in_pipe),
+    Rule::new(
+        "a page in a pipe does not keep its neighbours mapped",
+        neighbours_of_page_in_pipe,
+    )
+    .expect_c_differs("unmaps none before it can unmap all"),
     Rule::new("mincore tells of a mapped grant", residency),
     Rule::new("mprotect to read-only stops writing", protect_from_writing),
     Rule::new(
@@ -126,6 +132,49 @@ fn page_in_pipe(world: &mut World) -> Verdict {
     assert_eq!(in_use(&held.share.grants)?, 1);
     assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
     assert_released(&held.share.grants);
+    Ok(())
+}
+
+/// Whether the region ends, or a part of it on a paravirtual domain.
+fn neighbours_of_page_in_pipe(world: &mut World) -> Verdict {
+    if world.is_paravirtual() && world.driver == Driver::C {
+        return skip_case("the C driver lets go of an entry that the hypervisor still holds");
+    }
+    for part in [false, true] {
+        if part && !world.is_paravirtual() {
+            continue;
+        }
+        let mut held = world.mapped(6, 87)?;
+        let last = held.mapping.split_off(5);
+        let mut middle = held.mapping.split_off(2);
+        let rest = middle.split_off(1);
+        let expected = middle.read_vec(0, PAGE_SIZE);
+        let mut pipe = Pipe::new()?;
+        assert_eq!(pipe.take_pages(&middle)?, PAGE_SIZE);
+        middle.join(rest);
+        held.mapping.join(middle);
+        let whole = if part {
+            Some(last)
+        } else {
+            held.mapping.join(last);
+            None
+        };
+        held.mapping.unmap()?;
+        held.device.remove(held.index, 6)?;
+        drop(held.device);
+        let grants = &held.share.grants;
+        let left = 1 + usize::from(part);
+        settled(|usage| usage.count(grants) == left)?;
+        assert_eq!(in_use(grants)?, left, "a part: {part}");
+        assert_eq!(in_use(&grants[2..3])?, 1, "the page in the pipe");
+        if let Some(last) = whole {
+            last.unmap()?;
+            settled(|usage| usage.count(grants) == 1)?;
+            assert_eq!(in_use(grants)?, 1, "after the end of the region");
+        }
+        assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+        assert_released(grants);
+    }
     Ok(())
 }
 
