@@ -45,7 +45,7 @@ use kernel::{
 
 /// What a dma-buf is made of. The buffer, as long as it lives, holds a reference.
 pub(crate) trait Exporter: Send + Sync + Sized + 'static {
-    /// The operations of buffers of this exporter. It must always be the same table.
+    /// The operations of buffers of this exporter.
     fn operations() -> &'static Operations<Self>;
 
     /// The name that is shown for the buffer. The same at each call.
@@ -106,7 +106,7 @@ impl DmaBuf {
             // The name is used as long as the buffer is listed, which ends before its release.
             exp_name: shared.exporter.name().as_char_ptr(),
             owner: module::this_module(),
-            ops: &raw const T::operations().operations,
+            ops: T::operations().for_frames(shared.exporter.frames()),
             size: shared.exporter.frames().len() * PAGE_SIZE,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
@@ -250,33 +250,53 @@ impl Attachment {
     }
 }
 
-/// A `struct dma_buf_ops` for buffers whose private data is a `Shared<T>`.
+/// `struct dma_buf_ops` for buffers whose private data is a `Shared<T>`.
 pub(crate) struct Operations<T: Exporter> {
-    operations: bindings::dma_buf_ops,
+    /// For buffers that the kernel can have at adjacent addresses.
+    with_view: bindings::dma_buf_ops,
+    /// For those that it cannot. The framework takes it for a fault of the exporter if the
+    /// operation is there and fails.
+    without_view: bindings::dma_buf_ops,
     exporter: PhantomData<T>,
 }
 
-// SAFETY: The table is never written.
+// SAFETY: The tables are never written.
 unsafe impl<T: Exporter> Sync for Operations<T> {}
 
 impl<T: Exporter> Operations<T> {
-    /// Makes the table, for a `static`.
+    /// Makes the tables, for a `static`.
     pub(crate) const fn new() -> Self {
         Self {
-            operations: bindings::dma_buf_ops {
-                attach: Some(Self::attach),
-                detach: Some(Self::detach),
-                map_dma_buf: Some(Self::map_dma_buf),
-                unmap_dma_buf: Some(Self::unmap_dma_buf),
-                release: Some(Self::release),
-                begin_cpu_access: Some(Self::begin_cpu_access),
-                end_cpu_access: Some(Self::end_cpu_access),
-                mmap: Some(Self::mmap),
+            with_view: bindings::dma_buf_ops {
                 vmap: Some(Self::vmap),
                 vunmap: Some(Self::vunmap),
-                ..pin_init::zeroed()
+                ..Self::without_view()
             },
+            without_view: Self::without_view(),
             exporter: PhantomData,
+        }
+    }
+
+    const fn without_view() -> bindings::dma_buf_ops {
+        bindings::dma_buf_ops {
+            attach: Some(Self::attach),
+            detach: Some(Self::detach),
+            map_dma_buf: Some(Self::map_dma_buf),
+            unmap_dma_buf: Some(Self::unmap_dma_buf),
+            release: Some(Self::release),
+            begin_cpu_access: Some(Self::begin_cpu_access),
+            end_cpu_access: Some(Self::end_cpu_access),
+            mmap: Some(Self::mmap),
+            ..pin_init::zeroed()
+        }
+    }
+
+    /// The operations of a buffer of `frames`.
+    fn for_frames(&'static self, frames: &Frames) -> *const bindings::dma_buf_ops {
+        if KernelView::is_possible(frames) {
+            &self.with_view
+        } else {
+            &self.without_view
         }
     }
 

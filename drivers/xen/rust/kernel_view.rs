@@ -28,28 +28,29 @@ pub(super) struct KernelView {
 unsafe impl Send for KernelView {}
 
 impl KernelView {
+    /// Returns whether there can be addresses at which all of `frames` are, which does not change.
+    ///
+    /// Not in a paravirtual domain if the frames do not follow each other in the linear mapping.
+    /// There a page-table entry with another domain's page can only be made by the hypervisor, as
+    /// part of mapping the grant.
+    pub(super) fn is_possible(frames: &Frames) -> bool {
+        !domain::is_paravirtual() || Self::existing_address(frames).is_some()
+    }
+
     /// Finds or makes addresses at which all of `frames` are. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EOPNOTSUPP` in a paravirtual domain if the frames do not follow each other in
-    /// the linear mapping. There a page-table entry with another domain's page can only be made by
-    /// the hypervisor, as part of mapping the grant.
+    /// `ENOMEM`; `EOPNOTSUPP` if that is not [possible](Self::is_possible).
     ///
     /// # Safety
     ///
     /// The frames must stay until the value is dropped.
     pub(super) unsafe fn new(frames: &Frames) -> Result<Self> {
-        // INVARIANT: Nothing is made in the first two cases, but in the last one.
-        if let Frames::Dma(memory) = frames {
+        if let Some(address) = Self::existing_address(frames) {
+            // INVARIANT: Nothing was made.
             return Ok(Self {
-                address: memory.address(),
-                made: false,
-            });
-        }
-        if let Some(address) = frames.contiguous_address() {
-            return Ok(Self {
-                address: NonNull::new(address as *mut c_void).ok_or(EINVAL)?,
+                address,
                 made: false,
             });
         }
@@ -61,10 +62,21 @@ impl KernelView {
         // by this function's safety requirements the pages stay.
         let address =
             unsafe { bindings::xen_rust_vmap(pages.as_ptr().cast_mut(), pages.len() as c_uint) };
+        // INVARIANT: `vmap()` just made it.
         Ok(Self {
             address: NonNull::new(address).ok_or(ENOMEM)?,
             made: true,
         })
+    }
+
+    /// The address of the first frame, if the others follow it there in order anyway.
+    fn existing_address(frames: &Frames) -> Option<NonNull<c_void>> {
+        match frames {
+            Frames::Dma(memory) => Some(memory.address()),
+            Frames::Unpopulated(_) => {
+                NonNull::new(frames.contiguous_address()? as usize as *mut c_void)
+            }
+        }
     }
 
     /// The address of the first frame.
