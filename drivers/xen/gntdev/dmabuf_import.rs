@@ -23,10 +23,7 @@ use crate::{
             MappedBuffer, //
         },
         dma_device::DmaDevices,
-        grant_access::{
-            Aftermath,
-            GrantedPages, //
-        },
+        grant_access::GrantedBuffer,
         trace,
         user_memory, //
     },
@@ -44,15 +41,13 @@ use kernel::{
 };
 
 /// A dma-buf whose pages are granted to a domain. Dropping it takes the grants back and lets go of
-/// the buffer; may sleep.
+/// the buffer, as soon as the other domain has none of its pages mapped; may sleep.
 struct Import {
     domain: u16,
     page_count: usize,
     data_offset: usize,
     /// `None` after they were taken back.
-    granted: Option<GrantedPages>,
-    /// `None` if it is kept for good.
-    buffer: Option<MappedBuffer>,
+    granted: Option<GrantedBuffer>,
 }
 
 impl Import {
@@ -66,37 +61,27 @@ impl Import {
         }
         let buffer = MappedBuffer::new(buffer, DmaDevices::get()?)?;
         let layout = Layout::new(buffer.segments(), page_count)?;
-        let mut granted = GrantedPages::new(layout.frames)?;
-        let result = granted.grant(domain);
+        let mut granted = GrantedBuffer::new(buffer, page_count)?;
+        let result = granted.grant(&layout.frames, domain);
         // Also if that failed, the other domain may have pages mapped: `drop()` sees to them.
         let import = Self {
             domain,
             page_count,
             data_offset: layout.data_offset,
             granted: Some(granted),
-            buffer: Some(buffer),
         };
         result.map(|()| import)
     }
 
     fn references(&self) -> &[u32] {
-        self.granted.as_ref().map_or(&[], GrantedPages::references)
+        self.granted.as_ref().map_or(&[], GrantedBuffer::references)
     }
 }
 
 impl Drop for Import {
     fn drop(&mut self) {
-        let Some(granted) = self.granted.take() else {
-            return;
-        };
-        let (aftermath, mapped) = granted.end();
-        trace::dmabuf_import_release(self.domain, self.page_count, mapped);
-        if aftermath == Aftermath::KeepMemory {
-            // The other domain can write to it as long as it likes: losing the memory is the
-            // lesser harm.
-            if let Some(buffer) = self.buffer.take() {
-                buffer.keep();
-            }
+        if let Some(granted) = self.granted.take() {
+            trace::dmabuf_import_release(self.domain, self.page_count, granted.end());
         }
     }
 }
@@ -195,7 +180,8 @@ fn traced(domain: u32, count: u32, import: impl FnOnce() -> Result<usize>) -> Re
 
 /// `IOCTL_GNTDEV_DMABUF_IMP_RELEASE`: takes back the grants of the buffer that was imported by this
 /// file descriptor, which may have been closed since, and lets go of the buffer. If several
-/// were imported by the number it is the newest.
+/// were imported by the number it is the newest. Pages that the other domain has mapped, and the
+/// buffer with them, stay until it has not.
 ///
 /// # Errors
 ///

@@ -20,7 +20,7 @@
 //!   ioctl(DMABUF_EXP_FROM_REFS) -- refs -->  Exports: a Record, for who waits
 //!   dma-buf            <------ descriptor ----     Export: grants at kernel addresses
 //!   ioctl(DMABUF_IMP_TO_REFS)  -- dma-buf ->  Imports: an Import
-//!   refs for another domain    <--- refs -----     MappedBuffer, GrantedPages
+//!   refs for another domain    <--- refs -----     GrantedBuffer: a MappedBuffer
 //! ```
 //!
 //! # Ownership
@@ -31,7 +31,8 @@
 //!
 //! A dma-buf owns its `Export`, which owns the mapping. The file only has a `Record` of it, by
 //! which programs wait; the mapping has a `ReleaseNotice`, whose drop tells the file, or what is
-//! left of it. An imported buffer belongs to the file.
+//! left of it. An imported buffer belongs to the file, and after that to the worker as long as the
+//! other domain has pages of it mapped.
 //!
 //! # Locks
 //!
@@ -47,7 +48,7 @@
 //!    `Mapping::user` and `ProcessView::user` (paravirtual): which page-table entries hold grants.
 //!    Taken inside of MMU notifiers, so nothing that can wait for memory happens while it is held;
 //! 5. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
-//! 6. `deferred_unmap::PENDING`: the mappings that wait for a last reference.
+//! 6. `deferred::PENDING`: what waits for the last user of its pages.
 //!
 //! Taken with none of the others held, and none is taken inside of them: `Exports::state` and
 //! `Imports::index`, what dma-bufs a file has; `ReleaseEvent::happened`, whether one was released;
@@ -83,7 +84,7 @@ mod unmap_notify;
 use crate::{
     open_file::OpenFile,
     xen::{
-        deferred_unmap,
+        deferred,
         dma_device,
         domain,
         misc_device,
@@ -113,7 +114,7 @@ struct GntdevModule {
     /// The first field, so that no file can be opened while the rest goes.
     #[pin]
     _device: misc_device::Registration,
-    _worker: deferred_unmap::Worker,
+    _worker: deferred::Worker,
     /// The last field, because the worker gives back memory that was allocated for one of them.
     _devices: dma_device::Slot,
 }
@@ -127,7 +128,7 @@ impl kernel::InPlaceModule for GntdevModule {
                 }
                 dma_device::Slot::new()?
             },
-            _worker: deferred_unmap::Worker::new()?,
+            _worker: deferred::Worker::new()?,
             _device <- misc_device::Registration::new::<OpenFile>(c"xen/gntdev", module),
         })
     }

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The unmapping of grants whose pages are still referenced.
+//! What has ended for its owner but cannot be undone yet.
 //!
 //! A page of a mapping can be in use when the mapping ends: it is pinned for direct I/O, in a
 //! network buffer, or in the page tables of a forked process. The grant must stay mapped until
-//! that is over, and the process that gave up the mapping must not wait for it. So such mappings
-//! are put on a list, and a delayed work item looks at them from time to time. (The C counterpart
-//! is `gnttab_unmap_refs_async()`, whose callback may still run when the module that it is in has
-//! been unloaded.)
+//! that is over. And a page of this domain can be mapped by the one that it is granted to when the
+//! grant is taken back: the memory must stay what it is until that has ended. The process that
+//! gave up the mapping or the grant must not wait for either.
+//!
+//! So these are put on a list, and a delayed work item looks at them from time to time. (The C
+//! counterpart of the former is `gnttab_unmap_refs_async()`, whose callback may still run when the
+//! module that it is in has been unloaded.)
 //!
 //! While the list has an entry the module cannot be unloaded.
 
 use super::{
     bindings,
+    grant_access::Granted,
     grant_mapping::MappedGrants,
     module,
     trace, //
@@ -33,16 +37,51 @@ use kernel::{
 };
 
 /// How long to wait before the first look, in milliseconds; each next look waits as much longer,
-/// until another mapping comes.
+/// until something else comes.
 const DELAY_STEP: u32 = 5;
 
 /// The longest wait between two looks, in milliseconds.
 const DELAY_MAX: u32 = 1000;
 
-/// The mappings that wait.
+/// What cannot be undone yet.
+pub(super) enum Deferred {
+    /// Grants of other domains at frames that something refers to.
+    Mapping(Pin<KBox<MappedGrants>>),
+    /// A buffer of this domain, of which another one has pages mapped.
+    Buffer(KBox<Granted>),
+}
+
+impl Deferred {
+    /// Undoes it, or what can be undone of it by now and returns the rest. May sleep, allocates
+    /// nothing.
+    pub(super) fn finish(self) -> Option<Self> {
+        match self {
+            Self::Mapping(grants) => MappedGrants::release(grants).map(Self::Mapping),
+            Self::Buffer(granted) => Granted::release(granted).map(Self::Buffer),
+        }
+    }
+
+    /// The next entry of the list.
+    fn next(&mut self) -> &mut Option<Self> {
+        match self {
+            Self::Mapping(grants) => grants.as_mut().project().next,
+            Self::Buffer(granted) => &mut granted.next,
+        }
+    }
+
+    /// The number of grants.
+    fn count(&self) -> usize {
+        match self {
+            Self::Mapping(grants) => grants.count(),
+            Self::Buffer(granted) => granted.count(),
+        }
+    }
+}
+
+/// What waits.
 struct Pending {
-    /// A list through [`MappedGrants::next`].
-    first: Option<Pin<KBox<MappedGrants>>>,
+    /// A list through [`Deferred::next`].
+    first: Option<Deferred>,
     /// How long the work was delayed last, in milliseconds.
     delay: u32,
 }
@@ -96,25 +135,27 @@ impl Drop for Worker {
     }
 }
 
-/// Takes over `grants`, to unmap them when nothing refers to their frames any more.
+/// Takes over what cannot be undone yet, to try again until it can.
 ///
-/// May sleep. Must be called while the caller still holds the module, as an open file or a VMA of
-/// one does.
-pub(super) fn defer(mut grants: Pin<KBox<MappedGrants>>) {
+/// May sleep, allocates nothing. Must be called while the caller still holds the module, as an open
+/// file or a VMA of one does.
+pub(super) fn defer(mut deferred: Deferred) {
     if !READY.load(Acquire) {
-        pr_err!("no worker to unmap grants in use: they stay mapped\n");
-        core::mem::forget(grants);
+        pr_err!("no worker to undo what is in use: it stays as it is\n");
+        core::mem::forget(deferred);
         return;
     }
-    trace::defer(grants.count());
+    if let Deferred::Mapping(_) = deferred {
+        trace::defer(deferred.count());
+    }
     let mut pending = PENDING.lock();
     let rest = pending.first.take();
     if rest.is_none() {
         // SAFETY: The module is alive: by this function's requirement, something holds it.
         unsafe { bindings::__module_get(module::this_module()) };
     }
-    *grants.as_mut().project().next = rest;
-    pending.first = Some(grants);
+    *deferred.next() = rest;
+    pending.first = Some(deferred);
     if pending.delay > DELAY_STEP {
         look_soon();
     } else {
@@ -150,24 +191,24 @@ fn look_soon() {
     };
 }
 
-/// Looks at each mapping of the list once.
+/// Looks at each entry of the list once.
 extern "C" fn run(_work: *mut bindings::work_struct) {
     let mut next = PENDING.lock().first.take();
     let had_entries = next.is_some();
     let mut kept = None;
-    while let Some(mut grants) = next {
-        next = grants.as_mut().project().next.take();
-        if let Some(mut grants) = MappedGrants::release(grants) {
-            *grants.as_mut().project().next = kept;
-            kept = Some(grants);
+    while let Some(mut deferred) = next {
+        next = deferred.next().take();
+        if let Some(mut rest) = deferred.finish() {
+            *rest.next() = kept;
+            kept = Some(rest);
         }
     }
 
     let mut pending = PENDING.lock();
     let newly_deferred = pending.first.is_some();
-    while let Some(mut grants) = kept {
-        kept = core::mem::replace(grants.as_mut().project().next, pending.first.take());
-        pending.first = Some(grants);
+    while let Some(mut deferred) = kept {
+        kept = core::mem::replace(deferred.next(), pending.first.take());
+        pending.first = Some(deferred);
     }
     if pending.first.is_some() {
         pending.delay = (pending.delay + DELAY_STEP).min(DELAY_MAX);

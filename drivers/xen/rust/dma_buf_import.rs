@@ -8,8 +8,7 @@ use super::{
     bindings,
     buffer_segment::Segment,
     direction::Direction,
-    dma_device::DmaDevices,
-    module, //
+    dma_device::DmaDevices, //
 };
 use core::{
     iter,
@@ -118,14 +117,6 @@ impl MappedBuffer {
             }
         })
         .take(count as usize)
-    }
-
-    /// Keeps the buffer where it is for good, and the module with it, whose operations the device
-    /// has that it stays attached to.
-    pub(crate) fn keep(self) {
-        // SAFETY: Something holds the module: the file that the buffer was imported by is open.
-        unsafe { bindings::__module_get(module::this_module()) };
-        core::mem::forget(self);
     }
 }
 

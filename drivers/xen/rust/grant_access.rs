@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of this domain that another domain may map.
+//! Pages of this domain, in a dma-buf, that another domain may map.
 //!
 //! C header: `include/xen/grant_table.h`.
 
 use super::{
     bindings,
+    deferred::{
+        self,
+        Deferred, //
+    },
+    dma_buf_import::MappedBuffer,
     errno, //
 };
+use core::mem::ManuallyDrop;
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     error::to_result,
@@ -17,74 +23,97 @@ use kernel::{
 /// How many grant references are taken from the kernel in one go.
 const BATCH: usize = 1024;
 
-/// Whether anything keeps memory from being reused while another domain still has it mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Aftermath {
-    /// No other domain has any of it mapped, or the kernel holds the pages until it has not.
-    Safe,
-    /// Some pages that another domain has mapped have no reference count to hold them by: whoever
-    /// keeps them must keep them for good.
-    KeepMemory,
+/// Grants of the pages of a dma-buf to another domain, for reading and writing.
+///
+/// Dropping it takes the grants back and lets go of the buffer. As long as the other domain has one
+/// of the pages mapped the buffer stays attached and mapped, so that whoever made it does not use
+/// its memory for anything else, and the reference is not used again: see [`deferred`]. May sleep.
+/// The caller must hold the module, as an open file does.
+pub(crate) struct GrantedBuffer {
+    granted: ManuallyDrop<KBox<Granted>>,
 }
 
-/// Grants of pages of this domain to another one, for reading and writing.
-///
-/// Dropping it takes the grants back. A page that the other domain has mapped is left to the
-/// kernel, which holds it, tries again from time to time, and does not use the reference for
-/// anything else before. May sleep.
+/// What a [`GrantedBuffer`] owns. Dropped when none of the pages is granted any more.
 ///
 /// # Invariants
 ///
-/// Each element of `references` is a reference of ours that grants the frame at the same index of
-/// `frames`, which has a `struct page`.
-pub(crate) struct GrantedPages {
+/// Each element of `references` is a reference of ours that grants a page of `_buffer`.
+pub(super) struct Granted {
     references: KVVec<u32>,
-    frames: KVVec<u64>,
+    _buffer: MappedBuffer,
+    /// The list of [`deferred`].
+    pub(super) next: Option<Deferred>,
 }
 
-impl GrantedPages {
-    /// Takes `frames`, which are page frame numbers as this kernel counts them, and grants none of
-    /// them yet. May sleep. The memory must stay as long as the value does.
+impl GrantedBuffer {
+    /// Takes `buffer`, and grants none of its pages yet. There is room for `count` of them. May
+    /// sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(frames: KVVec<u64>) -> Result<Self> {
-        let count = frames.len();
+    pub(crate) fn new(buffer: MappedBuffer, count: usize) -> Result<Self> {
         // INVARIANT: There are no references.
-        Ok(Self {
+        let granted = Granted {
             references: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
-            frames,
+            _buffer: buffer,
+            next: None,
+        };
+        Ok(Self {
+            granted: ManuallyDrop::new(KBox::new(granted, GFP_KERNEL)?),
         })
     }
 
-    /// Grants all frames to `domain`, which can map them from then on. May sleep.
+    /// Grants `frames`, which are frames of the buffer by the numbers that this kernel gives them,
+    /// to `domain`, which can map them from then on. May sleep.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` for a frame that is not memory with a `struct page`; `ENOSPC` if there are not
-    /// enough grant references. Some of the frames may be granted then, and in use already.
-    pub(crate) fn grant(&mut self, domain: u16) -> Result {
-        while self.references.len() < self.frames.len() {
-            let left = self.frames.len() - self.references.len();
-            self.grant_batch(BATCH.min(left), domain)?;
-        }
-        Ok(())
+    /// enough grant references, or more frames than there is room for. Some of the frames may be
+    /// granted then, and in use already.
+    pub(crate) fn grant(&mut self, frames: &[u64], domain: u16) -> Result {
+        frames
+            .chunks(BATCH)
+            .try_for_each(|batch| self.granted.grant_batch(batch, domain))
     }
 
-    /// Grants the next `count` frames to `domain`.
-    fn grant_batch(&mut self, count: usize, domain: u16) -> Result {
-        let mut pool = ReferencePool::new(count)?;
-        let first = self.references.len();
-        for frame in self.frames.iter().skip(first).take(count) {
+    /// The references, in the order of the frames.
+    pub(crate) fn references(&self) -> &[u32] {
+        &self.granted.references
+    }
+
+    /// Takes the grants back, as dropping it does, and returns the number of pages that the other
+    /// domain still has mapped.
+    pub(crate) fn end(mut self) -> usize {
+        self.granted.end_unmapped()
+    }
+}
+
+impl Drop for GrantedBuffer {
+    fn drop(&mut self) {
+        // SAFETY: `self.granted` is not used after this.
+        let granted = unsafe { ManuallyDrop::take(&mut self.granted) };
+        if let Some(rest) = Deferred::Buffer(granted).finish() {
+            deferred::defer(rest);
+        }
+    }
+}
+
+impl Granted {
+    fn grant_batch(&mut self, frames: &[u64], domain: u16) -> Result {
+        let mut pool = ReferencePool::new(frames.len())?;
+        for frame in frames {
             let mut gfn = 0;
             // SAFETY: The shim takes any number, and `gfn` can be written.
             if !unsafe { bindings::xen_rust_frame_gfn(*frame, &mut gfn) } {
                 return Err(errno::not_supported());
             }
+            if self.references.len() == self.references.capacity() {
+                return Err(ENOSPC);
+            }
             let reference = pool.claim()?;
-            // INVARIANT: The reference is ours now, and grants the frame, which has a page.
+            // INVARIANT: The reference is ours now, and grants the frame.
             self.references.push_within_capacity(reference)?;
             // SAFETY: The reference is ours, and grants nothing yet. The hypervisor knows the
             // frame by this number.
@@ -95,46 +124,26 @@ impl GrantedPages {
         Ok(())
     }
 
-    /// The references, in the order of the frames.
-    pub(crate) fn references(&self) -> &[u32] {
-        &self.references
+    /// The number of pages that are granted.
+    pub(super) fn count(&self) -> usize {
+        self.references.len()
     }
 
-    /// Takes the grants back, as dropping it does, and says what that means for the memory. The
-    /// number is that of pages which the other domain has mapped.
-    pub(crate) fn end(mut self) -> (Aftermath, usize) {
-        self.take_back()
+    /// Takes back all grants, and lets go of the buffer. If the other domain has some of the pages
+    /// mapped it takes back the others and returns `granted`. May sleep, allocates nothing.
+    pub(super) fn release(mut granted: KBox<Self>) -> Option<KBox<Self>> {
+        (granted.end_unmapped() != 0).then_some(granted)
     }
 
-    fn take_back(&mut self) -> (Aftermath, usize) {
-        let mut aftermath = Aftermath::Safe;
-        let mut mapped = 0;
-        for (reference, frame) in self.references.iter().zip(self.frames.iter()) {
-            // SAFETY: By the type invariants, the reference is ours. It is forgotten below.
-            if unsafe { bindings::gnttab_try_end_foreign_access(*reference) } != 0 {
-                continue;
-            }
-            mapped += 1;
-            // SAFETY: By the type invariants, the frame has a page.
-            if unsafe { bindings::xen_rust_frame_page_count(*frame) } > 0 {
-                // SAFETY: As above. Without a page as argument the function takes a reference to
-                // the one that is granted, which this one has to give.
-                unsafe { bindings::gnttab_end_foreign_access(*reference, core::ptr::null_mut()) };
-            } else {
-                aftermath = Aftermath::KeepMemory;
-            }
-        }
-        if aftermath == Aftermath::KeepMemory {
-            pr_warn!("another domain uses pages that cannot be held one by one\n");
-        }
-        self.references.clear();
-        (aftermath, mapped)
-    }
-}
-
-impl Drop for GrantedPages {
-    fn drop(&mut self) {
-        let _ = self.take_back();
+    /// Takes back the grants of pages that the other domain does not have mapped, and returns the
+    /// number of the others.
+    fn end_unmapped(&mut self) -> usize {
+        self.references.retain(|reference| {
+            // SAFETY: By the type invariants, the reference is ours. It is forgotten if the
+            // function took it.
+            unsafe { bindings::gnttab_try_end_foreign_access(*reference) == 0 }
+        });
+        self.references.len()
     }
 }
 

@@ -6,7 +6,10 @@
 
 use super::{
     bindings,
-    deferred_unmap,
+    deferred::{
+        self,
+        Deferred, //
+    },
     domain,
     evtchn::SendOnDrop,
     frames::Frames,
@@ -36,7 +39,7 @@ use kernel::{
 ///
 /// Dropping it unmaps the grants and then gives the frames back. A grant whose frame something else
 /// refers to waits, and so do the frames, without blocking the one who drops: see
-/// [`deferred_unmap`]. May be dropped wherever sleeping is allowed, but not inside of an MMU
+/// [`deferred`]. May be dropped wherever sleeping is allowed, but not inside of an MMU
 /// notifier.
 pub(crate) struct GrantMapping {
     grants: ManuallyDrop<Pin<KBox<MappedGrants>>>,
@@ -58,8 +61,8 @@ pub(crate) struct MappedGrants {
     event: Option<SendOnDrop>,
     /// Dropped when all of this has ended, by which somebody learns of it.
     _notice: Option<KBox<dyn Send + Sync>>,
-    /// The list of [`deferred_unmap`].
-    pub(super) next: Option<Pin<KBox<MappedGrants>>>,
+    /// The list of [`deferred`].
+    pub(super) next: Option<Deferred>,
 }
 
 impl GrantMapping {
@@ -172,8 +175,8 @@ impl Drop for GrantMapping {
     fn drop(&mut self) {
         // SAFETY: `self.grants` is not used after this.
         let grants = unsafe { ManuallyDrop::take(&mut self.grants) };
-        if let Some(grants) = MappedGrants::release(grants) {
-            deferred_unmap::defer(grants);
+        if let Some(rest) = Deferred::Mapping(grants).finish() {
+            deferred::defer(rest);
         }
     }
 }

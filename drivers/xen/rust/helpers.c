@@ -176,8 +176,3 @@ bool xen_rust_frame_gfn(u64 frame, u64 *gfn)
 	*gfn = pfn_to_gfn(frame);
 	return true;
 }
-
-int xen_rust_frame_page_count(u64 frame)
-{
-	return page_count(pfn_to_page(frame));
-}

@@ -47,6 +47,5 @@ void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
 void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 			      enum dma_data_direction direction);
 bool xen_rust_frame_gfn(u64 frame, u64 *gfn);
-int xen_rust_frame_page_count(u64 frame);
 
 #endif /* _XEN_RUST_HELPERS_H */

@@ -12,9 +12,9 @@
 //!   copy_operation    what is to be copied from and to granted pages, as plain values
 //!   grant_copy        copies by the hypervisor from and to granted pages
 //!   grant_mapping     grants mapped at kernel addresses, and the frames under them
-//!   grant_access      pages of this domain that another one may map
+//!   grant_access      pages of this domain, in a dma-buf, that another one may map
 //!   user_mapping      grants mapped at a process' page-table entries (paravirtual)
-//!   deferred_unmap    the unmapping of grants whose pages are still referenced
+//!   deferred          what has ended but cannot be undone yet, as pages are in use
 //!   pages             frames that have no memory of their own
 //!   dma_memory        frames for DMA whose memory was given to the hypervisor
 //!   frames            frames that grants are mapped at, of whatever kind
@@ -53,7 +53,7 @@
 pub(crate) mod bindings;
 pub(crate) mod buffer_segment;
 pub(crate) mod copy_operation;
-pub(crate) mod deferred_unmap;
+pub(crate) mod deferred;
 pub(crate) mod device_mapping;
 mod direction;
 pub(crate) mod dma_buf;

@@ -3,11 +3,15 @@
 //! Memory that goes all the way: from a dma-buf in one domain to one in the
 //! other, and grants that the peer does not let go of in time.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
 use xen_guest::dma_buf::access::READ_WRITE;
+use xen_guest::dma_buf::DmaBuf;
 use xen_guest::errno::ENOENT;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;
@@ -28,6 +32,7 @@ use crate::granter::grants_of;
 use crate::granter::Access;
 use crate::suite::skip_case;
 use crate::suite::Rule;
+use crate::wait::settle;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
@@ -58,6 +63,11 @@ pub const RULES: &[Rule] = &[
         "memory that the peer has mapped is not used again",
         memory_not_used_again,
     ),
+    Rule::new(
+        "a buffer stays attached while the peer has a page of it mapped",
+        stays_attached,
+    )
+    .expect_c_differs("lets go of the buffer"),
     Rule::new(
         "the peer has pages mapped when the device closes",
         mapped_at_close,
@@ -229,6 +239,40 @@ fn not_used_again(world: &mut World) -> Verdict {
         held.device.release_import(other.number())?;
     }
     assert_ended(world, &kept)
+}
+
+/// Whether the kernel has the buffer attached for other domains. A driver can
+/// use the memory of one that is not for something else.
+fn is_attached(buffer: &DmaBuf) -> io::Result<bool> {
+    let inode = buffer.metadata()?.ino();
+    let buffers = fs::read_to_string("/sys/kernel/debug/dma_buf/bufinfo")?;
+    // A line of the buffer's own, and one for each device.
+    let found = buffers.split("devices attached").find(|text| {
+        text.lines()
+            .filter_map(|line| line.split_whitespace().nth(5))
+            .any(|word| word.parse() == Ok(inode))
+    });
+    let found = found.ok_or(io::ErrorKind::NotFound)?;
+    Ok(found.lines().any(|line| line.trim() == "xen-gntdev-peer"))
+}
+
+fn stays_attached(world: &mut World) -> Verdict {
+    let held = imported(world, 4, 957)?;
+    assert!(is_attached(&held.buffer)?, "before the release");
+    let peer = world
+        .granter
+        .map(&held.references[2..3], Access::ReadWrite)?;
+    held.device.release_import(held.number())?;
+    assert!(is_attached(&held.buffer)?, "after the release");
+    thread::sleep(Duration::from_millis(500));
+    assert!(is_attached(&held.buffer)?, "a while after the release");
+    world.granter.fill(&peer, 958)?;
+    world.granter.unshare(peer)?;
+    assert_released(&held.grants());
+    let limit = Duration::from_secs(10);
+    let attached = settle(limit, || is_attached(&held.buffer), |attached| !attached)?;
+    assert!(!attached, "after the peer has let go");
+    assert_ended(world, &held.references)
 }
 
 fn mapped_at_close(world: &mut World) -> Verdict {
