@@ -15,8 +15,10 @@ use crate::{
         UnmapNotify, //
     },
     xen::{
-        frames::Frames,
-        grant_mapping::GrantMapping,
+        grant_mapping::{
+            GrantMapping,
+            MappedFrames, //
+        },
         grant_operation::{
             Access,
             GrantReference, //
@@ -50,7 +52,7 @@ impl Mapping {
     }
 
     /// See [`crate::mapping::Mapping::frames`].
-    pub(crate) fn frames(&self) -> &Frames {
+    pub(crate) fn frames(&self) -> &MappedFrames {
         self.kernel.frames()
     }
 }

@@ -27,6 +27,7 @@ use crate::{
             ioctl_gntdev_dmabuf_exp_from_refs_v2, //
         },
         dma_buf::{
+            Buffer,
             DmaBuf,
             Exporter,
             NewMapping,
@@ -64,14 +65,10 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// Grants of one domain that a dma-buf consists of. Dropping it unmaps them.
+/// Whose grants a dma-buf consists of.
 pub(crate) struct Export {
-    mapping: GrantMapping,
     domain: u16,
     references: KVVec<u32>,
-    /// Where in the first page the data begin, in bytes.
-    data_offset: usize,
-    name: CString,
 }
 
 impl Export {
@@ -99,20 +96,8 @@ impl Exporter for Export {
         &OPERATIONS
     }
 
-    fn name(&self) -> &CStr {
-        &self.name
-    }
-
-    fn frames(&self) -> &Frames {
-        self.mapping.frames()
-    }
-
-    fn data_offset(&self) -> usize {
-        self.data_offset
-    }
-
-    fn map_at(self: &Arc<Self>, mapping: NewMapping<'_>) -> Result {
-        dmabuf_mmap::map(self, mapping)
+    fn map_at(buffer: &Arc<Buffer<Self>>, mapping: NewMapping<'_>) -> Result {
+        dmabuf_mmap::map(buffer, mapping)
     }
 }
 
@@ -219,20 +204,12 @@ fn export(file: &OpenFile, request: &Request) -> Result {
         Some(notice),
     )?;
     let name = CString::try_from_fmt(fmt!("xen_gntdev_rust:dom{domain}"))?;
-    let export = Arc::new(
-        Export {
-            mapping,
-            domain,
-            references,
-            data_offset: data.offset,
-            name,
-        },
-        GFP_KERNEL,
-    )?;
+    let export = Export { domain, references };
+    let buffer = Buffer::new(mapping, data.offset, name, export)?;
 
     let room = Room::new()?;
     let descriptor = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
-    let buffer = DmaBuf::new(export)?;
+    let buffer = DmaBuf::new(buffer)?;
     user_memory::write(request.descriptor, &descriptor.reserved_fd())?;
     // Nothing can fail from here on. The buffer is in the index before the program can close the
     // descriptor.

@@ -106,16 +106,16 @@ impl Layout {
         };
         // Where the last piece ended within a page: nothing can follow it but at a page's start.
         let mut end_in_page = 0;
-        for Segment { address, length } in segments {
-            let start_in_page = address as usize % PAGE_SIZE;
+        for segment in segments {
+            let start_in_page = segment.address as usize % PAGE_SIZE;
             if layout.frames.is_empty() {
                 layout.data_offset = start_in_page;
             } else if start_in_page != 0 || end_in_page != 0 {
                 return Err(EINVAL);
             }
-            let end = address.checked_add(length as u64).ok_or(EINVAL)?;
-            end_in_page = end as usize % PAGE_SIZE;
-            for frame in address >> PAGE_SHIFT..end.div_ceil(PAGE_SIZE as u64) {
+            let frames = segment.frames().ok_or(EINVAL)?;
+            end_in_page = (start_in_page + segment.length) % PAGE_SIZE;
+            for frame in frames {
                 if layout.frames.len() == page_count {
                     return Err(EINVAL);
                 }

@@ -11,17 +11,12 @@ use crate::{
     dmabuf_export::Export,
     xen::{
         dma_buf::{
-            Exporter,
+            Buffer,
             NewMapping, //
         },
         domain,
-        frames::Frames,
+        grant_mapping::MappedFrames,
         grant_operation::Access,
-        mmu_notifier::{
-            Event,
-            IntervalNotifier,
-            Invalidate, //
-        },
         user_mapping::UserMapping,
         vma::{
             self,
@@ -30,27 +25,22 @@ use crate::{
         },
     },
 };
-use core::ops::Range;
 use kernel::{
     mm::virt::{
         flags,
         VmaNew, //
     },
-    new_mutex,
     prelude::*,
-    sync::{
-        Arc,
-        Mutex, //
-    },
+    sync::Arc, //
 };
 
-/// Maps a part of `export` in the calling process. Called with the mmap lock held for writing. May
+/// Maps a part of `buffer` in the calling process. Called with the mmap lock held for writing. May
 /// sleep.
 ///
 /// # Errors
 ///
 /// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOMEM`.
-pub(crate) fn map(export: &Arc<Export>, mapping: NewMapping<'_>) -> Result {
+pub(crate) fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Result {
     let vma = mapping.vma();
     if vma.flags() & flags::SHARED == 0 {
         return Err(EINVAL);
@@ -58,33 +48,25 @@ pub(crate) fn map(export: &Arc<Export>, mapping: NewMapping<'_>) -> Result {
     vma.set_dontexpand();
     vma.set_dontdump();
     if domain::is_paravirtual() {
-        ProcessView::attach(export.clone(), vma)
+        ProcessView::attach(buffer.clone(), vma)
     } else {
         mapping.insert()
     }
 }
 
 /// Grants at the page-table entries of a VMA, and of those that are split off it.
+///
+/// The mapping at the kernel's addresses stays when entries change: it is the buffer's, not this
+/// process'.
 struct ProcessView {
-    /// The first field: the process lets go before the export can.
-    _notifier: Pin<KBox<IntervalNotifier<Grants>>>,
-    export: Arc<Export>,
-}
-
-#[pin_data]
-struct Grants {
-    /// `None` until they are mapped. Taken inside of MMU notifiers: nothing is allocated while it
-    /// is held.
-    #[pin]
-    user: Mutex<Option<UserMapping>>,
+    /// The first field: the process lets go before the buffer can.
+    _user: UserMapping<()>,
+    buffer: Arc<Buffer<Export>>,
 }
 
 impl ProcessView {
     /// Maps the grants that the file offset and the size of `vma` say, and leaves the result to it.
-    fn attach(export: Arc<Export>, vma: &VmaNew) -> Result {
-        // A forked process would get page-table entries that the hypervisor did not write.
-        vma.set_dontcopy();
-        vma.set_mixedmap();
+    fn attach(buffer: Arc<Buffer<Export>>, vma: &VmaNew) -> Result {
         let access = if vma.writable() {
             Access::ReadWrite
         } else {
@@ -92,36 +74,19 @@ impl ProcessView {
             vma.try_clear_maywrite()?;
             Access::ReadOnly
         };
-
-        let notifier = IntervalNotifier::new(
-            vma,
-            pin_init!(Grants {
-                user <- new_mutex!(None, "ProcessView::user"),
-            }),
-        )?;
-        // Nothing can invalidate the range in between: it is not in use before `mmap()` is done.
-        let grants = export.grants(vma::first_page(vma), vma::page_count(vma))?;
-        let user = UserMapping::new(vma, grants, access)?;
-        *notifier.target().user.lock() = Some(user);
-
+        let grants = buffer
+            .exporter()
+            .grants(vma::first_page(vma), vma::page_count(vma))?;
+        let user = UserMapping::new(vma, grants, access, ())?;
         let view = Arc::new(
             Self {
-                _notifier: notifier,
-                export,
+                _user: user,
+                buffer,
             },
             GFP_KERNEL,
         )?;
         vma::attach(vma, view);
         Ok(())
-    }
-}
-
-impl Invalidate for Grants {
-    fn invalidate(&self, pages: Range<usize>, _event: Event) {
-        // The mapping at the kernel's address stays: it is the buffer's, not this process'.
-        if let Some(user) = &mut *self.user.lock() {
-            user.unmap(pages);
-        }
     }
 }
 
@@ -131,8 +96,8 @@ impl VmaOwner for ProcessView {
         &TABLE
     }
 
-    fn frames(&self) -> Option<&Frames> {
-        Some(self.export.frames())
+    fn frames(&self) -> Option<&MappedFrames> {
+        Some(self.buffer.frames())
     }
 
     fn first_page(&self) -> usize {

@@ -18,7 +18,7 @@
 //!                         own, inserted in the VMA            the hypervisor writes
 //!
 //!   ioctl(DMABUF_EXP_FROM_REFS) -- refs -->  Exports: a Record, for who waits
-//!   dma-buf            <------ descriptor ----     Export: grants at kernel addresses
+//!   dma-buf            <------ descriptor ----     Buffer: grants at kernel addresses
 //!   ioctl(DMABUF_IMP_TO_REFS)  -- dma-buf ->  Imports: an Import
 //!   refs for another domain    <--- refs -----     GrantedBuffer: a MappedBuffer
 //! ```
@@ -29,7 +29,7 @@
 //! mapping; when the last owner is gone the mapping is dropped, the grants are unmapped and the
 //! frames given back. So a mapping outlives the file and the removal of its region from the file.
 //!
-//! A dma-buf owns its `Export`, which owns the mapping. The file only has a `Record` of it, by
+//! A dma-buf owns its `Buffer`, which owns the mapping. The file only has a `Record` of it, by
 //! which programs wait; the mapping has a `ReleaseNotice`, whose drop tells the file, or what is
 //! left of it. An imported buffer belongs to the file, and after that to the worker as long as the
 //! other domain has pages of it mapped.
@@ -45,7 +45,7 @@
 //!    kernel has it;
 //! 3. `RegionIndex::lock`: what regions a file has;
 //! 4. `UnmapNotify::actions`: what is done when a region is unmapped, and
-//!    `Mapping::user` and `ProcessView::user` (paravirtual): which page-table entries hold grants.
+//!    `UserMapping::entries` (paravirtual): which page-table entries hold grants.
 //!    Taken inside of MMU notifiers, so nothing that can wait for memory happens while it is held;
 //! 5. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
 //! 6. `deferred::PENDING`: what waits for the last user of its pages.

@@ -9,7 +9,7 @@ use crate::{
     unmap_notify::UnmapNotify,
     xen::{
         domain,
-        frames::Frames,
+        grant_mapping::MappedFrames,
         grant_operation::{
             Access,
             GrantReference, //
@@ -52,7 +52,7 @@ impl Mapping {
     }
 
     /// The frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &Frames {
+    pub(crate) fn frames(&self) -> &MappedFrames {
         match self {
             Self::AutoTranslated(mapping) => mapping.frames(),
             Self::Paravirtual(mapping) => mapping.frames(),

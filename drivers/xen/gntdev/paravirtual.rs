@@ -14,43 +14,32 @@ use crate::{
         UnmapNotify, //
     },
     xen::{
-        frames::Frames,
-        grant_mapping::GrantMapping,
+        grant_mapping::{
+            GrantMapping,
+            MappedFrames, //
+        },
         grant_operation::{
             Access,
             GrantReference, //
         },
-        mmu_notifier::{
-            Event,
-            IntervalNotifier,
-            Invalidate, //
+        mmu_notifier::Event,
+        user_mapping::{
+            BeforeUnmap,
+            UserMapping, //
         },
-        user_mapping::UserMapping, //
     },
 };
 use core::ops::Range;
 use kernel::{
     mm::virt::VmaNew,
-    new_mutex,
     prelude::*,
-    sync::{
-        Arc,
-        Mutex, //
-    },
+    sync::Arc, //
 };
 
-/// See [`crate::mapping::Mapping`].
+/// See [`crate::mapping::Mapping`]. The page-table entries go before what is at the kernel's
+/// addresses.
 pub(crate) struct Mapping {
-    notifier: Pin<KBox<IntervalNotifier<Grants>>>,
-}
-
-/// The grants, at the page-table entries and at the kernel's addresses. The former go first.
-#[pin_data]
-struct Grants {
-    /// `None` until they are mapped.
-    #[pin]
-    user: Mutex<Option<UserMapping>>,
-    kernel: NotifyingMapping,
+    user: UserMapping<NotifyingMapping>,
 }
 
 impl Mapping {
@@ -61,46 +50,30 @@ impl Mapping {
         access: Access,
         notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
-        // A forked process would get page-table entries that the hypervisor did not write.
-        vma.set_dontcopy();
-
         let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access)?);
-        let notifier = IntervalNotifier::new(
-            vma,
-            pin_init!(Grants {
-                user <- new_mutex!(None, "Mapping::user"),
-                kernel,
-            }),
-        )?;
-        // Nothing can invalidate the range in between: it is not in use before `mmap()` is done.
-        let user = UserMapping::new(vma, grants, access)?;
-        let target = notifier.target();
-        *target.user.lock() = Some(user);
-        target.kernel.tell(notify);
-        Ok(Self { notifier })
+        let user = UserMapping::new(vma, grants, access, kernel)?;
+        user.other().tell(notify);
+        Ok(Self { user })
     }
 
     /// See [`crate::mapping::Mapping::frames`].
-    pub(crate) fn frames(&self) -> &Frames {
-        self.notifier.target().kernel.frames()
+    pub(crate) fn frames(&self) -> &MappedFrames {
+        self.user.other().frames()
     }
 }
 
-impl Invalidate for Grants {
-    fn invalidate(&self, pages: Range<usize>, event: Event) {
-        self.kernel.before_unmap(pages.clone());
-        let mut user = self.user.lock();
-        if let Some(user) = &mut *user {
-            user.unmap(pages.clone());
-        }
-        drop(user);
+impl BeforeUnmap for NotifyingMapping {
+    fn before_unmap(&self, pages: Range<usize>) {
+        self.tell_before_unmap(pages);
+    }
 
+    fn after_unmap(&self, pages: Range<usize>, event: Event) {
         // Without its page-table entry a page cannot come back: the grant is not needed any more.
         // But where only entries change, somebody else may have looked the page up in this moment
         // and be about to refer to it. Then it waits for the end of the mapping, as does a page
         // that is referred to now.
         if event == Event::Unmap {
-            self.kernel.unmap_unreferenced(pages);
+            self.unmap_unreferenced(pages);
         }
     }
 }

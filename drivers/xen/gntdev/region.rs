@@ -9,7 +9,7 @@ use crate::{
     unmap_notify::UnmapNotify,
     xen::{
         bindings::ioctl_gntdev_grant_ref,
-        frames::Frames,
+        grant_mapping::MappedFrames,
         grant_operation::{
             Access,
             GrantReference, //
@@ -175,7 +175,7 @@ impl VmaOwner for Region {
         &TABLE
     }
 
-    fn frames(&self) -> Option<&Frames> {
+    fn frames(&self) -> Option<&MappedFrames> {
         Some(self.mapped.as_ref()?.mapping.frames())
     }
 

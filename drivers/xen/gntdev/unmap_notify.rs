@@ -18,8 +18,10 @@ use crate::{
             EventChannel,
             SendOnDrop, //
         },
-        frames::Frames,
-        grant_mapping::GrantMapping,
+        grant_mapping::{
+            GrantMapping,
+            MappedFrames, //
+        },
         user_memory, //
     },
 };
@@ -125,12 +127,12 @@ impl NotifyingMapping {
     }
 
     /// The frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &Frames {
+    pub(crate) fn frames(&self) -> &MappedFrames {
         self.grants.frames()
     }
 
     /// To be called before the pages of `range` are taken from the process.
-    pub(crate) fn before_unmap(&self, range: Range<usize>) {
+    pub(crate) fn tell_before_unmap(&self, range: Range<usize>) {
         if let Some(notify) = self.notify.as_ref() {
             notify.before_unmap(range, &self.grants);
         }
@@ -144,7 +146,7 @@ impl NotifyingMapping {
 
 impl Drop for NotifyingMapping {
     fn drop(&mut self) {
-        self.before_unmap(0..self.grants.frames().len());
+        self.tell_before_unmap(0..self.grants.frames().len());
         let notify = self.notify.as_ref();
         if let Some(event) = notify.and_then(|notify| notify.take_event()) {
             self.grants.send_at_end(event);

@@ -12,6 +12,10 @@ use super::{
     device_mapping::DeviceMapping,
     direction::Direction,
     frames::Frames,
+    grant_mapping::{
+        GrantMapping,
+        MappedFrames, //
+    },
     kernel_view::KernelView,
     module,
     vma, //
@@ -35,6 +39,7 @@ use kernel::{
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
+    str::CString,
     sync::{
         aref::ARef,
         Arc,
@@ -43,30 +48,69 @@ use kernel::{
     }, //
 };
 
-/// What a dma-buf is made of. The buffer, as long as it lives, holds a reference.
+/// What exports dma-bufs, and knows more of each.
 pub(crate) trait Exporter: Send + Sync + Sized + 'static {
     /// The operations of buffers of this exporter.
     fn operations() -> &'static Operations<Self>;
 
-    /// The name that is shown for the buffer. The same at each call.
-    fn name(&self) -> &CStr;
+    /// Maps a part of `buffer` at the VMA of `mapping`, whose file offset says which. Called with
+    /// the mmap lock held for writing; the range is within the buffer. The VMA holds the buffer.
+    fn map_at(buffer: &Arc<Buffer<Self>>, mapping: NewMapping<'_>) -> Result;
+}
 
-    /// The frames of the buffer, with grants mapped at them. The same at each call.
-    fn frames(&self) -> &Frames;
+/// What a dma-buf is made of. The dma-buf, as long as it lives, holds a reference.
+///
+/// Its grants stay mapped as long as it lives: nobody else has the mapping.
+pub(crate) struct Buffer<T> {
+    /// The first field: the exporter learns of the end before the grants are unmapped.
+    exporter: T,
+    name: CString,
+    /// Below the size of a page.
+    data_offset: usize,
+    mapping: GrantMapping,
+}
 
-    /// Where in the first frame devices see the buffer begin, in bytes. Below the size of a page.
-    fn data_offset(&self) -> usize;
+impl<T> Buffer<T> {
+    /// A buffer of all frames of `mapping`, which is shown by `name`. Devices see it from the byte
+    /// at `data_offset` of the first frame on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `data_offset` is not below the size of a page; `ENOMEM`.
+    pub(crate) fn new(
+        mapping: GrantMapping,
+        data_offset: usize,
+        name: CString,
+        exporter: T,
+    ) -> Result<Arc<Self>> {
+        if data_offset >= PAGE_SIZE {
+            return Err(EINVAL);
+        }
+        let buffer = Self {
+            exporter,
+            name,
+            data_offset,
+            mapping,
+        };
+        Ok(Arc::new(buffer, GFP_KERNEL)?)
+    }
 
-    /// Maps a part of the buffer at `vma`, whose file offset says which. Called with the mmap lock
-    /// held for writing; the range is within the buffer. The VMA holds the buffer.
-    fn map_at(self: &Arc<Self>, mapping: NewMapping<'_>) -> Result;
+    /// What the exporter knows of it.
+    pub(crate) fn exporter(&self) -> &T {
+        &self.exporter
+    }
+
+    /// The frames, with grants mapped at all of them.
+    pub(crate) fn frames(&self) -> &MappedFrames {
+        self.mapping.frames()
+    }
 }
 
 /// A VMA over a dma-buf that is being set up. The file that it is of is the buffer's, so that the
 /// frames stay as long as the VMA, or a copy or part of it, does.
 pub(crate) struct NewMapping<'a> {
     vma: &'a VmaNew,
-    frames: &'a Frames,
+    frames: &'a MappedFrames,
 }
 
 impl NewMapping<'_> {
@@ -95,19 +139,20 @@ pub(crate) struct DmaBuf {
 }
 
 impl DmaBuf {
-    /// Makes a dma-buf of `exporter` (C: `dma_buf_export()`). May sleep. It holds the module.
+    /// Makes a dma-buf of `buffer` (C: `dma_buf_export()`). May sleep. It holds the module.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; those of making a file.
-    pub(crate) fn new<T: Exporter>(exporter: Arc<T>) -> Result<Self> {
-        let shared = KBox::pin_init(Shared::new(exporter), GFP_KERNEL)?;
+    pub(crate) fn new<T: Exporter>(buffer: Arc<Buffer<T>>) -> Result<Self> {
+        let shared = KBox::pin_init(Shared::new(buffer), GFP_KERNEL)?;
+        let frames = shared.buffer.frames();
         let information = bindings::dma_buf_export_info {
             // The name is used as long as the buffer is listed, which ends before its release.
-            exp_name: shared.exporter.name().as_char_ptr(),
+            exp_name: shared.buffer.name.as_char_ptr(),
             owner: module::this_module(),
-            ops: T::operations().for_frames(shared.exporter.frames()),
-            size: shared.exporter.frames().len() * PAGE_SIZE,
+            ops: T::operations().for_frames(frames),
+            size: frames.len() * PAGE_SIZE,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
             priv_: (&raw const *shared).cast_mut().cast(),
@@ -153,15 +198,15 @@ struct Shared<T: Exporter> {
     #[pin]
     view: Mutex<Option<KernelView>>,
     /// The last field, because the others refer to its frames.
-    exporter: Arc<T>,
+    buffer: Arc<Buffer<T>>,
 }
 
 impl<T: Exporter> Shared<T> {
-    fn new(exporter: Arc<T>) -> impl PinInit<Self> {
+    fn new(buffer: Arc<Buffer<T>>) -> impl PinInit<Self> {
         pin_init!(Self {
             attachments <- new_mutex!(KVec::new(), "DmaBuf::attachments"),
             view <- new_mutex!(None, "DmaBuf::view"),
-            exporter,
+            buffer,
         })
     }
 
@@ -216,13 +261,13 @@ impl Attachment {
             *users += 1;
             return Ok(mapping);
         }
-        let exporter = &shared.exporter;
-        // SAFETY: The frames are the same as long as the exporter lives, which the buffer holds; a
-        // buffer lives as long as something is attached to it.
+        let buffer = &shared.buffer;
+        // SAFETY: The grants stay mapped as long as the `Buffer` lives, which the dma-buf holds; a
+        // dma-buf lives as long as something is attached to it.
         let mapping = unsafe {
             DeviceMapping::new(
-                exporter.frames(),
-                exporter.data_offset(),
+                buffer.frames(),
+                buffer.data_offset,
                 self.device.clone(),
                 direction,
             )
@@ -452,9 +497,9 @@ impl<T: Exporter> Operations<T> {
         let (shared, vma) = unsafe { (Self::shared(buffer), VmaNew::from_raw(vma)) };
         let mapping = NewMapping {
             vma,
-            frames: shared.exporter.frames(),
+            frames: shared.buffer.frames(),
         };
-        from_result(|| shared.exporter.map_at(mapping).map(|()| 0))
+        from_result(|| T::map_at(&shared.buffer, mapping).map(|()| 0))
     }
 
     /// # Safety
@@ -467,9 +512,9 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: By this function's safety requirements.
         let shared = unsafe { Self::shared(buffer) };
         from_result(|| {
-            // SAFETY: The frames are the same as long as the exporter lives, and the view is
-            // dropped with it at the latest. The framework drops it before that, by `vunmap()`.
-            let view = unsafe { KernelView::new(shared.exporter.frames()) }?;
+            // SAFETY: The frames stay as long as the `Buffer` lives, and the view is dropped
+            // before it. The framework has it dropped earlier, by `vunmap()`.
+            let view = unsafe { KernelView::new(shared.buffer.frames()) }?;
             let address = view.address().as_ptr();
             *shared.view.lock() = Some(view);
             // SAFETY: By this function's safety requirements.

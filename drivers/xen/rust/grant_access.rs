@@ -37,10 +37,10 @@ pub(crate) struct GrantedBuffer {
 ///
 /// # Invariants
 ///
-/// Each element of `references` is a reference of ours that grants a page of `_buffer`.
+/// Each element of `references` is a reference of ours that grants a page of `buffer`.
 pub(super) struct Granted {
     references: KVVec<u32>,
-    _buffer: MappedBuffer,
+    buffer: MappedBuffer,
     /// The list of [`deferred`].
     pub(super) next: Option<Deferred>,
 }
@@ -56,7 +56,7 @@ impl GrantedBuffer {
         // INVARIANT: There are no references.
         let granted = Granted {
             references: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
-            _buffer: buffer,
+            buffer,
             next: None,
         };
         Ok(Self {
@@ -64,15 +64,21 @@ impl GrantedBuffer {
         })
     }
 
-    /// Grants `frames`, which are frames of the buffer by the numbers that this kernel gives them,
-    /// to `domain`, which can map them from then on. May sleep.
+    /// Grants `frames`, which are those of the buffer in their order, by the numbers that this
+    /// kernel gives them, to `domain`, which can map them from then on. May sleep.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` for a frame that is not memory with a `struct page`; `ENOSPC` if there are not
-    /// enough grant references, or more frames than there is room for. Some of the frames may be
-    /// granted then, and in use already.
+    /// `EINVAL` if these are not the buffer's frames, and then none is granted; `EOPNOTSUPP` for a
+    /// frame that is not memory with a `struct page`; `ENOSPC` if there are not enough grant
+    /// references, or more frames than there is room for. Some of the frames may be granted then,
+    /// and in use already.
     pub(crate) fn grant(&mut self, frames: &[u64], domain: u16) -> Result {
+        let segments = self.granted.buffer.segments();
+        let of_buffer = segments.flat_map(|segment| segment.frames().into_iter().flatten());
+        if !of_buffer.eq(frames.iter().copied()) {
+            return Err(EINVAL);
+        }
         frames
             .chunks(BATCH)
             .try_for_each(|batch| self.granted.grant_batch(batch, domain))

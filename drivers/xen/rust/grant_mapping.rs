@@ -24,7 +24,10 @@ use super::{
 };
 use core::{
     mem::ManuallyDrop,
-    ops::Range,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr, //
 };
 use kernel::{
@@ -45,10 +48,22 @@ pub(crate) struct GrantMapping {
     grants: ManuallyDrop<Pin<KBox<MappedGrants>>>,
 }
 
+/// The frames of a [`GrantMapping`], which alone has such a value: they are not given back as long
+/// as anything refers to one of them.
+pub(crate) struct MappedFrames(Frames);
+
+impl Deref for MappedFrames {
+    type Target = Frames;
+
+    fn deref(&self) -> &Frames {
+        &self.0
+    }
+}
+
 /// What a [`GrantMapping`] owns.
 #[pin_data(PinnedDrop)]
 pub(crate) struct MappedGrants {
-    frames: ManuallyDrop<Frames>,
+    frames: ManuallyDrop<MappedFrames>,
     /// What the grants allow.
     access: Access,
     /// One unmap operation for each frame; one with the invalid handle has no grant mapped.
@@ -149,7 +164,7 @@ impl GrantMapping {
     }
 
     /// The frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &Frames {
+    pub(crate) fn frames(&self) -> &MappedFrames {
         &self.grants.frames
     }
 
@@ -189,7 +204,7 @@ impl MappedGrants {
         notice: Option<KBox<dyn Send + Sync>>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
-            frames: ManuallyDrop::new(frames),
+            frames: ManuallyDrop::new(MappedFrames(frames)),
             access,
             unmap <- new_mutex!(unmap, "MappedGrants::unmap"),
             event: None,
@@ -279,7 +294,7 @@ impl PinnedDrop for MappedGrants {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
-        let frames = unsafe { ManuallyDrop::take(this.frames) };
+        let MappedFrames(frames) = unsafe { ManuallyDrop::take(this.frames) };
         if this.unmap.lock().iter().any(grant_operation::is_mapped) {
             // Xen refused to unmap, which was reported. Losing the frames is the lesser harm.
             frames.lose();

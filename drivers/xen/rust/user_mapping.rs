@@ -15,6 +15,11 @@ use super::{
         GrantReference,
         Target, //
     },
+    mmu_notifier::{
+        Event,
+        IntervalNotifier,
+        Invalidate, //
+    },
     trace, //
 };
 use core::ops::Range;
@@ -22,26 +27,108 @@ use kernel::{
     alloc::flags::__GFP_NOWARN,
     error::to_result,
     mm::virt::VmaNew,
-    prelude::*, //
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
 };
 
-/// Grants of other domains, mapped at the page-table entries of a VMA, one after the other.
+/// Grants of other domains, mapped at the page-table entries of a VMA, one after the other, as long
+/// as the kernel leaves the entries as they are.
 ///
-/// An entry must be unmapped before the kernel clears or moves it: whoever owns this value must
-/// call [`Self::unmap`] from an MMU notifier. Dropping it unmaps what is left.
-pub(crate) struct UserMapping {
-    /// One operation for each page; one with the invalid handle has no grant mapped.
-    unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+/// An MMU notifier has the hypervisor unmap what the kernel is about to change. Dropping it unmaps
+/// what is left; may sleep, but must not happen inside of a notifier.
+pub(crate) struct UserMapping<T: BeforeUnmap> {
+    notifier: Pin<KBox<IntervalNotifier<Guard<T>>>>,
 }
 
-impl UserMapping {
-    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep.
+/// What else is to be done when entries are unmapped. The methods are called inside of an MMU
+/// notifier, for pages counted from the start of the VMA, of which some may not be mapped any more:
+/// see [`Invalidate::invalidate`] for what they may do.
+pub(crate) trait BeforeUnmap: Send + Sync + 'static {
+    /// The entries of `pages` are going to be unmapped.
+    fn before_unmap(&self, _pages: Range<usize>) {}
+
+    /// The entries of `pages` have been unmapped, because of `event`.
+    fn after_unmap(&self, _pages: Range<usize>, _event: Event) {}
+}
+
+/// Nothing else is to be done.
+impl BeforeUnmap for () {}
+
+/// What the notifier looks after.
+#[pin_data]
+struct Guard<T> {
+    /// `None` until they are mapped, and when they have been unmapped for good. Taken inside of
+    /// MMU notifiers: nothing is allocated while it is held.
+    #[pin]
+    entries: Mutex<Option<Entries>>,
+    other: T,
+}
+
+impl<T: BeforeUnmap> UserMapping<T> {
+    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is told of what
+    /// is unmapped. A forked process does not get the VMA: it would have entries that the
+    /// hypervisor did not write.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if there are not as many grants as pages, or if Xen refused one of them,
     /// and then none is left mapped.
     pub(crate) fn new(
+        vma: &VmaNew,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+        other: T,
+    ) -> Result<Self> {
+        vma.set_dontcopy();
+        vma.set_mixedmap();
+        let notifier = IntervalNotifier::new(
+            vma,
+            pin_init!(Guard {
+                entries <- new_mutex!(None, "UserMapping::entries"),
+                other,
+            }),
+        )?;
+        // Nothing can invalidate the range in between: it is not in use before `mmap()` is done.
+        let entries = Entries::new(vma, grants, access)?;
+        *notifier.target().entries.lock() = Some(entries);
+        Ok(Self { notifier })
+    }
+
+    /// What is told of what is unmapped.
+    pub(crate) fn other(&self) -> &T {
+        &self.notifier.target().other
+    }
+}
+
+impl<T: BeforeUnmap> Drop for UserMapping<T> {
+    fn drop(&mut self) {
+        // As long as the notifier is there: without it the entries could change on the way.
+        let entries = self.notifier.target().entries.lock().take();
+        drop(entries);
+    }
+}
+
+impl<T: BeforeUnmap> Invalidate for Guard<T> {
+    fn invalidate(&self, pages: Range<usize>, event: Event) {
+        self.other.before_unmap(pages.clone());
+        if let Some(entries) = &mut *self.entries.lock() {
+            entries.unmap(pages.clone());
+        }
+        self.other.after_unmap(pages, event);
+    }
+}
+
+/// Grants at page-table entries. An entry must be unmapped before the kernel clears or moves it.
+/// Dropping it unmaps what is left.
+struct Entries {
+    /// One operation for each page; one with the invalid handle has no grant mapped.
+    unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+}
+
+impl Entries {
+    /// See [`UserMapping::new`].
+    fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
@@ -78,7 +165,7 @@ impl UserMapping {
 
     /// Unmaps the grants at the pages of `range`, of which some may not be mapped any more. When
     /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
-    pub(crate) fn unmap(&mut self, range: Range<usize>) {
+    fn unmap(&mut self, range: Range<usize>) {
         grant_operation::for_each_mapped_run(&mut self.unmap, range, |_, operations| {
             let result = trace::hypercall(
                 bindings::GNTTABOP_unmap_grant_ref,
@@ -111,7 +198,7 @@ impl UserMapping {
     }
 }
 
-impl Drop for UserMapping {
+impl Drop for Entries {
     fn drop(&mut self) {
         let count = self.unmap.len();
         self.unmap(0..count);

@@ -4,7 +4,11 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h), `struct vm_operations_struct`.
 
-use super::bindings;
+use super::{
+    bindings,
+    frames::Frames,
+    grant_mapping::MappedFrames, //
+};
 use core::{
     marker::PhantomData,
     ptr, //
@@ -24,8 +28,6 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-use super::frames::Frames;
-
 /// What a VMA can belong to. The VMA, and each one that is split off it or copied from it in a
 /// fork, holds a reference.
 pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
@@ -34,7 +36,7 @@ pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
     fn table() -> &'static VmaTable<Self>;
 
     /// The frames that the file offsets from [`Self::first_page`] on stand for.
-    fn frames(&self) -> Option<&Frames>;
+    fn frames(&self) -> Option<&MappedFrames>;
 
     /// The file offset of the first frame, in pages.
     fn first_page(&self) -> usize;
@@ -161,14 +163,19 @@ pub(crate) fn owner<T: VmaOwner>(vma: &VmaRef) -> Option<ArcBorrow<'_, T>> {
 ///
 /// # Errors
 ///
-/// `ENXIO` if the numbers differ, `ENOMEM`. Some pages may have been mapped then: they are unmapped
-/// when setting up the VMA fails.
-pub(crate) fn insert_pages(vma: &VmaNew, frames: &Frames) -> Result {
+/// `ENXIO` if the numbers differ; `EINVAL` for frames for DMA, which have no reference counts of
+/// their own; `ENOMEM`. Some pages may have been mapped then: they are unmapped when setting up the
+/// VMA fails.
+pub(crate) fn insert_pages(vma: &VmaNew, frames: &MappedFrames) -> Result {
+    if matches!(**frames, Frames::Dma(_)) {
+        return Err(EINVAL);
+    }
     if page_count(vma) != frames.len() {
         return Err(ENXIO);
     }
     // SAFETY: `vma` is being set up, with the mmap lock held, and `frames` is an array of this
-    // length, to which the C function does not write.
+    // length, to which the C function does not write. The references that the entries take keep
+    // the frames.
     to_result(unsafe {
         bindings::vm_map_pages_zero(
             vma.as_ptr(),
@@ -188,8 +195,8 @@ pub(crate) fn insert_pages(vma: &VmaNew, frames: &Frames) -> Result {
 ///
 /// `ENXIO` if the range is not within the frames, `ENOMEM`. Some pages may have been mapped then:
 /// they are unmapped when setting up the VMA fails.
-pub(super) fn insert_range(vma: &VmaNew, frames: &Frames) -> Result {
-    match frames {
+pub(super) fn insert_range(vma: &VmaNew, frames: &MappedFrames) -> Result {
+    match &**frames {
         Frames::Dma(memory) => memory.map_at(vma),
         // SAFETY: `vma` is being set up, with the mmap lock held, and `frames` is an array of this
         // length, to which the C function does not write.
