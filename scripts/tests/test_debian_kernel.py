@@ -30,6 +30,17 @@ class Choice(unittest.TestCase):
         self.assertEqual(debian_kernel.choose("debian", ["7.3-rc4-amd64", "7.3.0-amd64",
                                                          "7.3-rc5-amd64"]), "7.3.0-amd64")
 
+    def test_revision_of_the_same_version(self):
+        built = ["7.2.13+deb13-amd64", "7.2.13+deb13.1-amd64", "7.2.12+deb13.3-amd64"]
+        self.assertEqual(debian_kernel.choose("debian", built), "7.2.13+deb13.1-amd64")
+        self.assertEqual(debian_kernel.choose("7.2.13", built), "7.2.13+deb13.1-amd64")
+        built += ["7.2.13+deb13.9-amd64", "7.2.13+deb13.10-amd64"]
+        self.assertEqual(debian_kernel.choose("7.2", built), "7.2.13+deb13.10-amd64")
+        self.assertEqual(debian_kernel.choose("7.2.13+deb13", built), "7.2.13+deb13.10-amd64")
+        self.assertEqual(debian_kernel.choose("7.2.13+deb13-amd64", built), "7.2.13+deb13-amd64")
+        self.assertEqual(debian_kernel.choose("debian", built + ["7.2.14+deb13-amd64"]),
+                         "7.2.14+deb13-amd64")
+
     def test_start_of_a_version(self):
         self.assertEqual(debian_kernel.choose("7.2", AVAILABLE), "7.2.12+deb13-amd64")
         self.assertEqual(debian_kernel.choose("7.2.9", AVAILABLE), "7.2.9+deb13-amd64")

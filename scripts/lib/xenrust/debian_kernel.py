@@ -22,7 +22,9 @@ from .kernel_source import SUPPORTED_SERIES
 from .progress import Step, say
 
 # As in 7.2.12+deb13-amd64, without the flavours that a person did not ask for by the whole name.
-USUAL_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-~]rc(\d+))?(?:\+deb\d+)?-amd64")
+# What Debian builds anew of the same source has a number of its own, as in +deb13.1.
+USUAL_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-~]rc(\d+))?"
+                           r"(?:\+deb\d+(?:\.(\d+))?)?-amd64")
 INFORMATION = "package.json"
 
 # The packages that the kernel itself comes in: all in one, or the binary and the modules apart.
@@ -137,7 +139,7 @@ def _order(release):
     numbers = USUAL_RELEASE.fullmatch(release)
     # A release candidate comes before what it is a candidate of.
     return (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0),
-            int(numbers[4]) if numbers[4] else 1 << 30)
+            int(numbers[4]) if numbers[4] else 1 << 30, int(numbers[5] or 0))
 
 
 def _what_there_is(wanted, with_headers, names):
