@@ -24,7 +24,7 @@ check:
 kernel:
 	@scripts/build-kernel --config $(CONFIG) $(TREE)
 module:
-	@$(if $(KERNEL),scripts/build-module $(KERNEL),scripts/build-kernel --config $(CONFIG) $(TREE) --only-module)
+	@$(if $(KERNEL),scripts/build-module $(if $(UPDATE),--update) $(KERNEL),scripts/build-kernel --config $(CONFIG) $(TREE) --only-module)
 deb:
 	@scripts/build-deb
 clean:
@@ -43,7 +43,8 @@ clean:
 #: make module   build the modules only, in a kernel that is built already
 #: make module KERNEL=debian
 #:               build the module for Debian's own kernel, the newest of trixie-backports, or for
-#:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it
+#:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it. What is
+#:               in the cache will do; with UPDATE=1 the archive is asked for a newer one
 #: make deb      make the package that builds the module on a Debian machine (DKMS)
 #: make clean    remove what was built, keep what was fetched
 #:
@@ -52,4 +53,5 @@ clean:
 #: CACHE=DIR      where everything is kept (default: ~/.cache/xen-rust)
 #: MIRROR=URL     the Debian mirror to fetch from (default: the one this machine uses)
 #: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
+#: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: KDIR=DIR       kernel, module: put the overlay into this kernel tree and build that

@@ -89,8 +89,10 @@ class Archive(unittest.TestCase):
 
     def test_update(self):
         self.fetch(self.cache, "7.2.9+deb13-amd64", PACKAGES)
-        self.assertEqual(debian_kernel.ensure(self.cache, update=True).release,
-                         "7.3-rc4+deb14-amd64")
+        self.assertTrue(debian_kernel.ensure(self.cache).is_cached)
+        updated = debian_kernel.ensure(self.cache, update=True)
+        self.assertEqual(updated.release, "7.3-rc4+deb14-amd64")
+        self.assertFalse(updated.is_cached)
 
     def test_unsigned_only_by_the_whole_name(self):
         self.assertEqual(debian_kernel.ensure(self.cache, "7.3.4+deb13-amd64").release,

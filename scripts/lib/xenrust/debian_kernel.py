@@ -53,6 +53,8 @@ class DebianKernel:
     source: pathlib.Path
     # What vmlinuz and modules are found in. None where nobody needs them.
     image: pathlib.Path | None
+    # Whether it was in the cache already, so that the archive may have a newer one.
+    is_cached: bool = False
 
     def config(self):
         """The text of its .config."""
@@ -93,7 +95,7 @@ def ensure(cache, wanted="debian", update=False):
     with cache.lock("debian-kernel"):
         release = None if update else choose(wanted, _present(cache, wanted))
         if release:
-            return _read(cache, release)
+            return _read(cache, release, is_cached=True)
         build_root.apt_update(cache, "Debian kernel: archive indexes")
         listed = build_root.output(cache, ["apt-cache", "pkgnames", "linux-"], cwd="/")
         names = (listed or "").split()
@@ -168,10 +170,10 @@ def _information(cache, release):
     return json.loads((cache.debian / release / INFORMATION).read_text(encoding="utf-8"))
 
 
-def _read(cache, release):
+def _read(cache, release, is_cached=False):
     folder = cache.debian / release
     return DebianKernel(release, _information(cache, release)["version"], folder / "headers",
-                        folder / "source", folder / "image")
+                        folder / "source", folder / "image", is_cached)
 
 
 def _fetch(cache, release, names):
