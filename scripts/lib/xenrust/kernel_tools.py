@@ -27,18 +27,23 @@ class ThisMachine:
 
     # What make takes from the environment would decide about the build.
     FOREIGN = ("ARCH", "CC", "CROSS_COMPILE", "KCFLAGS", "KERNELRELEASE", "KRUSTFLAGS", "LLVM",
-               "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "O", "KBUILD_OUTPUT", "RUSTFLAGS")
+               "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "O", "KBUILD_EXTMOD", "KBUILD_OUTPUT",
+               "RUST_LIB_SRC", "RUSTFLAGS")
+    # So would a compiler of the administrator's own, which the kernel was not built with.
+    PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
     def run(self, step, argv, failed, cwd="/"):
         """Run ARGV as a logged step."""
-        command = ["env", *(f"--unset={name}" for name in self.FOREIGN), f"--chdir={cwd}", *argv]
+        command = ["env", *(f"--unset={name}" for name in self.FOREIGN), f"--chdir={cwd}",
+                   f"PATH={self.PATH}", *argv]
         step.run(command, failed=failed)
 
     def output(self, argv):
         """What a short command prints, None if it fails."""
         try:
             result = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                    check=False, timeout=300, env={**os.environ, "LC_ALL": "C"})
+                                    check=False, timeout=300,
+                                    env={**os.environ, "LC_ALL": "C", "PATH": self.PATH})
         except FileNotFoundError:
             return None
         return result.stdout if result.returncode == 0 else None
