@@ -4,8 +4,9 @@
 import pathlib
 import tempfile
 import unittest
+from unittest import mock
 
-from xenrust import installed_kernel
+from xenrust import external_module, installed_kernel
 from xenrust.failure import Failure
 
 import test_kernel_fit
@@ -29,7 +30,7 @@ class FakeTools:
         return self.says.get(argv[0])
 
 
-class Fit(unittest.TestCase):
+class Machine(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -47,6 +48,8 @@ class Fit(unittest.TestCase):
         kernel.tools = self.tools
         return kernel
 
+
+class Fit(Machine):
     def assert_problem(self, pattern, release=RELEASE):
         problems = self.kernel(release).problems()
         self.assertEqual(len(problems), 1, problems)
@@ -86,9 +89,77 @@ class Fit(unittest.TestCase):
         del self.tools.packages[f"linux-headers-{RELEASE}"]
         self.assert_problem("no Debian package")
 
+    def keep_source(self, version=VERSION):
+        """What an earlier build leaves."""
+        folder = self.system / "cache" / RELEASE
+        (folder / "source").mkdir(parents=True)
+        (folder / "source.version").write_text(version, encoding="utf-8")
+
     def test_source_is_not_needed_twice(self):
         del self.tools.packages["linux-source-7.2"]
-        metadata = self.system / "cache" / RELEASE / "metadata"
-        metadata.mkdir(parents=True)
-        (metadata / installed_kernel.MADE).touch()
+        self.keep_source()
+        # Even if no metadata came of it.
         self.assertEqual(self.kernel().problems(), [])
+
+    def test_kept_source_of_another_version(self):
+        self.keep_source("7.2.12-1~bpo13+2")
+        metadata = self.system / "cache" / RELEASE / "metadata"
+        metadata.mkdir()
+        (metadata / external_module.MADE).touch()
+        self.assertEqual(self.kernel().problems(), [])
+        del self.tools.packages["linux-source-7.2"]
+        self.assert_problem("linux-source-7.2 is not installed: apt install")
+
+    def test_source_that_was_not_wholly_unpacked(self):
+        del self.tools.packages["linux-source-7.2"]
+        (self.system / "cache" / RELEASE / "source").mkdir(parents=True)
+        self.assert_problem("linux-source-7.2 is not installed")
+
+
+class Source(Machine):
+    """Which source a build works with."""
+
+    def setUp(self):
+        super().setUp()
+        folder = self.system / "usr/src"
+        folder.mkdir(parents=True)
+        self.archive = folder / "linux-source-7.2.tar.xz"
+        self.archive.touch()
+        self.tools.run = self.unpack
+        self.unpacked = []
+        self.built = []
+        patch = mock.patch.object(installed_kernel.ExternalModule, "build", self.build)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def unpack(self, _step, _argv, failed):
+        self.unpacked.append(self.tools.packages["linux-source-7.2"])
+        if self.archive.read_text(encoding="utf-8") == "broken":
+            raise Failure(failed)
+        folder = self.system / "cache" / RELEASE / "source.partial"
+        (folder / "Makefile").write_text(self.unpacked[-1], encoding="utf-8")
+
+    def build(self, _shipped):
+        source = self.system / "cache" / RELEASE / "source"
+        self.built.append((source / "Makefile").read_text(encoding="utf-8"))
+
+    def install(self, version):
+        for package in self.tools.packages:
+            self.tools.packages[package] = version
+
+    def test_it_is_unpacked_once_for_each_version(self):
+        other = "7.2.12-1~bpo13+2"
+        for version in (VERSION, VERSION, other, other):
+            self.install(version)
+            self.kernel().build(self.system / "log")
+        self.assertEqual(self.built, [VERSION, VERSION, other, other])
+        self.assertEqual(self.unpacked, [VERSION, other])
+
+    def test_it_is_unpacked_anew_after_a_failure(self):
+        self.archive.write_text("broken", encoding="utf-8")
+        with self.assertRaises(Failure):
+            self.kernel().build(self.system / "log")
+        self.archive.write_text("", encoding="utf-8")
+        self.kernel().build(self.system / "log")
+        self.assertEqual(self.built, [VERSION])
+        self.assertEqual(self.unpacked, [VERSION, VERSION])

@@ -7,7 +7,7 @@ import shutil
 
 from . import module_file
 from .debian_kernel import DebianKernel, series, unpack_source
-from .external_module import C_DRIVER, MADE, ExternalModule
+from .external_module import C_DRIVER, ExternalModule
 from .failure import Failure
 from .kernel_source import SUPPORTED_SERIES
 from .kernel_tools import ThisMachine
@@ -23,6 +23,10 @@ class InstalledKernel:
         self.release = release
         self.system = pathlib.Path(system)
         self.folder = pathlib.Path(cache) / release
+        self.source = self.folder / "source"
+        # Which version of the source package that is. A kernel may be built anew of other source
+        # and keep its release.
+        self.source_version = self.folder / "source.version"
         self.headers = self.system / "lib/modules" / release / "build"
         self.tools = ThisMachine()
         self.source_package = f"linux-source-{series(release)}"
@@ -35,7 +39,9 @@ class InstalledKernel:
         if not (self.headers / ".config").is_file():
             return [f"its headers are not installed: apt install linux-headers-{self.release}"]
         found = self._module().fit_problems()
-        return found if found or self._has_metadata() else self._source_problems()
+        if not found and not self._has_source():
+            found = self._source_problems()
+        return found
 
     def build(self, log):
         """Build the module and return its file."""
@@ -44,20 +50,25 @@ class InstalledKernel:
             raise Failure(f"no module for {self.release}: {'; '.join(problems)}")
         self._remove_folders_of_others()
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self._has_metadata():
+        if not self._has_source():
             self._unpack_source(log)
         return self._module(log).build(self._shipped())
 
     def _module(self, log=None):
-        version = self._version(f"linux-headers-{self.release}") or "unknown"
-        kernel = DebianKernel(self.release, version, self.headers, self.folder / "source", None)
+        version = self._headers_version() or "unknown"
+        kernel = DebianKernel(self.release, version, self.headers, self.source, None)
         return ExternalModule(kernel, self.tools, self.folder, log)
 
-    def _has_metadata(self):
-        return (self.folder / "metadata" / MADE).exists()
+    def _has_source(self):
+        """Whether the source that goes with the headers was unpacked before."""
+        try:
+            kept = self.source_version.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
+        return self.source.is_dir() and kept == self._headers_version()
 
     def _source_problems(self):
-        wanted = self._version(f"linux-headers-{self.release}")
+        wanted = self._headers_version()
         if not wanted:
             return [f"its headers are of no Debian package, so the version of {self.source_package}"
                     " that goes with it is unknown"]
@@ -67,6 +78,9 @@ class InstalledKernel:
                     f"{'of version ' + present if present else 'not installed'}: "
                     f"apt install {self.source_package}={wanted}"]
         return []
+
+    def _headers_version(self):
+        return self._version(f"linux-headers-{self.release}")
 
     def _version(self, package):
         """The version of a package whose files are there; None if they are not."""
@@ -80,13 +94,16 @@ class InstalledKernel:
         if not archives:
             raise Failure(f"{self.source_package} has no archive in /usr/src")
         partial = self.folder / "source.partial"
-        for leftover in (partial, self.folder / "source"):
+        self.source_version.unlink(missing_ok=True)
+        for leftover in (partial, self.source):
             shutil.rmtree(leftover, ignore_errors=True)
         partial.mkdir()
         step = Step(f"kernel source of {self.release}: unpacking", log, timeout=1800)
         self.tools.run(step, ["sh", "-ec", f"{unpack_source(self.source_package, partial)} <'"
                               f"{archives[-1]}'"], failed="could not unpack the kernel source")
-        partial.rename(self.folder / "source")
+        partial.rename(self.source)
+        # Written last: without it the source is not whole.
+        self.source_version.write_text(self._headers_version(), encoding="utf-8")
 
     def _shipped(self):
         """A module that came with the kernel; none where only the headers are installed."""
