@@ -31,8 +31,16 @@ class Package(unittest.TestCase):
 
     def test_sources_are_those_of_the_tree(self):
         for place in ("drivers/xen/gntdev/gntdev.rs", "drivers/xen/rust/Makefile.bindings",
-                      "include/trace/events/xen_gntdev.h", "scripts/build-installed"):
+                      "include/trace/events/xen_gntdev.h"):
             self.assertEqual((self.source / place).read_bytes(), (REPOSITORY / place).read_bytes())
+
+    def test_interpreter_is_the_one_of_the_dependencies(self):
+        first, _, rest = (self.source / "scripts/build-installed").read_text().partition("\n")
+        self.assertEqual(first, "#!/usr/bin/python3")
+        original = (REPOSITORY / "scripts/build-installed").read_text(encoding="utf-8")
+        self.assertEqual(rest, original.partition("\n")[2])
+        self.assertIn("python3,", re.search(r"^Depends: (.*)$", self.text("DEBIAN/control"),
+                                            re.M)[1])
 
     def test_nothing_that_only_a_kernel_tree_or_an_editor_has(self):
         names = {path.name for path in self.folder.rglob("*")}

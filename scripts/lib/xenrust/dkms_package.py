@@ -66,7 +66,7 @@ def assemble(folder, version):
     source = folder / "usr/src" / f"xen-gntdev-rust-{version}"
     for path in SOURCES:
         shutil.copytree(REPOSITORY / path, source / path, ignore=_left_out)
-    shutil.copy(REPOSITORY / SCRIPT, source / SCRIPT)
+    _write(source / SCRIPT, _for_debian((REPOSITORY / SCRIPT).read_bytes()))
     words = {"VERSION": version, "MAINTAINER": _maintainer(),
              "YEAR": time.strftime("%Y", time.gmtime(_commit_time()))}
     _write(source / "dkms.conf", _template("dkms.conf", words))
@@ -93,6 +93,12 @@ def assemble(folder, version):
 
 def _left_out(_folder, names):
     return [name for name in names if LEFT_OUT.fullmatch(name)]
+
+
+def _for_debian(script):
+    """A script as it runs in the package: by the Python that the package depends on, whatever else
+    the PATH of a hook finds."""
+    return re.sub(rb"^#!/usr/bin/env python3$", b"#!/usr/bin/python3", script, count=1, flags=re.M)
 
 
 def _template(name, words, comments=True):
