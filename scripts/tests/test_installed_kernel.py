@@ -115,6 +115,22 @@ class Fit(Machine):
         (self.system / "cache" / RELEASE / "source").mkdir(parents=True)
         self.assert_problem("linux-source-7.2 is not installed")
 
+    def test_full_disk(self):
+        def free(megabytes):
+            return mock.patch.object(installed_kernel.shutil, "disk_usage",
+                                     return_value=mock.Mock(free=megabytes * 1000000))
+        with free(669):
+            self.assert_problem("takes 670 MB in .*/cache, there are 669 MB free")
+        with free(670):
+            self.assertEqual(self.kernel().problems(), [])
+        # What was made before takes no room again.
+        self.keep_source()
+        (self.system / "cache" / RELEASE / "metadata").mkdir()
+        with free(30):
+            self.assertEqual(self.kernel().problems(), [])
+        with free(29):
+            self.assert_problem("takes 30 MB")
+
 
 class Source(Machine):
     """Which source a build works with."""

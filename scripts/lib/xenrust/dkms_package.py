@@ -27,6 +27,8 @@ SERIES = "0.1"
 # What a build takes. The unit tests' module and the Kconfig files belong to a kernel tree.
 SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/lib/xenrust")
 SCRIPT = "scripts/build-installed"
+# What DKMS runs, which runs the former.
+STEP = "scripts/pre-build"
 LEFT_OUT = re.compile(r"Kconfig|gntdev_kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
 
 # How each template is put in: place, mode, and whether its comments stay.
@@ -69,6 +71,7 @@ def assemble(folder, version):
     _write(source / SCRIPT, _for_debian((REPOSITORY / SCRIPT).read_bytes()))
     words = {"VERSION": version, "MAINTAINER": _maintainer(),
              "YEAR": time.strftime("%Y", time.gmtime(_commit_time()))}
+    _write(source / STEP, _template("pre-build", words))
     _write(source / "dkms.conf", _template("dkms.conf", words))
     _write(folder / "usr/lib/modprobe.d/xen-gntdev-rust.conf", _template("modprobe.conf", words))
     documents = folder / "usr/share/doc" / PACKAGE
@@ -78,7 +81,7 @@ def assemble(folder, version):
         _write(documents / f"{name}.gz", gzip.compress(
             (REPOSITORY / "Documentation/xen" / name).read_bytes(), mtime=0))
     for path in sorted(folder.rglob("*")):
-        executable = path.is_dir() or path == source / SCRIPT
+        executable = path.is_dir() or path in (source / SCRIPT, source / STEP)
         path.chmod(0o755 if executable else 0o644)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     words["SIZE"] = str(sum(path.stat().st_size for path in files) // 1024 + 1)

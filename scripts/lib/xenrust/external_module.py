@@ -23,6 +23,7 @@ MODULE = "xen_gntdev_rust"
 FILE = f"{MODULE}.ko"
 # Linux's own, which every kernel that has Xen comes with.
 C_DRIVER = "xen-gntdev"
+METADATA = "metadata"
 MADE = ".xen-rust-metadata"
 
 
@@ -32,7 +33,7 @@ class ExternalModule:
     def __init__(self, kernel, tools, folder, log):
         self.kernel = kernel
         self.tools = tools
-        self.metadata = folder / "metadata"
+        self.metadata = folder / METADATA
         self.objects = folder / "module" / SOURCE
         self.file = folder / FILE
         self.log = log

@@ -7,13 +7,19 @@ import shutil
 
 from . import module_file
 from .debian_kernel import DebianKernel, series, unpack_source
-from .external_module import C_DRIVER, ExternalModule
+from .external_module import C_DRIVER, METADATA, ExternalModule
 from .failure import Failure
 from .kernel_source import SUPPORTED_SERIES
 from .kernel_tools import ThisMachine
 from .progress import Step
 
 CACHE = pathlib.Path("/var/cache/xen-gntdev-rust")
+
+# What a build takes on the disk, in MB: the source and the metadata are kept, the rest is made
+# again each time.
+SOURCE_SIZE = 370
+METADATA_SIZE = 270
+MODULE_SIZE = 30
 
 
 class InstalledKernel:
@@ -41,7 +47,7 @@ class InstalledKernel:
         found = self._module().fit_problems()
         if not found and not self._has_source():
             found = self._source_problems()
-        return found
+        return found or self._space_problems()
 
     def build(self, log):
         """Build the module and return its file."""
@@ -78,6 +84,15 @@ class InstalledKernel:
                     f"{'of version ' + present if present else 'not installed'}: "
                     f"apt install {self.source_package}={wanted}"]
         return []
+
+    def _space_problems(self):
+        # What is there already will be kept or replaced.
+        needed = (MODULE_SIZE + (0 if self.source.exists() else SOURCE_SIZE)
+                  + (0 if (self.folder / METADATA).exists() else METADATA_SIZE))
+        place = next(folder for folder in self.folder.parents if folder.exists())
+        free = shutil.disk_usage(place).free // 1000000
+        return [] if free >= needed else [
+            f"building it takes {needed} MB in {self.folder.parent}, there are {free} MB free"]
 
     def _headers_version(self):
         return self._version(f"linux-headers-{self.release}")
