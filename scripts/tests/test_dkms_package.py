@@ -9,9 +9,10 @@ import subprocess
 import tempfile
 import unittest
 
-from xenrust import dkms_package
+from xenrust import dkms_package, kernel_fit
 from xenrust.cache import REPOSITORY
 from xenrust.failure import Failure
+from xenrust.kernel_source import SUPPORTED_SERIES
 
 VERSION = "0.1+20260102.030405"
 
@@ -93,6 +94,22 @@ class Package(unittest.TestCase):
 
     def test_nothing_can_fail_where_dkms_would_call_it_an_error(self):
         self.assertEqual(self.dkms_conf("7.2.1", 'eval "$MAKE LLVM=1" && echo "$POST_BUILD"'), "\n")
+
+    def test_dkms_leaves_out_other_series(self):
+        def is_meant(kernel):
+            return self.dkms_conf(kernel, '[[ $kernelver =~ $BUILD_EXCLUSIVE_KERNEL ]]') is not None
+        for series in SUPPORTED_SERIES:
+            for rest in (".12+deb13-amd64", ".1-amd64", "-rc4+deb14-amd64", ".13+deb13.1-amd64"):
+                self.assertTrue(is_meant(series + rest), series + rest)
+            for other in (f"{series}0.1-amd64", f"6.{series}-amd64", f"1{series}.1-amd64",
+                          f"{series.replace('.', '')}.1-amd64"):
+                self.assertFalse(is_meant(other), other)
+        for other in ("6.12.117+deb13-amd64", "7.1.9+deb13-amd64", "7.4.1-amd64"):
+            self.assertFalse(is_meant(other), other)
+
+    def test_dkms_leaves_out_kernels_that_lack_something(self):
+        self.assertEqual(self.dkms_conf("7.2.1", 'echo "$BUILD_EXCLUSIVE_CONFIG"').split(),
+                         list(kernel_fit.NEEDED_OPTIONS))
 
     def test_modprobe_falls_back(self):
         rule = re.search(r"^install xen-gntdev (.*) \|\| (.*)$",

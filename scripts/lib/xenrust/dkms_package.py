@@ -15,9 +15,10 @@ import subprocess
 import tempfile
 import time
 
-from . import build_root
+from . import build_root, kernel_fit
 from .cache import REPOSITORY
 from .failure import Failure
+from .kernel_source import SUPPORTED_SERIES
 from .progress import Step
 
 PACKAGE = "xen-gntdev-rust-dkms"
@@ -70,7 +71,9 @@ def assemble(folder, version):
         shutil.copytree(REPOSITORY / path, source / path, ignore=_left_out)
     _write(source / SCRIPT, _for_debian((REPOSITORY / SCRIPT).read_bytes()))
     words = {"VERSION": version, "MAINTAINER": _maintainer(),
-             "YEAR": time.strftime("%Y", time.gmtime(_commit_time()))}
+             "YEAR": time.strftime("%Y", time.gmtime(_commit_time())),
+             "SERIES": "|".join(series.replace(".", "[.]") for series in SUPPORTED_SERIES),
+             "OPTIONS": " ".join(kernel_fit.NEEDED_OPTIONS)}
     _write(source / STEP, _template("pre-build", words))
     _write(source / "dkms.conf", _template("dkms.conf", words))
     _write(folder / "usr/lib/modprobe.d/xen-gntdev-rust.conf", _template("modprobe.conf", words))
