@@ -111,6 +111,12 @@ class Package(unittest.TestCase):
         self.assertEqual(self.dkms_conf("7.2.1", 'echo "$BUILD_EXCLUSIVE_CONFIG"').split(),
                          list(kernel_fit.NEEDED_OPTIONS))
 
+    def test_packages_are_those_of_the_series(self):
+        control = self.text("DEBIAN/control")
+        self.assertIn(" | ".join(f"linux-source-{series}" for series in SUPPORTED_SERIES), control)
+        # Without a version these are the headers of the stable kernel.
+        self.assertIn(f"\nRecommends: linux-headers-amd64 (>= {SUPPORTED_SERIES[0]}~)\n", control)
+
     def test_modprobe_falls_back(self):
         rule = re.search(r"^install xen-gntdev (.*) \|\| (.*)$",
                          self.text("usr/lib/modprobe.d/xen-gntdev-rust.conf"), re.M)
