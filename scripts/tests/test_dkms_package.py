@@ -123,6 +123,20 @@ class Package(unittest.TestCase):
         self.assertIn("xen_gntdev_rust", rule[1])
         self.assertIn("--ignore-install xen-gntdev", rule[2])
 
+    def test_modprobe_gives_the_parameters_to_either(self):
+        command = re.search(r"^install xen-gntdev (.*)$",
+                            self.text("usr/lib/modprobe.d/xen-gntdev-rust.conf"), re.M)[1]
+        called = self.folder.parent / "called"
+        modprobe = self.folder.parent / "modprobe"
+        modprobe.write_text(f'#!/bin/sh\necho "$@" >>"{called}"\nexit 1\n', encoding="utf-8")
+        modprobe.chmod(0o755)
+        # As modprobe does: the parameters are put in, and a shell runs it.
+        subprocess.run(["sh", "-c", command.replace("/sbin/modprobe", str(modprobe)).replace(
+            "$CMDLINE_OPTS", "limit=7 ")], check=False, timeout=60)
+        self.assertEqual(called.read_text(encoding="utf-8").splitlines(),
+                         ["--quiet xen_gntdev_rust limit=7",
+                          "--ignore-install xen-gntdev limit=7"])
+
     def test_versions_that_dpkg_or_dkms_would_refuse(self):
         for version in ("v1", "1-2", "1/2", "", "1 2"):
             with self.assertRaises(Failure):
