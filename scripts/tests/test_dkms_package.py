@@ -5,12 +5,14 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
-from xenrust import dkms_package, kernel_fit
-from xenrust.cache import REPOSITORY
+from xenrust import build_root, dkms_package, kernel_fit
+from xenrust.cache import REPOSITORY, Cache
 from xenrust.failure import Failure
 from xenrust.kernel_source import SUPPORTED_SERIES
 
@@ -144,3 +146,33 @@ class Package(unittest.TestCase):
 
     def test_default_version_grows_with_time(self):
         self.assertRegex(dkms_package.default_version(), r"^0\.1\+\d{8}\.\d{6}$")
+
+
+class Tool(unittest.TestCase):
+    """What packs it."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for patch in (mock.patch.dict(os.environ, {"CACHE": folder.name}),
+                      mock.patch("xenrust.build_root.ensure"),
+                      mock.patch("xenrust.build_root.run_logged")):
+            self.addCleanup(patch.stop)
+            patch.start()
+        self.cache = Cache()
+
+    @unittest.skipUnless(shutil.which("dpkg-deb"), "this machine has no dpkg-deb")
+    def test_of_this_machine(self):
+        file = dkms_package.ensure(self.cache, VERSION)
+        shown = subprocess.run(["dpkg-deb", "--field", str(file), "Version"], capture_output=True,
+                               text=True, check=True, timeout=60)
+        self.assertEqual(shown.stdout, f"{VERSION}\n")
+        self.assertFalse(build_root.ensure.called)
+
+    def test_of_a_build_root(self):
+        with mock.patch.object(dkms_package.shutil, "which", return_value=None):
+            file = dkms_package.ensure(self.cache, VERSION)
+        self.assertTrue(build_root.ensure.called)
+        _, _, argv = build_root.run_logged.call_args[0]
+        self.assertEqual((argv[0], argv[-1]), ("dpkg-deb", str(file)))
+        self.assertIn(file.parent, build_root.run_logged.call_args[1]["binds"])
