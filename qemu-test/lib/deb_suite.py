@@ -59,15 +59,19 @@ class DebSuite:
         return self.tests
 
     def kernels(self):
-        """The two newest kernels of a supported series, and one that is too old."""
+        """The newest kernel of a supported series, the next that needs another source than the
+        newest of its series, and one that is too old."""
         names = self.command("apt-cache", "pkgnames", "linux-").split()
         releases = debian_kernel.releases(names, "linux-headers-")
         # Without the modules that come with a kernel, depmod has nothing to do.
-        with_modules = [name for name in releases if f"linux-modules-{name}" in names]
-        newer = debian_kernel.choose("debian", [name for name in with_modules
-                                                if f"linux-image-{name}" in names])
-        older = debian_kernel.choose(debian_kernel.series(newer), [
-            name for name in with_modules if name != newer])
+        usable = [name for name in releases if f"linux-modules-{name}" in names
+                  and f"linux-image-{name}" in names and _source(name) in names]
+        newer = debian_kernel.choose("debian", usable)
+        older = newer
+        while older and (older == newer or self.version(f"linux-headers-{older}")
+                         == self.version(_source(older))):
+            usable.remove(older)
+            older = debian_kernel.choose("debian", usable)
         stable = debian_kernel.choose("6.12", releases)
         if not older or not stable:
             raise Failure(f"the archive has too few kernels beside {newer}")
