@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The package that builds the module by DKMS, in a Debian system that has nothing but the basics:
-installed, upgraded, taken along by a new kernel, removed."""
+installed, upgraded, taken along by a new kernel, failing to build, removed."""
 
 import copy
 import re
@@ -9,6 +9,7 @@ import subprocess
 from ktap import FAILED, PASSED, Test
 from xenrust import build_root, debian_kernel, dkms_package
 from xenrust.failure import Failure
+from xenrust.kernel_source import SUPPORTED_SERIES
 
 NAME = "xen-gntdev-rust"
 VERSIONS = ("0.1+test1", "0.1+test2")
@@ -46,11 +47,14 @@ class DebSuite:
         try:
             self.apt("update")
             older, newer, stable = self.kernels()
+            self.recommended()
             self.install(older)
             self.upgrade(older)
             self.unfit(stable)
+            self.failing_build(older, newer)
             self.kernel_upgrade(older, newer)
             self.remove(older, newer)
+            self.lint()
         except Failure as failure:
             self.tell("the steps as a whole", str(failure))
         # After a failure the system stays, to be looked at.
@@ -78,12 +82,23 @@ class DebSuite:
         return [(release, self.version(f"linux-headers-{release}"))
                 for release in (older, newer, stable)]
 
+    def recommended(self):
+        """What comes along with what apt is set to at first."""
+        self.apt("install", "--simulate", "--install-recommends", str(self.debs[0]))
+        kernels = re.findall(r"^Inst linux-(?:headers|image)-(\d+\.\d+)", self.printed, re.M)
+        self.check("no kernel is recommended that the driver is not for",
+                   f"Inst {dkms_package.PACKAGE} " in self.printed
+                   and set(kernels) <= set(SUPPORTED_SERIES))
+
     def install(self, older):
-        """A machine with a kernel that fits. Its owner does not know which source goes with it, and
-        gets the newest."""
+        """A machine with a kernel that fits. Its owner knows nothing of headers, and not which
+        source goes with the kernel, and gets the newest."""
         release, version = older
-        self.apt("install", f"linux-modules-{release}", f"linux-headers-{release}",
-                 str(self.debs[0]))
+        self.apt("install", f"linux-modules-{release}", str(self.debs[0]))
+        self.check("of a kernel without headers apt says that they are missing", re.search(
+            rf"not for {re.escape(release)}: its headers are not installed: apt install "
+            rf"{re.escape('linux-headers-' + release)}$", self.printed, re.M))
+        self.apt("install", f"linux-headers-{release}")
         wanted = re.escape(f"apt install {_source(release)}={version}")
         self.check("without the kernel's source apt says which version is missing",
                    re.search(rf"not for {re.escape(release)}: it is of version "
@@ -110,16 +125,40 @@ class DebSuite:
         self.apt("install", f"linux-headers-{stable[0]}")
         self.check("for a kernel of another series apt says why there is no module",
                    re.search(rf"not for {re.escape(stable[0])}: .*series", self.printed))
+        self.check("DKMS says of no failure", "Autoinstall on" in self.printed
+                   and not re.search("bad exit status|Failed command|Error!", self.printed))
         self.check("there is none", not self.is_built(stable[0], VERSIONS[1]))
 
-    def kernel_upgrade(self, older, newer):
-        """A new kernel, with its source."""
+    def failing_build(self, older, newer):
+        """A new kernel, with its source, for which the module fits and does not build."""
         release, version = newer
+        file = self.driver_source()
+        whole = file.read_text(encoding="utf-8")
+        file.write_text(f"{whole}\nno Rust\n", encoding="utf-8")
         self.apt("install", f"linux-modules-{release}", f"linux-headers-{release}",
                  f"{_source(release)}={version}")
-        self.check("a kernel upgrade builds the module for the new kernel",
-                   self.is_built(release, VERSIONS[1]))
+        file.write_text(whole, encoding="utf-8")
+        self.check("a build that fails does not keep a kernel from being installed",
+                   self.is_configured(f"linux-headers-{release}")
+                   and "bad exit status: 77" in self.printed)
+        self.check("apt says that there is no module", re.search(
+            rf"^{NAME}: no module for {re.escape(release)}, Linux's own", self.printed, re.M))
+        self.check("apt says why, and names the logs",
+                   self.names_log(rf"^{NAME}: the module does not build .*; log (/\S+)$", "no Rust")
+                   and self.names_log(rf"^{NAME}: the log is (/\S+)$", "does not build"))
+        self.check("the kernel has none", not self.is_built(release, VERSIONS[1]))
         self.check("the old kernel keeps its own", self.is_built(older[0], VERSIONS[1]))
+
+    def kernel_upgrade(self, older, newer):
+        """What a new kernel does when the module builds. For the old one, the administrator has
+        taken it out."""
+        self.command("dkms", "uninstall", "-m", NAME, "-v", VERSIONS[1], "-k", older[0])
+        self.apt("install", "--reinstall", f"linux-headers-{newer[0]}")
+        self.check("a kernel upgrade builds the module for the new kernel",
+                   self.is_built(newer[0], VERSIONS[1]))
+        self.check("what the administrator took out stays out",
+                   not self.is_built(older[0], VERSIONS[1])
+                   and ": built" in self.command("dkms", "status", "-k", older[0]))
 
     def remove(self, *kernels):
         """The end."""
@@ -134,6 +173,35 @@ class DebSuite:
         self.apt("purge", dkms_package.PACKAGE)
         left = self.command("dpkg", "-l", dkms_package.PACKAGE, fails=True)
         self.check("purging ends what dpkg knows of it", not re.search(r"^.[ic]", left, re.M))
+
+    def lint(self):
+        """What Debian's own checker says of the package."""
+        self.apt("install", "--download-only", "lintian")
+        # The certificates of this machine are mounted where one of the packages writes its own.
+        self.command("sh", "-c", "umount /etc/ssl/certs/ca-certificates.crt 2>/dev/null; "
+                     "DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends "
+                     "install lintian")
+        found = self.command("sh", "-c", "lintian --allow-root --fail-on error "
+                             f"{self.debs[1]}; echo lintian ended with $?")
+        errors = re.findall(r"^E: .*$", found, re.M)
+        self.tell("lintian finds no error", "; ".join(errors) if errors
+                  else "" if found.endswith("lintian ended with 0\n") else f"log {self.log}")
+
+    def driver_source(self):
+        """A file of the driver, as the package brought it."""
+        return (self.root / "usr/src" / f"{NAME}-{VERSIONS[1]}" / "drivers/xen/gntdev"
+                / "gntdev.rs")
+
+    def is_configured(self, package):
+        """Whether dpkg has nothing more to do for it."""
+        return self.command("dpkg-query", "-W", "-f", "${db:Status-Abbrev}",
+                            package).strip() == "ii"
+
+    def names_log(self, pattern, text):
+        """Whether apt named a log by PATTERN, and TEXT is in it."""
+        found = re.search(pattern, self.printed, re.M)
+        file = self.root / found[1].lstrip("/") if found else None
+        return bool(file) and file.exists() and text in file.read_text(encoding="utf-8")
 
     def is_built(self, release, version):
         """Whether DKMS and depmod have the module of that version for the kernel."""
