@@ -57,8 +57,10 @@ REPORT_END = re.compile(r"\[ end (?:trace|Kernel panic)|</TASK>")
 LONGEST_REPORT = 120
 # The guest's init prints what kmemleak has found with this in front of each line.
 LEAK = "kmemleak: "
-# A frame of our code; the mere list of loaded modules says nothing.
-OURS = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[xen_gntdev_rust")
+# A frame of our code: of the module, whose mere name in the list of loaded ones says nothing, or of
+# the event channels' crate, which is in the kernel itself.
+OURS = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[xen_gntdev_rust|"
+                  r"\b_R\w*11fifo_events\w*\+0x[0-9a-f]+/0x[0-9a-f]+")
 
 Report = namedtuple("Report", "source seconds title lines")
 Known = namedtuple("Known", "title frame")

@@ -131,6 +131,12 @@ class Baseline(unittest.TestCase):
         texts = report("WARNING: known", "core_function", " [xen_gntdev_rust]")
         self.assertEqual(self.check(*texts), ["WARNING: known"])
 
+    def test_not_when_the_event_channels_crate_is_in_the_trace(self):
+        symbol = "_RINvNtNtCs1KKFtSVMWBp_11fifo_events3xen10evtchn_ops5setupNtB6_8port_opsEB6_"
+        texts = report("WARNING: known", "core_function")
+        texts.insert(texts.index(" </TASK>"), f" {symbol}+0x1c/0x40")
+        self.assertEqual(self.check(*texts), ["WARNING: known"])
+
     def test_does_not_hide_the_report_that_follows(self):
         texts = ["WARNING: known"] + report("BUG: ours", "core_function")
         self.assertIn("BUG: ours", self.check(*texts))
