@@ -4,7 +4,7 @@
 CONFIG := $(or $(DEBUG),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 
-.PHONY: help run test test-debian test-deb bench check kernel module deb clean
+.PHONY: help run test test-debian test-deb test-long bench check kernel module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -17,6 +17,8 @@ test-debian:
 	@qemu-test/run-suites --config debian
 test-deb:
 	@qemu-test/run-suites --config package
+test-long:
+	@qemu-test/run-suites --config long
 bench:
 	@qemu-test/bench
 check:
@@ -37,6 +39,9 @@ clean:
 #:               run those that need no kernel of our own on Debian's own kernel
 #: make test-deb
 #:               install, upgrade and remove the package of `make deb` in a Debian system
+#: make test-long
+#:               run what takes long where the emulator often dies: the event channels of a PVH
+#:               dom0 in full
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make check    run rustfmt, clippy, checkpatch and the Python checks
 #: make kernel   build the kernel with the overlay in it

@@ -246,14 +246,25 @@ def _boot_clients(context, dom0):
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)
 
 
+# Each suite of event channels in its forms. The long ones:
 LONG_STORM = "event-storm --ports 6000 --seconds 60"
 # Processors go and come back this often in all.
 ALL_CYCLES = "event-channels --cycles 200"
+# Three pages of the event array.
+ALL_SAVED = "event-saved --ports 3000"
 SHORT_STORM = "event-storm --ports 1500 --seconds 9"
 # Four processors in turn on two of this machine's take their time.
 CROWDED_STORM = "event-storm --ports 600 --seconds 6"
 # The 2-level ABI has 4,096 ports.
 TWO_LEVEL_STORM = "event-storm --ports 3000 --seconds 9"
+# Under a PVH dom0 the machine may die in any minute, and then a test begins anew: each is short.
+FEW_CYCLES = "event-channels --cycles 32"
+# The same work as the long ones, in tests that are short.
+PARTED_STORM = f"{LONG_STORM} --parts 6"
+PARTED_CYCLES = f"{ALL_CYCLES} --parts 8"
+# The kernel that checks its locks takes its time.
+CHECKED_STORM = "event-storm --ports 300 --seconds 6"
+CHECKED_CYCLES = "event-channels --cycles 8"
 EVENT_PROGRAMS = ("event-storm", "event-channels", "event-saved")
 EVENT_DOMU_PROGRAMS = ("agent", "event-peer", "event-cpus")
 # Interrupts of thousands of ports take memory, and so do those of a domain that was restored.
@@ -266,21 +277,47 @@ EVENT_XEN = "conring_size=1M"
 
 def events_of_paravirtual(context):
     """Event channels between a PV dom0 and a PV domU, of 1, 2 and 4 vCPUs each."""
-    tests = _boot_events(context, "pv", 2, {
-        "event-storm": LONG_STORM,
-        "event-channels": ALL_CYCLES,
-        "event-saved": "event-saved",
-    })
-    for vcpus, storm in ((1, SHORT_STORM), (4, CROWDED_STORM)):
-        tests += _boot_events(context, "pv", vcpus, {"event-storm": storm})
-    return tests + _boot_events(context, "pv", 2, {"event-storm": TWO_LEVEL_STORM}, "2-level")
+    return (_boot_all_events(context, "pv", {
+                "event-storm": LONG_STORM,
+                "event-channels": ALL_CYCLES,
+                "event-saved": ALL_SAVED,
+            })
+            + _boot_events(context, "pv", 2, {"event-storm": TWO_LEVEL_STORM}, "2-level"))
 
 
 def events_of_auto_translated(context):
-    """Event channels between a PVH dom0 and a PVH domU, of 1 and 2 vCPUs each, in short."""
-    # The machine may die in any minute, and then the storm begins anew.
-    return [test for vcpus in (2, 1)
-            for test in _boot_events(context, "pvh", vcpus, {"event-storm": SHORT_STORM})]
+    """Event channels between a PVH dom0 and a PVH domU, of 1, 2 and 4 vCPUs each, in short."""
+    # To save a PVH domU takes minutes: its addresses are looked through up to 4 GiB.
+    return _boot_all_events(context, "pvh", {
+        "event-storm": SHORT_STORM,
+        "event-channels": FEW_CYCLES,
+    })
+
+
+def long_events_of_auto_translated(context):
+    """Event channels between a PVH dom0 and a PVH domU, as long as between PV ones."""
+    context = dataclasses.replace(context, config="dom0")
+    return _boot_all_events(context, "pvh", {
+        "event-storm": PARTED_STORM,
+        "event-channels": PARTED_CYCLES,
+        "event-saved": ALL_SAVED,
+    })
+
+
+def events_with_checks(context):
+    """Event channels between a PV dom0 and a PV domU of 2 vCPUs each, in short."""
+    return _boot_events(context, "pv", 2, {
+        "event-storm": CHECKED_STORM,
+        "event-channels": CHECKED_CYCLES,
+    })
+
+
+def _boot_all_events(context, guests, commands):
+    """The COMMANDS with 2 vCPUs, and short storms with less and with more."""
+    tests = _boot_events(context, guests, 2, commands)
+    for vcpus, short in ((1, SHORT_STORM), (4, CROWDED_STORM)):
+        tests += _boot_events(context, guests, vcpus, {"event-storm": short})
+    return tests
 
 
 def _boot_events(context, guests, vcpus, commands, events=None):
@@ -581,7 +618,8 @@ def package(context):
     return deb_suite.DebSuite(context).run()
 
 
-# By configuration of the kernel, in the order in which they run: the fast ones first.
+# By configuration of the kernel, in the order in which they run: the fast ones first. The package
+# comes with Debian's own kernel, and what is long runs on the normal one.
 SUITES = {
     "dom0": {"host": unit_tests, "programs": cargo_tests, "kunit": kunit, "pv": paravirtual,
              "pvh": auto_translated, "event-path": path_of_an_event,
@@ -589,8 +627,10 @@ SUITES = {
              "clients": clients_of_paravirtual, "clients-pvh": clients_of_auto_translated,
              "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated,
              "debian": debian},
-    "lockdep": {"kunit": kunit, "pv": paravirtual, "catch": check_catches},
+    "lockdep": {"kunit": kunit, "pv": paravirtual, "events": events_with_checks,
+                "catch": check_catches},
     "debian": {"c-driver": c_driver_of_debian, "pv": paravirtual, "pvh": auto_translated,
                "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated},
     "package": {"deb": package},
+    "long": {"events-pvh": long_events_of_auto_translated},
 }

@@ -5,7 +5,6 @@ import pathlib
 import re
 import sys
 import unittest
-from types import SimpleNamespace
 from unittest import mock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -13,16 +12,18 @@ sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib
 
 import suites  # noqa: E402
 
-CONTEXT = SimpleNamespace(cache=None, config="dom0", gntdev="rust", events="c",
-                          on_progress=lambda text: None)
+CONTEXT = suites.Context("dom0", "rust", "c", on_test=lambda test: None,
+                         on_note=lambda text: None, on_progress=lambda text: None)
+
+ONE, TWO, FOUR = (2, 1, 1), (2, 2, 2), (4, 4, 4)
 
 
 def boots(suite):
-    """What SUITE would boot: spec, commands and port operations of each."""
+    """What SUITE would boot: spec, commands, port operations and kernel of each."""
     found = []
 
-    def note(_context, spec, commands, _setup, events):
-        found.append((spec, commands, events))
+    def note(context, spec, commands, _setup, events):
+        found.append((spec, commands, events, context.config))
         return [len(found)]
 
     with mock.patch.object(suites, "_boot", note), \
@@ -33,24 +34,67 @@ def boots(suite):
     return found
 
 
+def options(command):
+    """The numbers in COMMAND, by option."""
+    return {name: int(number) for name, number in re.findall(r"--(\w+) (\d+)", command)}
+
+
 class EventSuites(unittest.TestCase):
     def test_every_number_of_vcpus_has_a_boot(self):
-        one, two, four = (2, 1, 1), (2, 2, 2), (4, 4, 4)
         for suite, guests, expected in (
-                (suites.events_of_paravirtual, "pv", [two, one, four]),
-                (suites.events_of_auto_translated, "pvh", [two, one])):
-            with self.subTest(guests):
-                specs = [spec for spec, _, events in boots(suite) if events is None]
+                (suites.events_of_paravirtual, "pv", [TWO, ONE, FOUR]),
+                (suites.events_of_auto_translated, "pvh", [TWO, ONE, FOUR]),
+                (suites.long_events_of_auto_translated, "pvh", [TWO, ONE, FOUR]),
+                (suites.events_with_checks, "pv", [TWO])):
+            with self.subTest(suite.__name__):
+                specs = [spec for spec, _, events, _ in boots(suite) if events is None]
                 self.assertEqual({(spec.dom0, spec.domu) for spec in specs}, {(guests, guests)})
                 self.assertEqual([(spec.smp, spec.dom0_vcpus, spec.domu_vcpus) for spec in specs],
                                  expected)
 
+    def test_processors_go_and_domains_are_saved_under_both_kinds_of_dom0(self):
+        (_, commands, _, _), *_ = boots(suites.events_of_auto_translated)
+        self.assertEqual(list(commands), ["event-storm", "event-channels"])
+        for suite in (suites.events_of_paravirtual, suites.long_events_of_auto_translated):
+            with self.subTest(suite.__name__):
+                (spec, commands, _, _), *_ = boots(suite)
+                self.assertEqual(spec.domu_vcpus, 2)
+                self.assertEqual(list(commands), ["event-storm", "event-channels", "event-saved"])
+                programs = [pathlib.Path(path).name for path, _ in spec.add]
+                for name, command in commands.items():
+                    self.assertEqual(command.split()[0], name)
+                    self.assertIn(name, programs)
+
+    def test_the_long_form_does_in_parts_what_a_pv_dom0_does_at_once(self):
+        (_, long, _, kernel), *_ = boots(suites.long_events_of_auto_translated)
+        (_, whole, _, _), *_ = boots(suites.events_of_paravirtual)
+        self.assertEqual(kernel, "dom0")
+        for name, command in whole.items():
+            with self.subTest(name):
+                done = options(long[name])
+                if name != "event-saved":
+                    self.assertGreater(done.pop("parts"), 1)
+                self.assertEqual(done, options(command))
+
+    def test_the_long_form_runs_only_when_a_person_asks_for_it(self):
+        self.assertEqual(list(suites.SUITES["long"].values()),
+                         [suites.long_events_of_auto_translated])
+        for config in set(suites.SUITES) - {"long"}:
+            self.assertNotIn(suites.long_events_of_auto_translated,
+                             suites.SUITES[config].values())
+
+    def test_the_kernel_that_checks_its_locks_has_less_to_do(self):
+        (_, commands, _, _), = boots(suites.events_with_checks)
+        (_, whole, _, _), *_ = boots(suites.events_of_paravirtual)
+        for name, command in commands.items():
+            for option, number in options(command).items():
+                self.assertLess(number, options(whole[name])[option])
+
     def test_the_2_level_abi_has_ports_enough(self):
-        (_, commands, events), = [one for one in boots(suites.events_of_paravirtual) if one[2]]
+        (_, commands, events, _), = [one for one in boots(suites.events_of_paravirtual) if one[2]]
         self.assertEqual(events, "2-level")
         for command in commands.values():
-            ports = re.search(r"--ports (\d+)", command)
-            self.assertLess(int(ports[1]), 4000)
+            self.assertLess(options(command)["ports"], 4000)
 
     def test_the_person_chooses_the_operations(self):
         chosen = []

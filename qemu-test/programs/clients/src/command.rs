@@ -61,7 +61,12 @@ pub fn succeed(program: &str, arguments: &[&str]) -> io::Result<String> {
 
 /// As [`succeed`], for a command that needs more than arguments.
 pub fn must_succeed(command: &mut Command) -> io::Result<String> {
-    let Ended { status, output } = run(command, LIMIT)?;
+    must_succeed_within(command, LIMIT)
+}
+
+/// As [`must_succeed`], for a command that takes its time.
+pub fn must_succeed_within(command: &mut Command, limit: Duration) -> io::Result<String> {
+    let Ended { status, output } = run(command, limit)?;
     if status != 0 {
         let output = output.trim_end();
         let message = format!("{command:?}: status {status}: {output}");

@@ -18,6 +18,9 @@ use crate::command::succeed;
 /// the console of that name to its log.
 pub const NAME: &str = "client";
 
+/// Longer than a domain takes to a file or from it, in a PVH dom0 of a busy machine.
+const MOVE_LIMIT: Duration = Duration::from_secs(400);
+
 /// How a domain's memory and processors are virtualized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -41,6 +44,7 @@ impl fmt::Display for Kind {
 pub struct Plan {
     kind: Kind,
     system: bool,
+    vcpus: u32,
     lines: String,
     environment: Vec<(String, String)>,
 }
@@ -61,9 +65,16 @@ impl Plan {
         Self {
             kind,
             system,
+            vcpus: 1,
             lines: String::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// With so many processors instead of one.
+    pub fn vcpus(mut self, count: u32) -> Self {
+        self.vcpus = count;
+        self
     }
 
     /// With a further line of xl's configuration.
@@ -113,10 +124,10 @@ impl Plan {
         // As all other kernels of the boot, it runs the port operations that were asked for.
         let events = env::var("EVENTS_ARGUMENTS").unwrap_or_default();
         format!(
-            "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"/boot/vmlinuz\"\nvcpus = 1\n\
+            "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"/boot/vmlinuz\"\nvcpus = {}\n\
              extra = \"console=hvc0 panic=-1 loglevel=8 {events}\"\non_crash = \"preserve\"\n\
              {system}{}",
-            self.lines
+            self.vcpus, self.lines
         )
     }
 }
@@ -130,7 +141,7 @@ pub struct Domain {
 impl Domain {
     /// Restores the one that [`Self::save`] wrote to `path`.
     pub fn restore(kind: Kind, path: &str) -> io::Result<Self> {
-        succeed("xl", &["restore", path])?;
+        move_by_file(&["restore", path])?;
         let domain = Self { kind };
         domain.domid()?;
         Ok(domain)
@@ -181,7 +192,7 @@ impl Domain {
 
     /// Writes the domain to the file at `path` and ends it.
     pub fn save(self, path: &str) -> io::Result<()> {
-        let result = succeed("xl", &["save", NAME, path]).map(drop);
+        let result = move_by_file(&["save", NAME, path]);
         if result.is_ok() {
             std::mem::forget(self);
         }
@@ -201,6 +212,12 @@ impl Drop for Domain {
         // A case that failed may have left it in any state, or not at all.
         remove_leftover();
     }
+}
+
+/// Runs xl to write a domain to a file, or to read one. A domU that translates its
+/// own addresses is looked through up to where the special pages are, below 4 GiB.
+fn move_by_file(arguments: &[&str]) -> io::Result<()> {
+    command::must_succeed_within(Command::new("xl").args(arguments), MOVE_LIMIT).map(drop)
 }
 
 /// Ends the suites' domain, if there is one.

@@ -12,7 +12,7 @@ use suites::wait::until;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupt {
     number: u32,
-    /// How many events it had, by processor.
+    /// How many events it had, by processor; only those that run are listed.
     events: Vec<u64>,
 }
 
@@ -42,6 +42,11 @@ pub fn cycle(count: u32) -> io::Result<u64> {
     Ok(events_beyond_first(&channels()?) - before)
 }
 
+/// How many events of this crate's programs each of the processors that run has had.
+pub fn events_by_processor() -> io::Result<Vec<u64>> {
+    Ok(sum_by_processor(&channels()?))
+}
+
 /// Gives `processor` half of the interrupts and waits for the first of them.
 fn attract(processor: u32) -> io::Result<()> {
     let column = processor as usize;
@@ -66,11 +71,15 @@ fn set_online(processor: u32, online: bool) -> io::Result<()> {
     })
 }
 
+fn sum_by_processor(interrupts: &[Interrupt]) -> Vec<u64> {
+    let processors = interrupts.first().map_or(0, |first| first.events.len());
+    (0..processors)
+        .map(|column| interrupts.iter().map(|one| one.events[column]).sum())
+        .collect()
+}
+
 fn events_beyond_first(interrupts: &[Interrupt]) -> u64 {
-    interrupts
-        .iter()
-        .flat_map(|interrupt| &interrupt.events[1..])
-        .sum()
+    sum_by_processor(interrupts).iter().skip(1).sum()
 }
 
 fn channels() -> io::Result<Vec<Interrupt>> {
@@ -115,6 +124,7 @@ mod tests {
         let expected = [(40, vec![12, 3]), (1042, vec![5, 0])]
             .map(|(number, events)| Interrupt { number, events });
         assert_eq!(interrupts, expected);
+        assert_eq!(sum_by_processor(&interrupts), [17, 3]);
         assert_eq!(events_beyond_first(&interrupts), 3);
     }
 }

@@ -3,6 +3,7 @@
 //! The arguments of the suites' programs.
 
 use std::env;
+use std::fmt;
 use std::time::Duration;
 
 /// What a suite is told. Each uses what concerns it.
@@ -14,6 +15,9 @@ pub struct Options {
     pub duration: Duration,
     /// How often processors go and come back, in both domains together.
     pub cycles: u32,
+    /// In how many rules what goes on for long is divided. A machine that dies loses
+    /// one of them only.
+    pub parts: u32,
     /// A part of the names of the rules that are tried.
     pub wanted: String,
 }
@@ -25,12 +29,13 @@ impl Options {
     }
 
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        const USAGE: &str =
-            "usage: [--ports N] [--seconds N] [--cycles N] [PART OF THE RULES' NAMES]";
+        const USAGE: &str = "usage: [--ports N] [--seconds N] [--cycles N] [--parts N] \
+                             [PART OF THE RULES' NAMES]";
         let mut options = Self {
             ports: 6000,
             duration: Duration::from_secs(60),
             cycles: 200,
+            parts: 1,
             wanted: String::new(),
         };
         while let Some(argument) = arguments.next() {
@@ -42,11 +47,42 @@ impl Options {
                 "--ports" => options.ports = number()? as usize,
                 "--seconds" => options.duration = Duration::from_secs(number()?.into()),
                 "--cycles" => options.cycles = number()?,
+                "--parts" => options.parts = number()?.max(1),
                 option if option.starts_with("--") => return Err(USAGE.into()),
                 _ => options.wanted = argument,
             }
         }
         Ok(options)
+    }
+
+    /// All parts.
+    pub fn all_parts(&self) -> impl Iterator<Item = Part> {
+        let of = self.parts;
+        (0..of).map(move |index| Part { index, of })
+    }
+}
+
+/// A part of what goes on for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    index: u32,
+    of: u32,
+}
+
+impl Part {
+    /// What falls to this part of `number`.
+    pub fn share(self, number: u32) -> u32 {
+        number * (self.index + 1) / self.of - number * self.index / self.of
+    }
+}
+
+/// What a rule's name ends with; nothing if this is all.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.of {
+            1 => Ok(()),
+            of => write!(f, ", part {} of {of}", self.index + 1),
+        }
     }
 }
 
@@ -64,6 +100,27 @@ mod tests {
         assert_eq!((options.ports, options.cycles), (10, 4));
         assert_eq!(options.duration, Duration::from_secs(3));
         assert_eq!(options.wanted, "burst");
+    }
+
+    #[test]
+    fn the_parts_make_the_whole() {
+        let shares = |text: &str, number| -> Vec<u32> {
+            let parts = parse(text).unwrap().all_parts();
+            parts.map(|part| part.share(number)).collect()
+        };
+        assert_eq!(shares("", 150), [150]);
+        assert_eq!(shares("--parts 4", 150), [37, 38, 37, 38]);
+        assert_eq!(shares("--parts 0", 8), [8]);
+    }
+
+    #[test]
+    fn a_part_says_so() {
+        let names = |text: &str| -> Vec<String> {
+            let parts = parse(text).unwrap().all_parts();
+            parts.map(|part| part.to_string()).collect()
+        };
+        assert_eq!(names(""), [""]);
+        assert_eq!(names("--parts 2"), [", part 1 of 2", ", part 2 of 2"]);
     }
 
     #[test]

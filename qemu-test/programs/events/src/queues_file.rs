@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use clients::agent::Agent;
+
 use crate::debug_key::Link;
 
 /// The file's path.
@@ -25,6 +27,10 @@ pub const PATH: &str = "/sys/kernel/debug/xen/evtchn_fifo";
 /// One processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processor {
+    /// Whether it runs.
+    pub online: bool,
+    /// Whether the hypervisor knows its control block.
+    pub block: bool,
     /// Events that were found in its queues when it had gone.
     pub drained: u64,
     /// Heads and links that named no event word.
@@ -85,6 +91,24 @@ impl QueuesFile {
         }
     }
 
+    /// That of the domain with this agent, without the words.
+    pub fn of_domain(agent: &Agent) -> io::Result<Self> {
+        // A node of xenstore has 2,048 bytes at most: of many processors the file is more than
+        // that, and of many ports far more.
+        const COPY: &str = "/tmp/evtchn_fifo";
+        const PIECE: usize = 1500;
+        agent.run(&format!("grep -v ^port {PATH} >{COPY}"))?;
+        let mut text = String::new();
+        loop {
+            let begin = text.len() + 1;
+            let piece = agent.run(&format!("tail -c +{begin} {COPY} | head -c {PIECE}"))?;
+            if piece.is_empty() {
+                return Self::parse(&text).map_err(io::Error::other);
+            }
+            text.push_str(&piece);
+        }
+    }
+
     /// Reads the file's text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines();
@@ -118,8 +142,13 @@ impl QueuesFile {
             .collect::<Option<_>>()?;
         match (&names[..], &numbers[..]) {
             (["pages", "ports"], [pages, _]) => self.pages = *pages as u32,
-            (["cpu", "online", "block", "drained", "astray"], [cpu, _, _, drained, astray]) => {
+            (
+                ["cpu", "online", "block", "drained", "astray"],
+                [cpu, online, block, drained, astray],
+            ) => {
                 let processor = Processor {
+                    online: *online != 0,
+                    block: *block != 0,
                     drained: *drained,
                     astray: *astray,
                 };
@@ -169,6 +198,23 @@ impl QueuesFile {
             .sum()
     }
 
+    /// Events that were taken from the queues of `processor`, of all priorities.
+    pub fn consumed_by(&self, processor: u32) -> u64 {
+        self.queues
+            .iter()
+            .filter(|((queue_processor, _), _)| *queue_processor == processor)
+            .map(|(_, queue)| queue.consumed)
+            .sum()
+    }
+
+    /// Events that were found in the queues of processors that had gone.
+    pub fn drained(&self) -> u64 {
+        self.processors
+            .values()
+            .map(|processor| processor.drained)
+            .sum()
+    }
+
     /// The word of `port`, which has a page.
     pub fn word(&self, port: u32) -> Word {
         self.words.get(&port).copied().unwrap_or(Word::UNUSED)
@@ -194,6 +240,8 @@ mod tests {
         let file = QueuesFile::parse(TEXT).unwrap();
         assert_eq!((file.ops.as_str(), file.pages), ("rust", 6));
         let gone = Processor {
+            online: false,
+            block: true,
             drained: 2,
             astray: 1,
         };
@@ -202,6 +250,8 @@ mod tests {
         assert_eq!(firsts, [0, 4097, 12]);
         assert_eq!(file.consumed(7), 40);
         assert_eq!(file.consumed(1), 0);
+        assert_eq!(file.consumed_by(0), 1234);
+        assert_eq!(file.drained(), 2);
         let linked = Word {
             pending: true,
             masked: false,

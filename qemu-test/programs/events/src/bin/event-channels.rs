@@ -31,7 +31,6 @@ use events::hotplug;
 use events::link::Link;
 use events::ops::Ops;
 use events::options::Options;
-use events::queues_file;
 use events::queues_file::QueuesFile;
 use events::tally;
 use suites::random::Random;
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
     // Most of them in dom0, whose processors take more with them.
     let in_domu = options.cycles / 4;
     let in_dom0 = options.cycles - in_domu;
-    let rules = [
+    let mut rules = vec![
         Rule::new(
             "the count notices an event that is lost, and one that nobody sent",
             240,
@@ -89,23 +88,23 @@ fn main() -> ExitCode {
             240,
             unmask_race,
         ),
-        Rule::new(
-            format!("processors of dom0 go and come back {in_dom0} times under events"),
-            1200,
-            move || hotplug_in_dom0(in_dom0),
-        )
-        .expect_failure(loss_by_hotplug()),
-        Rule::new(
-            format!("processors of the domU go and come back {in_domu} times under events"),
-            1200,
-            move || hotplug_in_domu(in_domu),
-        ),
-        Rule::new(
-            "Xen's debug key e and debugfs agree on the queues of both domains",
-            240,
-            agreement,
-        ),
     ];
+    rules.extend(options.all_parts().map(|part| {
+        let times = part.share(in_dom0);
+        let name = format!("processors of dom0 go and come back {times} times under events{part}");
+        Rule::new(name, 1200, move || hotplug_in_dom0(times)).expect_failure(loss_by_hotplug())
+    }));
+    rules.extend(options.all_parts().map(|part| {
+        let times = part.share(in_domu);
+        let name =
+            format!("processors of the domU go and come back {times} times under events{part}");
+        Rule::new(name, 1200, move || hotplug_in_domu(times))
+    }));
+    rules.push(Rule::new(
+        "Xen's debug key e and debugfs agree on the queues of both domains",
+        240,
+        agreement,
+    ));
     suite::run_those("event-channels", &rules, &options.wanted)
 }
 
@@ -291,9 +290,9 @@ fn count_after_pause() -> Verdict {
     let link = Link::to_domu(FEW)?;
     link.prioritize()?;
     link.walk(SEED)?;
-    let before = file_of_domu(link.agent())?;
+    let before = QueuesFile::of_domain(link.agent())?;
     let (sent, _) = send_while_paused(&link)?;
-    let after = file_of_domu(link.agent())?;
+    let after = QueuesFile::of_domain(link.agent())?;
     for priority in 0..PRIORITIES {
         let sent = with_priority(&sent, priority).count() as u64;
         let taken = after.consumed(priority) - before.consumed(priority);
@@ -308,23 +307,6 @@ fn count_after_pause() -> Verdict {
 
 fn file_of_dom0() -> io::Result<QueuesFile> {
     QueuesFile::read()?.ok_or_else(|| io::Error::other("dom0 has no file of queues"))
-}
-
-fn file_of_domu(agent: &Agent) -> io::Result<QueuesFile> {
-    // A node of xenstore has 2,048 bytes at most: of many processors the file is more than
-    // that, and of many ports far more.
-    const COPY: &str = "/tmp/evtchn_fifo";
-    const PIECE: usize = 1500;
-    agent.run(&format!("grep -v ^port {} >{COPY}", queues_file::PATH))?;
-    let mut text = String::new();
-    loop {
-        let begin = text.len() + 1;
-        let piece = agent.run(&format!("tail -c +{begin} {COPY} | head -c {PIECE}"))?;
-        if piece.is_empty() {
-            return QueuesFile::parse(&text).map_err(io::Error::other);
-        }
-        text.push_str(&piece);
-    }
 }
 
 fn unmask_race() -> Verdict {
@@ -354,8 +336,7 @@ fn loss_by_hotplug() -> Option<&'static str> {
 
 fn hotplug_in_dom0(count: u32) -> Verdict {
     let link = Link::to_domu(FEW)?;
-    let events = storm_while(&link, || hotplug::cycle(count))?;
-    println!("# {events} events came to processors that went {count} times");
+    hotplug_under_events(&link, count, file_of_dom0, || hotplug::cycle(count))?;
     link.check(tally::Rule::Coalescing)?;
     Ok(())
 }
@@ -363,22 +344,49 @@ fn hotplug_in_dom0(count: u32) -> Verdict {
 fn hotplug_in_domu(count: u32) -> Verdict {
     let link = Link::to_domu(FEW)?;
     let domid = link.domid();
+    let file = || QueuesFile::of_domain(link.agent());
     // No order to the agent may take longer than its patience.
     const AT_ONCE: u32 = 10;
-    let events = storm_while(&link, || {
+    hotplug_under_events(&link, count, file, || {
         let agent = Agent::of(domid)?;
         let mut events = 0;
         for done in (0..count).step_by(AT_ONCE as usize) {
             let now = AT_ONCE.min(count - done);
-            let output = agent.run(&format!("event-cpus {now}"))?;
+            let output = agent.run(&format!("event-cpus cycle {now}"))?;
             let more: u64 = output.trim().parse().map_err(io::Error::other)?;
             events += more;
         }
         Ok(events)
     })?;
-    println!("# {events} events came to processors that went {count} times");
     link.check(tally::Rule::Coalescing)?;
     Ok(())
+}
+
+/// Sends events from both sides while processors go and come back by `cycle`, which
+/// says how many came to them. Returns how many were found in the queues of those
+/// that had gone, if the kernel's `file` tells.
+fn hotplug_under_events(
+    link: &Link,
+    count: u32,
+    file: impl Fn() -> io::Result<QueuesFile>,
+    cycle: impl FnOnce() -> io::Result<u64> + Send,
+) -> io::Result<Option<u64>> {
+    assert!(count > 0, "no processor is to go");
+    let tells = Ops::asked()? == Ops::Rust;
+    let drained = || {
+        tells
+            .then(&file)
+            .transpose()
+            .map(|file| file.map(|file| file.drained()))
+    };
+    let before = drained()?;
+    let events = storm_while(link, cycle)?;
+    let drained = drained()?.zip(before).map(|(now, before)| now - before);
+    println!("# {events} events came to processors that went {count} times");
+    if let Some(drained) = drained {
+        println!("# drained {drained} events");
+    }
+    Ok(drained)
 }
 
 /// Sends events from both sides until `work` is done.
@@ -417,7 +425,7 @@ fn agreement() -> Verdict {
 
 /// What the kernels of both domains and Xen tell differently.
 fn look(link: &Link) -> io::Result<Vec<String>> {
-    let read = || -> io::Result<_> { Ok([file_of_dom0()?, file_of_domu(link.agent())?]) };
+    let read = || -> io::Result<_> { Ok([file_of_dom0()?, QueuesFile::of_domain(link.agent())?]) };
     let before = read()?;
     let domains = debug_key::press()?;
     let after = read()?;

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `event-cpus COUNT` takes this domain's processors away and gives them back,
-//! COUNT times, while a program of the suites has events.
+//! This domain's processors, while a program of the suites has events. `event-cpus
+//! cycle COUNT` takes them away and gives them back, COUNT times; `event-cpus
+//! count` tells how many of the events came to each.
 
 #![forbid(unsafe_code)]
 
 use std::env;
+use std::io;
 use std::process::ExitCode;
 
 use events::hotplug;
 
 fn main() -> ExitCode {
-    let count = env::args().nth(1).and_then(|text| text.parse().ok());
-    let Some(count) = count else {
-        eprintln!("usage: event-cpus COUNT");
-        return ExitCode::FAILURE;
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["cycle", count] => cycle(count),
+        ["count"] => count(),
+        _ => Err(io::Error::other("usage: event-cpus cycle COUNT | count")),
     };
-    match hotplug::cycle(count) {
-        Ok(events) => {
-            println!("{events}");
+    match result {
+        Ok(answer) => {
+            println!("{answer}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -26,4 +30,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn cycle(count: &str) -> io::Result<String> {
+    let count = count.parse().map_err(io::Error::other)?;
+    hotplug::cycle(count).map(|events| events.to_string())
+}
+
+fn count() -> io::Result<String> {
+    let counts = hotplug::events_by_processor()?;
+    let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
+    Ok(counts.join(" "))
 }

@@ -4,7 +4,8 @@
 //!
 //! Restored, a domU has none of its connections: the ports are of the domain
 //! that was saved. It must build its queues and its event array anew, with ports
-//! for its console, xenstore and timers first, and let the array grow again.
+//! for its console, xenstore and timers first, and let the array grow again. A
+//! processor that is away all the while gets its queues when it comes back.
 
 #![forbid(unsafe_code)]
 
@@ -24,14 +25,21 @@ use clients::suite;
 use clients::suite::Rule;
 use events::board::Plan;
 use events::link::Link;
+use events::ops::Ops;
+use events::options::Options;
+use events::queues_file::QueuesFile;
 use events::tally;
 use suites::world::RELEASE_LIMIT;
 use xen_guest::ktap::Verdict;
 
 const SAVED: &str = "/run/saved-domain";
 
-/// Three pages of the event array.
-const PORTS: usize = 3000;
+/// The domain's processors.
+const VCPUS: u32 = 3;
+
+/// The one that is away when the domain is saved. One before it and one after it
+/// run.
+const AWAY: u32 = 1;
 
 const A_WHILE: Duration = Duration::from_secs(3);
 
@@ -39,23 +47,40 @@ const A_WHILE: Duration = Duration::from_secs(3);
 const CONSOLE_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
+    let options = match Options::of_program() {
+        Ok(options) => options,
+        Err(usage) => {
+            eprintln!("event-saved: {usage}");
+            return ExitCode::FAILURE;
+        }
+    };
     let kind = match env::var("DOMU_TYPE").as_deref() {
         Ok("pvh") => Kind::Pvh,
         _ => Kind::Pv,
     };
-    let name = format!("a {kind} domU with {PORTS} ports is saved, restored and connects as many");
-    let rules = [Rule::new(name, 600, move || saved(kind))];
-    suite::run("event-saved", &rules)
+    let ports = options.ports;
+    let name = format!(
+        "a {kind} domU of {VCPUS} vCPUs, one of them offline, with {ports} ports is saved, \
+         restored, gets the vCPU back and connects as many"
+    );
+    let rules = [Rule::new(name, 1200, move || saved(kind, ports))];
+    suite::run_those("event-saved", &rules, &options.wanted)
 }
 
-fn saved(kind: Kind) -> Verdict {
+fn saved(kind: Kind, ports: usize) -> Verdict {
     let domain = DomainPlan::with_agent(kind)
+        .vcpus(VCPUS)
         .line("max_event_channels = 16384")
         .create()?;
     let domid = domain.domid()?;
-    let boot = Agent::of(domid)?.run("cat /proc/sys/kernel/random/boot_id")?;
-    let mut link = Link::open(domid, PORTS)?;
+    let agent = Agent::of(domid)?;
+    let boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
+    let mut link = Link::open(domid, ports)?;
     storm(&link)?;
+    set_online(&agent, false)?;
+    check_processors(&agent, false, true, "before the domU is saved")?;
+    link.walk(2)?;
+    link.check(tally::Rule::Coalescing)?;
 
     // The peer keeps its ports open through all of this. Its file knows ports that
     // are not any more, so it must not go on with them.
@@ -74,13 +99,95 @@ fn saved(kind: Kind) -> Verdict {
     // Who sleeps needs the timer to wake up.
     assert_eq!(agent.run("sleep 1; echo awake")?, "awake\n");
 
-    let link = Link::open(domid, PORTS)?;
+    check_processors(&agent, false, false, "after the domU was restored")?;
+    set_online(&agent, true)?;
+    check_processors(&agent, true, true, "with all of them back")?;
+    let link = Link::open(domid, ports)?;
+    let before = Events::of(&agent)?;
     storm(&link)?;
+    Events::of(&agent)?.check(&before)?;
     talk(domid)?;
     drop(link);
     domain.destroy()?;
     domain::wait_gone(domid, RELEASE_LIMIT)?;
     Ok(())
+}
+
+fn set_online(agent: &Agent, online: bool) -> io::Result<()> {
+    let state = u8::from(online);
+    let path = format!("/sys/devices/system/cpu/cpu{AWAY}/online");
+    agent.run(&format!("echo {state} >{path}")).map(drop)
+}
+
+/// Fails unless all processors run and the hypervisor knows their control blocks,
+/// but for [`AWAY`], of which that is so if `online` and `block`.
+fn check_processors(agent: &Agent, online: bool, block: bool, when: &str) -> io::Result<()> {
+    let expected = if online { "0-2" } else { "0,2" };
+    let listed = agent.run("cat /sys/devices/system/cpu/online")?;
+    assert_eq!(listed.trim(), expected, "processors {when}");
+    let Some(file) = file_of_queues(agent)? else {
+        return Ok(());
+    };
+    for number in 0..VCPUS {
+        let expected = match number {
+            AWAY => (online, block),
+            _ => (true, true),
+        };
+        let processor = file.processors[&number];
+        let found = (processor.online, processor.block);
+        assert_eq!(found, expected, "processor {number} {when}");
+    }
+    Ok(())
+}
+
+/// What the domain tells of its queues, if it runs the port operations that do.
+fn file_of_queues(agent: &Agent) -> io::Result<Option<QueuesFile>> {
+    match Ops::asked()? {
+        Ops::Rust => QueuesFile::of_domain(agent).map(Some),
+        Ops::C | Ops::TwoLevel => Ok(None),
+    }
+}
+
+/// The events of each processor of the domain.
+struct Events {
+    /// Those of the peer, as the interrupts count them.
+    peer: Vec<u64>,
+    /// All, as the queues count them, if they do.
+    all: Option<Vec<u64>>,
+}
+
+impl Events {
+    /// Those until now; none must be under way.
+    fn of(agent: &Agent) -> io::Result<Self> {
+        let peer = agent.run("event-cpus count")?;
+        let peer: Result<Vec<u64>, _> = peer.split_whitespace().map(str::parse).collect();
+        let file = file_of_queues(agent)?;
+        Ok(Self {
+            peer: peer.map_err(io::Error::other)?,
+            all: file.map(|file| (0..VCPUS).map(|cpu| file.consumed_by(cpu)).collect()),
+        })
+    }
+
+    /// Fails unless each processor has had events of the peer since `before`, out of
+    /// its queues.
+    fn check(&self, before: &Self) -> io::Result<()> {
+        let growth = |now: &[u64], before: &[u64]| -> Vec<u64> {
+            assert_eq!([now.len(), before.len()], [VCPUS as usize; 2], "processors");
+            now.iter().zip(before).map(|(now, old)| now - old).collect()
+        };
+        let peer = growth(&self.peer, &before.peer);
+        println!("# events of the peer, by processor: {peer:?}");
+        assert!(!peer.contains(&0), "a processor without events: {peer:?}");
+        if let (Some(now), Some(before)) = (&self.all, &before.all) {
+            let all = growth(now, before);
+            println!("# events out of the queues, by processor: {all:?}");
+            assert!(
+                all.iter().zip(&peer).all(|(all, peer)| all >= peer),
+                "{peer:?} events of the peer, {all:?} out of the queues"
+            );
+        }
+        Ok(())
+    }
 }
 
 fn storm(link: &Link) -> io::Result<()> {
