@@ -161,7 +161,7 @@ def _ratio(ratios, goal, inside, rust):
         remark = "missed"
         if inside is not None:
             remark += f"; {inside / rust:.0%} of the Rust driver's time is inside the hypercall"
-    return (f"{median:.2f}", f"{min(ratios):.2f}..{max(ratios):.2f}",
+    return (f"{median:.3f}", f"{min(ratios):.3f}..{max(ratios):.3f}",
             f"{goal:.1f}" if goal is not None else "-", remark)
 
 

@@ -69,11 +69,12 @@ class Spec:
     # Not options: the command makes domains of any type; end as soon as one of all domains dies by
     # a triple fault; the file of a module that takes the place of the kernel's own C driver; the
     # places in the kernel, by address and size, of which the log has each block of instructions
-    # that is run.
+    # that is run; the machine's clocks go on by a nanosecond for each instruction that it runs.
     makes_domains: bool = False
     end_at_triple_fault: bool = False
     c_module: str | None = None
     trace: tuple = ()
+    instruction_clock: bool = False
 
     def describe(self):
         if not self.xen:

@@ -53,8 +53,13 @@ def _processor(spec):
     # With RDTSCP, Xen kills a PVH dom0, and a PVH domU hangs, also one that the command makes.
     model = "max,+svm,+npt,-rdtscp" if spec.xen else "max"
     machine = "q35" if spec.xen and spec.dom0 == "pvh" else "pc"
-    # One host thread for each processor: a PVH dom0 rarely survives a single thread.
-    argv = ["-machine", machine, "-cpu", model, "-accel", "tcg,thread=multi"]
+    # One host thread for each processor: a PVH dom0 of several rarely survives a single thread, but
+    # an instruction clock is only to be had with that.
+    threads = "single" if spec.instruction_clock else "multi"
+    argv = ["-machine", machine, "-cpu", model, "-accel", f"tcg,thread={threads}"]
+    if spec.instruction_clock:
+        # When no processor has work, the clock goes to the next timer at once.
+        argv += ["-icount", "shift=0,sleep=off"]
     notes = []
     if spec.xen:
         # The emulator says when a triple fault of Xen's own resets the machine: nobody else does.
@@ -84,6 +89,9 @@ def _xen_arguments(spec):
              # When Xen hands the FPU over lazily, by a trap in the guest, the emulator now and
              # then leaves a program with registers that are not its own, in a guest of any type.
              "spec-ctrl=eager-fpu"]
+    if spec.instruction_clock:
+        # The emulator ends when a timer is set by an x2APIC's register, with "Bad icount read".
+        words.append("x2apic=0")
     if spec.dom0 == "pvh":
         words += ["dom0=pvh", "dom0-iommu=map-reserved"]
     return " ".join(words + spec.xen_cmdline.split())

@@ -60,10 +60,6 @@ class Extra(unittest.TestCase):
         self.assertTrue(extra.endswith(' one=two three four"'))
 
 
-if __name__ == "__main__":
-    unittest.main()
-
-
 class Trace(unittest.TestCase):
     def test_what_the_emulator_notes_is_asked_for_once(self):
         # Of two such options it would take the last.
@@ -73,3 +69,21 @@ class Trace(unittest.TestCase):
         self.assertEqual(argument(spec, "-d"), "cpu_reset,in_asm,exec,nochain")
         self.assertEqual(argument(spec, "-dfilter"), "0x1000+0x20,0x2000+0x30")
         self.assertEqual(argument(boot.Spec(), "-d"), "cpu_reset")
+
+
+class InstructionClock(unittest.TestCase):
+    def test_one_thread_and_no_timer_that_ends_the_emulator(self):
+        spec = boot.Spec(smp=1, instruction_clock=True)
+        self.assertEqual(argument(spec, "-accel"), "tcg,thread=single")
+        self.assertEqual(argument(spec, "-icount"), "shift=0,sleep=off")
+        self.assertIn("x2apic=0", argument(spec, "-append").split())
+
+    def test_other_machines_have_the_hosts_clock(self):
+        argv = qemu_command.command(boot.Spec(), FILES, pathlib.Path("ports"))
+        self.assertNotIn("-icount", argv)
+        self.assertEqual(argument(boot.Spec(), "-accel"), "tcg,thread=multi")
+        self.assertNotIn("x2apic=0", argument(boot.Spec(), "-append").split())
+
+
+if __name__ == "__main__":
+    unittest.main()
