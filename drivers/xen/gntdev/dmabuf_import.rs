@@ -9,8 +9,7 @@ use crate::{
         DescriptorIndex,
         Room, //
     },
-    dmabuf_layout::Layout,
-    limits,
+    dmabuf_layout, limits,
     open_file::OpenFile,
     xen::{
         bindings::{
@@ -60,14 +59,14 @@ impl Import {
             return Err(EINVAL);
         }
         let buffer = MappedBuffer::new(buffer, DmaDevices::get()?)?;
-        let layout = Layout::new(buffer.segments(), page_count)?;
+        let data_offset = dmabuf_layout::data_offset(buffer.segments(), page_count)?;
         let mut granted = GrantedBuffer::new(buffer, page_count)?;
-        let result = granted.grant(&layout.frames, domain);
+        let result = granted.grant(domain);
         // Also if that failed, the other domain may have pages mapped: `drop()` sees to them.
         let import = Self {
             domain,
             page_count,
-            data_offset: layout.data_offset,
+            data_offset,
             granted: Some(granted),
         };
         result.map(|()| import)

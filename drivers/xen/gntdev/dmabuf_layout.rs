@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What programs say about dma-bufs, and what the pieces of one amount to.
+//! What programs say about dma-bufs, and whether the pieces of one are its pages.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,6 @@ use crate::xen::{
     buffer_segment::Segment,
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
@@ -84,47 +83,35 @@ impl DataStart {
     }
 }
 
-/// The memory of a buffer, page by page.
-pub(crate) struct Layout {
-    /// Where in the first page the data begin, in bytes.
-    pub(crate) data_offset: usize,
-    /// The frame of each page, as this kernel counts them.
-    pub(crate) frames: KVVec<u64>,
-}
-
-impl Layout {
-    /// Puts the pieces of a buffer together, which must be `page_count` pages. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if they are more or fewer, or if there is a gap between two pieces within a page;
-    /// `ENOMEM`.
-    pub(crate) fn new(segments: impl Iterator<Item = Segment>, page_count: usize) -> Result<Self> {
-        let mut layout = Self {
-            data_offset: 0,
-            frames: KVVec::with_capacity(page_count, GFP_KERNEL | __GFP_NOWARN)?,
-        };
-        // Where the last piece ended within a page: nothing can follow it but at a page's start.
-        let mut end_in_page = 0;
-        for segment in segments {
-            let start_in_page = segment.address as usize % PAGE_SIZE;
-            if layout.frames.is_empty() {
-                layout.data_offset = start_in_page;
-            } else if start_in_page != 0 || end_in_page != 0 {
-                return Err(EINVAL);
-            }
-            let frames = segment.frames().ok_or(EINVAL)?;
-            end_in_page = (start_in_page + segment.length) % PAGE_SIZE;
-            for frame in frames {
-                if layout.frames.len() == page_count {
-                    return Err(EINVAL);
-                }
-                layout.frames.push_within_capacity(frame)?;
-            }
-        }
-        if layout.frames.len() != page_count {
+/// Checks that the pieces of a buffer are `page_count` pages, one after the other, and returns where
+/// in the first of them the data begin, in bytes.
+///
+/// # Errors
+///
+/// `EINVAL` if they are more or fewer pages, or if there is a gap between two pieces within a page.
+pub(crate) fn data_offset(
+    segments: impl Iterator<Item = Segment>,
+    page_count: usize,
+) -> Result<usize> {
+    let mut data_offset = None;
+    // Where the last piece ended within a page: nothing can follow it but at a page's start.
+    let mut end_in_page = 0;
+    let mut missing = page_count as u64;
+    for segment in segments {
+        let start_in_page = segment.address as usize % PAGE_SIZE;
+        if data_offset.is_none() {
+            data_offset = Some(start_in_page);
+        } else if start_in_page != 0 || end_in_page != 0 {
             return Err(EINVAL);
         }
-        Ok(layout)
+        end_in_page = (start_in_page + segment.length) % PAGE_SIZE;
+        let frames = segment.frames().ok_or(EINVAL)?;
+        missing = missing
+            .checked_sub(frames.end - frames.start)
+            .ok_or(EINVAL)?;
+    }
+    match missing {
+        0 => data_offset.ok_or(EINVAL),
+        _ => Err(EINVAL),
     }
 }

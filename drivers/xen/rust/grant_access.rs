@@ -64,24 +64,16 @@ impl GrantedBuffer {
         })
     }
 
-    /// Grants `frames`, which are those of the buffer in their order, by the numbers that this
-    /// kernel gives them, to `domain`, which can map them from then on. May sleep.
+    /// Grants the frames of the buffer, in their order, to `domain`, which can map them from then
+    /// on. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if these are not the buffer's frames, and then none is granted; `EOPNOTSUPP` for a
-    /// frame that is not memory with a `struct page`; `ENOSPC` if there are not enough grant
-    /// references, or more frames than there is room for. Some of the frames may be granted then,
-    /// and in use already.
-    pub(crate) fn grant(&mut self, frames: &[u64], domain: u16) -> Result {
-        let segments = self.granted.buffer.segments();
-        let of_buffer = segments.flat_map(|segment| segment.frames().into_iter().flatten());
-        if !of_buffer.eq(frames.iter().copied()) {
-            return Err(EINVAL);
-        }
-        frames
-            .chunks(BATCH)
-            .try_for_each(|batch| self.granted.grant_batch(batch, domain))
+    /// `EINVAL` if the buffer's memory ends past all addresses; `EOPNOTSUPP` for memory without a
+    /// `struct page`; `ENOSPC` if there are not enough grant references, or more frames than there
+    /// is room for. Some of the frames may be granted then, and in use already.
+    pub(crate) fn grant(&mut self, domain: u16) -> Result {
+        self.granted.grant(domain)
     }
 
     /// The references, in the order of the frames.
@@ -107,25 +99,34 @@ impl Drop for GrantedBuffer {
 }
 
 impl Granted {
-    fn grant_batch(&mut self, frames: &[u64], domain: u16) -> Result {
-        let mut pool = ReferencePool::new(frames.len())?;
-        for frame in frames {
-            let mut gfn = 0;
-            // SAFETY: The shim takes any number, and `gfn` can be written.
-            if !unsafe { bindings::xen_rust_frame_gfn(*frame, &mut gfn) } {
+    /// See [`GrantedBuffer::grant`].
+    fn grant(&mut self, domain: u16) -> Result {
+        let mut pool: Option<ReferencePool> = None;
+        for segment in self.buffer.segments() {
+            let frames = segment.frames().ok_or(EINVAL)?;
+            // SAFETY: The shim takes any numbers.
+            if !unsafe { bindings::xen_rust_frames_valid(frames.start, frames.end) } {
                 return Err(errno::not_supported());
             }
-            if self.references.len() == self.references.capacity() {
-                return Err(ENOSPC);
+            for frame in frames {
+                if pool.as_ref().is_none_or(ReferencePool::is_empty) {
+                    let room = self.references.capacity() - self.references.len();
+                    pool = Some(ReferencePool::new(room.min(BATCH))?);
+                }
+                let reference = pool.as_mut().ok_or(ENOSPC)?.claim()?;
+                // INVARIANT: The reference is ours now, and grants the frame.
+                self.references.push_within_capacity(reference)?;
+                // SAFETY: The reference is ours, and grants nothing yet. The hypervisor knows the
+                // frame, which is a valid one, by this number.
+                unsafe {
+                    bindings::gnttab_grant_foreign_access_ref(
+                        reference,
+                        domain,
+                        bindings::xen_rust_frame_gfn(frame) as c_ulong,
+                        0,
+                    )
+                };
             }
-            let reference = pool.claim()?;
-            // INVARIANT: The reference is ours now, and grants the frame.
-            self.references.push_within_capacity(reference)?;
-            // SAFETY: The reference is ours, and grants nothing yet. The hypervisor knows the
-            // frame by this number.
-            unsafe {
-                bindings::gnttab_grant_foreign_access_ref(reference, domain, gfn as c_ulong, 0)
-            };
         }
         Ok(())
     }
@@ -160,22 +161,38 @@ impl Granted {
 /// `head` is a list that `gnttab_alloc_grant_references()` made.
 struct ReferencePool {
     head: u32,
+    /// How many references it has.
+    left: usize,
 }
 
 impl ReferencePool {
+    /// Takes `count` references from the kernel.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` for none, and if there are not enough.
     fn new(count: usize) -> Result<Self> {
-        let count = u16::try_from(count).map_err(|_| ENOSPC)?;
+        let length = u16::try_from(count).map_err(|_| ENOSPC)?;
+        if length == 0 {
+            return Err(ENOSPC);
+        }
         let mut head = 0;
         // SAFETY: `head` can be written.
-        to_result(unsafe { bindings::gnttab_alloc_grant_references(count, &mut head) })?;
+        to_result(unsafe { bindings::gnttab_alloc_grant_references(length, &mut head) })?;
         // INVARIANT: The function made it.
-        Ok(Self { head })
+        Ok(Self { head, left: count })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.left == 0
     }
 
     fn claim(&mut self) -> Result<u32> {
         // SAFETY: By the type invariants.
         let reference = unsafe { bindings::gnttab_claim_grant_reference(&mut self.head) };
-        u32::try_from(reference).map_err(|_| Error::from_errno(reference))
+        let reference = u32::try_from(reference).map_err(|_| Error::from_errno(reference))?;
+        self.left = self.left.saturating_sub(1);
+        Ok(reference)
     }
 }
 

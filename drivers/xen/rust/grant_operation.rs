@@ -179,21 +179,24 @@ pub(crate) fn for_each_free_run(
             continue;
         }
         all &= !mapped;
-        call_with(operations, run, &mut f);
+        if !run.is_empty() {
+            call_with(operations, run, &mut f);
+        }
         run = index + 1..index + 1;
     }
-    call_with(operations, run, &mut f);
+    if !run.is_empty() {
+        call_with(operations, run, &mut f);
+    }
     all
 }
 
-/// Calls `f` with the operations of `run`, unless that is empty.
+/// Calls `f` with the operations of `run`.
 fn call_with(
     operations: &mut [bindings::gnttab_unmap_grant_ref],
     run: Range<usize>,
     f: &mut impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
 ) {
-    match operations.get_mut(run.clone()) {
-        Some(operations) if !operations.is_empty() => f(run, operations),
-        _ => {}
+    if let Some(operations) = operations.get_mut(run.clone()) {
+        f(run, operations);
     }
 }

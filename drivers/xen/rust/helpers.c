@@ -169,10 +169,24 @@ void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 	dma_sync_sgtable_for_device(device, table, direction);
 }
 
-bool xen_rust_frame_gfn(u64 frame, u64 *gfn)
+bool xen_rust_frames_valid(u64 first, u64 end)
 {
-	if (!pfn_valid(frame))
-		return false;
-	*gfn = pfn_to_gfn(frame);
+	u64 frame = first;
+
+	while (frame < end) {
+		if (!pfn_valid(frame))
+			return false;
+#ifdef CONFIG_SPARSEMEM
+		/* Either all frames of a subsection are valid or none. */
+		frame = ALIGN(frame + 1, PAGES_PER_SUBSECTION);
+#else
+		frame++;
+#endif
+	}
 	return true;
+}
+
+u64 xen_rust_frame_gfn(u64 frame)
+{
+	return pfn_to_gfn(frame);
 }

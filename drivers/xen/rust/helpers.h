@@ -46,6 +46,7 @@ void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
 			   enum dma_data_direction direction);
 void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 			      enum dma_data_direction direction);
-bool xen_rust_frame_gfn(u64 frame, u64 *gfn);
+bool xen_rust_frames_valid(u64 first, u64 end);
+u64 xen_rust_frame_gfn(u64 frame);
 
 #endif /* _XEN_RUST_HELPERS_H */

@@ -22,12 +22,16 @@ use super::{
     },
     trace, //
 };
-use core::ops::Range;
+use core::{
+    ops::Range,
+    slice, //
+};
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     error::to_result,
     mm::virt::VmaNew,
     new_mutex,
+    page::PAGE_SHIFT,
     prelude::*,
     sync::Mutex, //
 };
@@ -133,15 +137,16 @@ impl Entries {
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
     ) -> Result<Self> {
-        let entries = page_table_entries(vma)?;
-        if entries.len() != grants.len() {
+        let count = (vma.end() - vma.start()) >> PAGE_SHIFT;
+        if count != grants.len() {
             return Err(EINVAL);
         }
-        let mut map = KVVec::with_capacity(entries.len(), GFP_KERNEL | __GFP_NOWARN)?;
-        for (grant, entry) in grants.zip(&entries) {
-            let target = Target::UserPageTableEntry(*entry);
-            map.push_within_capacity(grant_operation::map_operation(grant?, target, access))?;
+        let mut map = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+        for grant in grants {
+            let nowhere_yet = Target::UserPageTableEntry(0);
+            map.push_within_capacity(grant_operation::map_operation(grant?, nowhere_yet, access))?;
         }
+        set_targets(&mut map, vma)?;
         let mut mapping = Self {
             unmap: KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?,
         };
@@ -205,39 +210,41 @@ impl Drop for Entries {
     }
 }
 
-/// Returns the machine address of the page-table entry of each page of `vma`, in order.
+/// Has each of `operations` map at the page-table entry of the page of `vma` that has its index.
 ///
 /// May sleep: it allocates the page tables that are missing.
-fn page_table_entries(vma: &VmaNew) -> Result<KVVec<u64>> {
-    /// Called with the page table's lock held, and for no more pages than the range has.
-    extern "C" fn collect(
+fn set_targets(operations: &mut [bindings::gnttab_map_grant_ref], vma: &VmaNew) -> Result {
+    type Operations<'a> = slice::IterMut<'a, bindings::gnttab_map_grant_ref>;
+
+    /// Called with the page table's lock held, for one page after the other.
+    extern "C" fn set_target(
         entry: *mut kernel::bindings::pte_t,
         _address: usize,
-        entries: *mut c_void,
+        operations: *mut c_void,
     ) -> c_int {
-        // SAFETY: This is the vector that is passed below, and nobody else uses it meanwhile.
-        let entries = unsafe { &mut *entries.cast::<KVVec<u64>>() };
+        // SAFETY: This is the iterator that is passed below, and nobody else uses it meanwhile.
+        let operations = unsafe { &mut *operations.cast::<Operations<'_>>() };
         // SAFETY: The caller passes a valid page-table entry.
         let address = unsafe { bindings::xen_rust_pte_machine_address(entry) };
-        match entries.push_within_capacity(address) {
-            Ok(()) => 0,
-            Err(_) => ENOSPC.to_errno(),
+        match operations.next() {
+            Some(operation) => {
+                operation.host_addr = address;
+                0
+            }
+            None => ENOSPC.to_errno(),
         }
     }
 
-    let size = vma.end() - vma.start();
-    let pages = size >> kernel::page::PAGE_SHIFT;
-    let mut entries = KVVec::<u64>::with_capacity(pages, GFP_KERNEL | __GFP_NOWARN)?;
+    let mut operations: Operations<'_> = operations.iter_mut();
     // SAFETY: The range is that of a VMA of this address space, whose mmap lock is held because the
-    // VMA is being set up. `collect()` takes a `KVVec<u64>`, which it cannot overflow.
+    // VMA is being set up. `set_target()` takes such an iterator.
     to_result(unsafe {
         bindings::apply_to_page_range(
             vma.mm().as_raw(),
             vma.start(),
-            size,
-            Some(collect),
-            (&raw mut entries).cast(),
+            vma.end() - vma.start(),
+            Some(set_target),
+            (&raw mut operations).cast(),
         )
-    })?;
-    Ok(entries)
+    })
 }
