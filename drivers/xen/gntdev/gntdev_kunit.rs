@@ -15,6 +15,7 @@ mod xen {
     #[allow(dead_code)]
     pub(crate) mod grant_operation;
     pub(crate) mod maple_tree;
+    pub(crate) mod unmap_operations;
 }
 
 mod copy_plan;
@@ -316,8 +317,6 @@ mod grant_operation_tests {
     use crate::xen::{
         bindings,
         grant_operation::{
-            for_each_free_run,
-            for_each_mapped_run,
             is_mapped,
             map_operation,
             settle_unmap,
@@ -328,7 +327,6 @@ mod grant_operation_tests {
             Target, //
         },
     };
-    use core::ops::Range;
     use kernel::prelude::*;
 
     const GRANT: GrantReference = GrantReference {
@@ -423,27 +421,67 @@ mod grant_operation_tests {
         assert!(settle_unmap(&mut unmap));
         assert!(!is_mapped(&unmap));
     }
+}
 
-    /// Eight operations, of which those in `mapped` have handles.
-    fn operations(mapped: &[usize]) -> [bindings::gnttab_unmap_grant_ref; 8] {
-        let mut operations: [bindings::gnttab_unmap_grant_ref; 8] = Default::default();
-        for (index, operation) in operations.iter_mut().enumerate() {
-            operation.handle = if mapped.contains(&index) {
-                index as u32
-            } else {
-                bindings::INVALID_GRANT_HANDLE
+#[kunit_tests(xen_gntdev_unmap_operations)]
+mod unmap_operations_tests {
+    use crate::xen::{
+        bindings,
+        grant_operation::{
+            map_operation,
+            settle_unmap,
+            Access,
+            GrantReference,
+            Target, //
+        },
+        unmap_operations::UnmapOperations,
+    };
+    use core::ops::Range;
+    use kernel::prelude::*;
+
+    /// Eight operations, of which those in `mapped` have a grant mapped, with their index as
+    /// the handle.
+    fn operations(mapped: &[usize]) -> Result<UnmapOperations> {
+        let mut map = KVec::with_capacity(8, GFP_KERNEL)?;
+        for index in 0..8 {
+            let grant = GrantReference {
+                domain: 7,
+                reference: 1,
             };
+            let mut operation = map_operation(grant, Target::Kernel(0x1000), Access::ReadWrite);
+            operation.handle = index as u32;
+            operation.status = if mapped.contains(&index) {
+                bindings::GNTST_okay as i16
+            } else {
+                bindings::GNTST_bad_gntref as i16
+            };
+            map.push_within_capacity(operation)?;
         }
-        operations
+        let mut operations = UnmapOperations::with_capacity(8)?;
+        assert_eq!(operations.add(&map)?, mapped.len() == 8);
+        assert_eq!(operations.len(), 8);
+        assert_eq!(operations.any_mapped(), !mapped.is_empty());
+        Ok(operations)
+    }
+
+    /// The hypervisor's answer to the unmapping of all but `refused`.
+    fn answer(operations: &mut [bindings::gnttab_unmap_grant_ref], refused: &[usize]) {
+        for operation in operations {
+            operation.status = if refused.contains(&(operation.handle as usize)) {
+                bindings::GNTST_bad_handle as i16
+            } else {
+                bindings::GNTST_okay as i16
+            };
+            settle_unmap(operation);
+        }
     }
 
     /// Start and end of each run that is found among eight operations, of which those in `mapped`
-    /// have handles.
+    /// are mapped.
     fn runs(mapped: &[usize], range: Range<usize>) -> Result<KVec<(usize, usize)>> {
-        let mut operations = operations(mapped);
         let mut runs = KVec::new();
         let mut result = Ok(());
-        for_each_mapped_run(&mut operations, range, |run, operations| {
+        operations(mapped)?.for_each_mapped_run(range, |run, operations| {
             assert_eq!(run.len(), operations.len());
             assert_eq!(run.start, operations[0].handle as usize);
             if let Err(error) = runs.push((run.start, run.end), GFP_KERNEL) {
@@ -451,6 +489,54 @@ mod grant_operation_tests {
             }
         });
         result.map(|()| runs)
+    }
+
+    #[test]
+    fn there_is_no_room_for_more() -> Result {
+        let mut operations = operations(&[])?;
+        let grant = GrantReference {
+            domain: 7,
+            reference: 1,
+        };
+        let more = map_operation(grant, Target::Kernel(0x1000), Access::ReadWrite);
+        assert_eq!(operations.add(&[more]), Err(ENOSPC));
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_unmapped_is_not_unmapped_again() -> Result {
+        let mut operations = operations(&[0, 1, 2, 3, 4, 5, 6, 7])?;
+        operations.for_each_mapped_run(2..5, |_, operations| answer(operations, &[]));
+        assert!(operations.any_mapped());
+        assert!(operations.is_mapped(1));
+        assert!(!operations.is_mapped(2));
+        assert!(!operations.is_mapped(8));
+        let mut calls = 0;
+        operations.for_each_mapped_run(0..8, |run, operations| {
+            assert!(run == (0..2) || run == (5..8));
+            answer(operations, &[]);
+            calls += 1;
+        });
+        assert_eq!(calls, 2);
+        assert!(!operations.any_mapped());
+        operations.for_each_mapped_run(0..8, |_, _| calls += 1);
+        assert_eq!(calls, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_refused_is_still_mapped() -> Result {
+        let mut operations = operations(&[0, 1, 2])?;
+        operations.for_each_mapped_run(0..8, |_, operations| answer(operations, &[1]));
+        assert!(operations.any_mapped());
+        assert!(operations.is_mapped(1));
+        assert!(!operations.is_mapped(0));
+        operations.for_each_mapped_run(0..8, |run, operations| {
+            assert_eq!(run, 1..2);
+            answer(operations, &[]);
+        });
+        assert!(!operations.any_mapped());
+        Ok(())
     }
 
     #[test]
@@ -484,11 +570,9 @@ mod grant_operation_tests {
 
     /// As [`runs`], of those that are not in `busy`, and whether these were all.
     fn free_runs(mapped: &[usize], busy: &[usize]) -> Result<(KVec<(usize, usize)>, bool)> {
-        let mut operations = operations(mapped);
         let mut runs = KVec::new();
         let mut result = Ok(());
-        let all = for_each_free_run(
-            &mut operations,
+        let all = operations(mapped)?.for_each_free_run(
             0..8,
             |index| !busy.contains(&index),
             |run, operations| {

@@ -20,7 +20,8 @@ use super::{
         Target, //
     },
     pages::UnpopulatedPages,
-    trace, //
+    trace,
+    unmap_operations::UnmapOperations, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -66,12 +67,12 @@ pub(crate) struct MappedGrants {
     frames: ManuallyDrop<MappedFrames>,
     /// What the grants allow.
     access: Access,
-    /// One unmap operation for each frame; one with the invalid handle has no grant mapped.
+    /// One for each frame.
     ///
     /// Taken inside of the mmap lock and of MMU notifiers, so that nothing may be allocated while
     /// it is held.
     #[pin]
-    unmap: Mutex<KVVec<bindings::gnttab_unmap_grant_ref>>,
+    unmap: Mutex<UnmapOperations>,
     /// Sent when all of this has ended: of what the grants need, it is dropped last.
     event: Option<SendOnDrop>,
     /// Dropped when all of this has ended, by which somebody learns of it.
@@ -117,7 +118,7 @@ impl GrantMapping {
         let mut map = KVVec::with_capacity(grants.len(), GFP_KERNEL | __GFP_NOWARN)?;
         let mut push = |grant: Result<GrantReference>, address| -> Result {
             let operation = grant_operation::map_operation(grant?, Target::Kernel(address), access);
-            map.push(operation, GFP_KERNEL)?;
+            map.push_within_capacity(operation)?;
             Ok(())
         };
         if domain::is_paravirtual() {
@@ -131,7 +132,7 @@ impl GrantMapping {
         }
         // What undoes the mapping is ready before there is anything to undo: from the hypercall on,
         // dropping `mapping` unmaps whatever was mapped.
-        let unmap = KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?;
+        let unmap = UnmapOperations::with_capacity(map.len())?;
         let mapping = Self {
             grants: ManuallyDrop::new(KBox::pin_init(
                 MappedGrants::new(frames, access, unmap, notice),
@@ -151,13 +152,8 @@ impl GrantMapping {
             )
         });
 
-        let mut unmap = mapping.grants.unmap.lock();
-        for operation in &map {
-            unmap.push_within_capacity(grant_operation::unmap_operation(operation))?;
-        }
-        drop(unmap);
-
-        if result != 0 || !map.iter().all(grant_operation::succeeded) {
+        let all = mapping.grants.unmap.lock().add(&map)?;
+        if result != 0 || !all {
             return Err(EINVAL);
         }
         Ok(mapping)
@@ -200,7 +196,7 @@ impl MappedGrants {
     fn new(
         frames: Frames,
         access: Access,
-        unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+        unmap: UnmapOperations,
         notice: Option<KBox<dyn Send + Sync>>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
@@ -233,9 +229,7 @@ impl MappedGrants {
             return;
         }
         let unmap = self.unmap.lock();
-        let mapped = unmap
-            .get(offset / PAGE_SIZE)
-            .is_some_and(grant_operation::is_mapped);
+        let mapped = unmap.is_mapped(offset / PAGE_SIZE);
         if let Some(byte) = self.frames.byte(offset).filter(|_| mapped) {
             // SAFETY: A grant is mapped at the frame for writing, and stays so while the lock is
             // held. The other domain may access it at the same time, hence volatile.
@@ -247,9 +241,7 @@ impl MappedGrants {
     /// Unmaps the grants in `range` whose frames nothing else refers to. Returns whether these were
     /// all.
     fn unmap_unreferenced(&self, range: Range<usize>) -> bool {
-        let mut unmap = self.unmap.lock();
-        grant_operation::for_each_free_run(
-            &mut unmap,
+        self.unmap.lock().for_each_free_run(
             range,
             |index| self.frames.is_unreferenced(index),
             |run, operations| self.unmap_run(run.start, operations),
@@ -295,7 +287,7 @@ impl PinnedDrop for MappedGrants {
         let this = self.project();
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
         let MappedFrames(frames) = unsafe { ManuallyDrop::take(this.frames) };
-        if this.unmap.lock().iter().any(grant_operation::is_mapped) {
+        if this.unmap.lock().any_mapped() {
             // Xen refused to unmap, which was reported. Losing the frames is the lesser harm.
             frames.lose();
         }

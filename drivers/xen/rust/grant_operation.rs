@@ -6,7 +6,6 @@
 //! `include/xen/interface/grant_table.h` and judge the answers.
 
 use super::bindings;
-use core::ops::Range;
 use kernel::prelude::*;
 
 /// The state of a map operation before the hypervisor answered.
@@ -145,58 +144,4 @@ pub(crate) fn settle_unmap(unmap: &mut bindings::gnttab_unmap_grant_ref) -> bool
     }
     unmap.handle = bindings::INVALID_GRANT_HANDLE;
     true
-}
-
-/// Calls `f` with each longest run of indices in `range` whose operation stands for a mapping.
-///
-/// The unmap functions of the kernel take an array of operations: a hole in it would be an
-/// operation on an invalid handle, which the hypervisor reports as a guest's error.
-pub(crate) fn for_each_mapped_run(
-    operations: &mut [bindings::gnttab_unmap_grant_ref],
-    range: Range<usize>,
-    f: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
-) {
-    for_each_free_run(operations, range, |_| true, f);
-}
-
-/// Calls `f` with each longest run of indices in `range` whose operation stands for a mapping and
-/// that `is_free` accepts. Returns whether it accepts all that stand for a mapping.
-pub(crate) fn for_each_free_run(
-    operations: &mut [bindings::gnttab_unmap_grant_ref],
-    range: Range<usize>,
-    is_free: impl Fn(usize) -> bool,
-    mut f: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
-) -> bool {
-    let mut all = true;
-    let mut run = range.start..range.start;
-    for index in range {
-        let Some(operation) = operations.get(index) else {
-            break;
-        };
-        let mapped = is_mapped(operation);
-        if mapped && is_free(index) {
-            run.end = index + 1;
-            continue;
-        }
-        all &= !mapped;
-        if !run.is_empty() {
-            call_with(operations, run, &mut f);
-        }
-        run = index + 1..index + 1;
-    }
-    if !run.is_empty() {
-        call_with(operations, run, &mut f);
-    }
-    all
-}
-
-/// Calls `f` with the operations of `run`.
-fn call_with(
-    operations: &mut [bindings::gnttab_unmap_grant_ref],
-    run: Range<usize>,
-    f: &mut impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
-) {
-    if let Some(operations) = operations.get_mut(run.clone()) {
-        f(run, operations);
-    }
 }

@@ -9,6 +9,7 @@
 //!   domain            what kind of Xen domain this kernel runs in
 //!   evtchn            references to event channels
 //!   grant_operation   the operations of the grant table hypercall, as plain values
+//!   unmap_operations  what undoes the mappings of some grants, as plain values
 //!   copy_operation    what is to be copied from and to granted pages, as plain values
 //!   grant_copy        copies by the hypervisor from and to granted pages
 //!   grant_mapping     grants mapped at kernel addresses, and the frames under them
@@ -78,6 +79,7 @@ pub(crate) mod module_param;
 pub(crate) mod pages;
 pub(crate) mod task;
 pub(crate) mod trace;
+pub(crate) mod unmap_operations;
 pub(crate) mod user_mapping;
 pub(crate) mod user_memory;
 pub(crate) mod user_pages;

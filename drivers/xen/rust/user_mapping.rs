@@ -20,7 +20,8 @@ use super::{
         IntervalNotifier,
         Invalidate, //
     },
-    trace, //
+    trace,
+    unmap_operations::UnmapOperations, //
 };
 use core::{
     ops::Range,
@@ -126,8 +127,8 @@ impl<T: BeforeUnmap> Invalidate for Guard<T> {
 /// Grants at page-table entries. An entry must be unmapped before the kernel clears or moves it.
 /// Dropping it unmaps what is left.
 struct Entries {
-    /// One operation for each page; one with the invalid handle has no grant mapped.
-    unmap: KVVec<bindings::gnttab_unmap_grant_ref>,
+    /// One for each page.
+    unmap: UnmapOperations,
 }
 
 impl Entries {
@@ -148,7 +149,7 @@ impl Entries {
         }
         set_targets(&mut map, vma)?;
         let mut mapping = Self {
-            unmap: KVVec::with_capacity(map.len(), GFP_KERNEL | __GFP_NOWARN)?,
+            unmap: UnmapOperations::with_capacity(count)?,
         };
 
         // SAFETY: `map` is an array of this length. The page-table entries belong to a VMA that is
@@ -157,12 +158,7 @@ impl Entries {
             bindings::gnttab_batch_map(map.as_mut_ptr(), map.len() as u32)
         });
 
-        for operation in &map {
-            mapping
-                .unmap
-                .push_within_capacity(grant_operation::unmap_operation(operation))?;
-        }
-        if !map.iter().all(grant_operation::succeeded) {
+        if !mapping.unmap.add(&map)? {
             return Err(EINVAL);
         }
         Ok(mapping)
@@ -171,7 +167,7 @@ impl Entries {
     /// Unmaps the grants at the pages of `range`, of which some may not be mapped any more. When
     /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
     fn unmap(&mut self, range: Range<usize>) {
-        grant_operation::for_each_mapped_run(&mut self.unmap, range, |_, operations| {
+        self.unmap.for_each_mapped_run(range, |_, operations| {
             let result = trace::hypercall(
                 bindings::GNTTABOP_unmap_grant_ref,
                 operations.len(),
