@@ -51,6 +51,8 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Ports>, String> {
     const DOMAIN: &str = "Event channel information for domain ";
     let mut domains: BTreeMap<u32, Ports> = BTreeMap::new();
     let mut domain = None;
+    // The hypervisor says a line in pieces, between which another CPU may say something.
+    let mut torn = "";
     for line in text.lines() {
         if let Some((_, rest)) = line.split_once(DOMAIN) {
             let number = rest.trim_end_matches(':').parse();
@@ -58,15 +60,28 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Ports>, String> {
             domains.insert(number, Ports::new());
             domain = Some(number);
         } else if let (Some(number), Some((before, _))) = (domain, line.split_once("]: s=")) {
-            let parsed = parse_port(before);
+            let parsed = parse_port(before).or_else(|| parse_port(&format!("{torn}{before}")));
             let (name, port) = parsed.ok_or_else(|| format!("not a port: {line:?}"))?;
             domains.entry(number).or_default().insert(name, port);
+        } else if is_head(line) {
+            torn = line;
         }
     }
     match domains.is_empty() {
         true => Err("the hypervisor says nothing of event channels".into()),
         false => Ok(domains),
     }
+}
+
+/// Whether a line is what the hypervisor says of a port before it says where it is linked.
+fn is_head(line: &str) -> bool {
+    line.rsplit_once(" [").is_some_and(|(_, flags)| {
+        flags.ends_with('/')
+            && flags
+                .split('/')
+                .take(2)
+                .all(|flag| matches!(flag, "0" | "1"))
+    })
 }
 
 /// The part of a line before the state of its channel.
@@ -134,6 +149,21 @@ mod tests {
             masked,
             link,
         }
+    }
+
+    #[test]
+    fn a_line_can_be_torn() {
+        let torn = TEXT.replace(
+            "4100 [1/0/B 12",
+            "4100 [1/0/\n(XEN) uart interrupt taking more than 4ms, switched to polling\nB 12",
+        );
+        assert_ne!(torn, TEXT);
+        assert_eq!(parse(&torn), parse(TEXT));
+    }
+
+    #[test]
+    fn a_line_without_its_head_is_no_port() {
+        assert!(parse(&TEXT.replace("4100 [1/0/B", "")).is_err());
     }
 
     #[test]
