@@ -98,7 +98,9 @@ impl CopyEnd {
     fn into_raw(self) -> bindings::gnttab_copy_gnttab_copy_ptr {
         match self {
             CopyEnd::Frame(gfn, offset) => bindings::gnttab_copy_gnttab_copy_ptr {
-                u: bindings::gnttab_copy_gnttab_copy_ptr__bindgen_ty_1 { gmfn: gfn as usize },
+                u: bindings::gnttab_copy_gnttab_copy_ptr__bindgen_ty_1 {
+                    gmfn: gfn as bindings::xen_pfn_t,
+                },
                 domid: bindings::DOMID_SELF as u16,
                 offset,
             },

@@ -18,7 +18,6 @@
 #include <xen/page.h>
 #include <xen/xen.h>
 #include <asm/xen/hypercall.h>
-#include <asm/xen/page.h>
 
 #include "helpers.h"
 
