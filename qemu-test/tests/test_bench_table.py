@@ -94,7 +94,7 @@ class Rows(unittest.TestCase):
 
     def test_a_row_has_median_spread_and_goal(self):
         row = self.row(50.0, bench_table.TITLES["copy-from-64"])
-        for text in ("100 ns", "51 ns", "40 ns", " 0.51", "0.50..0.52", " 0.6"):
+        for text in ("100 ns", "51 ns", "40 ns", " 0.510", "0.500..0.520", " 0.6"):
             self.assertIn(text, row)
         self.assertNotIn("missed", row)
 
@@ -118,8 +118,8 @@ class Rows(unittest.TestCase):
                  for name, time in times.items()]
         measured = bench_table.parse("\n".join(lines), bench_table.DISPLAY)
         *_, made, kept = bench_table.table(measured)
-        self.assertEqual(made.split("driver")[1].split(), ["0.50", "0.50..0.50", "-"])
-        self.assertEqual(kept.split("driver")[1].split(), ["0.25", "0.25..0.25", "-"])
+        self.assertEqual(made.split("driver")[1].split(), ["0.500", "0.500..0.500", "-"])
+        self.assertEqual(kept.split("driver")[1].split(), ["0.250", "0.250..0.250", "-"])
 
     def test_storms_are_shown_as_rates_too(self):
         lines = output(rust=50000.0, names=bench_table.EVENTS, rounds=1)
@@ -128,15 +128,15 @@ class Rows(unittest.TestCase):
         self.assertIn("events on 64 ports: events per second 10,000 C, 20,000 Rust", rows)
         self.assertEqual(sum("per second" in row for row in rows), len(bench_table.STORMS))
         row = next(row for row in rows if row.startswith(bench_table.TITLES["event-round-trip"]))
-        self.assertIn(" 0.50  ", row)
+        self.assertIn(" 0.500  ", row)
 
     def test_growth_compares_a_driver_with_itself(self):
         lines = [line.replace("insert-among-4000 100.0", "insert-among-4000 900.0")
                  for line in output(100.0)]
         rows = bench_table.table(bench_table.parse("\n".join(lines)))
         growth = {row.split(",")[1].split()[0]: row for row in rows if "by among 100" in row}
-        self.assertIn(" 9.00 ", growth["C"])
-        self.assertIn(" 1.00 ", growth["Rust"])
+        self.assertIn(" 9.000 ", growth["C"])
+        self.assertIn(" 1.000 ", growth["Rust"])
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ class BuildTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.build = FakeBuild(pathlib.Path(folder.name))
 
+    def test_architecture_is_that_of_the_kernel(self):
+        self.assertFalse([word for word in self.build.variables() if word.startswith("ARCH=")])
+        self.build.config = "arm64"
+        self.assertIn("ARCH=arm64", self.build.variables())
+
     def test_first_build_configures_and_makes_everything(self):
         self.assertEqual(self.build.ensure_digest("one"),
                          ["allnoconfig", "rustavailable", "bzImage", "modules"])

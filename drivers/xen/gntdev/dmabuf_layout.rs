@@ -83,8 +83,8 @@ impl DataStart {
     }
 }
 
-/// Checks that the pieces of a buffer are `page_count` pages, one after the other, and returns where
-/// in the first of them the data begin, in bytes.
+/// Checks that the pieces of a buffer are `page_count` pages, one after the other, and returns
+/// where in the first of them the data begin, in bytes.
 ///
 /// # Errors
 ///

@@ -41,7 +41,8 @@ class Checks:
                   ("rustfmt", self.rustfmt), ("checkpatch", self.checkpatch),
                   ("spelling", self.spelling),
                   ("clippy of the programs", self.clippy_programs),
-                  ("clippy of the kernel code", self.clippy_kernel))
+                  ("clippy of the kernel code", lambda: self.clippy_kernel("dom0")),
+                  ("clippy of the kernel code for arm64", lambda: self.clippy_kernel("arm64")))
         failed = 0
         for name, check in checks:
             started = time.monotonic()
@@ -112,14 +113,14 @@ class Checks:
             return [str(failure)]
         return []
 
-    def clippy_kernel(self):
-        """Clippy on the overlay, as the kernel sets it up; a warning is an error.
+    def clippy_kernel(self, config):
+        """Clippy on the overlay, as the kernel CONFIG sets it up; a warning is an error.
 
         It works in a build folder of its own, because clippy instead of rustc changes every
         command, and with it the objects of the kernel that the tests boot.
         """
         try:
-            kernel.clippy(self.cache)
+            kernel.clippy(self.cache, config)
         except Failure as failure:
             return [str(failure)]
         return []

@@ -18,7 +18,12 @@ CONFIGS = REPOSITORY / "qemu-test" / "configs"
 FRAGMENTS = {
     "dom0": ("dom0.config",),
     "lockdep": ("dom0.config", "lockdep.config"),
+    "arm64": ("arm64.config",),
 }
+# Those that can be booted. The others are only looked at by clippy.
+BOOTED = ("dom0", "lockdep")
+# Where a kernel is not for x86: what make calls the architecture.
+ARCHITECTURES = {"arm64": "arm64"}
 
 IMAGE = "arch/x86/boot/bzImage"
 MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntdev_rust_kunit.ko",
@@ -44,10 +49,12 @@ def ensure(cache, config="dom0", tree=None, only_module=False):
     return build.folder
 
 
-def clippy(cache):
-    """Let clippy read the overlay, in a build folder of its own; any warning is a failure."""
-    build = Build(cache, _overlaid_tree(cache).tree, "dom0", "clippy")
-    with cache.lock("kernel-clippy"):
+def clippy(cache, config):
+    """Let clippy read the overlay as the kernel CONFIG has it, in a build folder of its own; any
+    warning is a failure."""
+    name = f"clippy-{config}"
+    build = Build(cache, _overlaid_tree(cache).tree, config, name)
+    with cache.lock(f"kernel-{name}"):
         build.configure()
         build.make(["drivers/xen/gntdev/", "drivers/xen/events/"], variables=["CLIPPY=1", "W=e"],
                    failed="clippy has complaints about the overlay")
@@ -127,8 +134,11 @@ class Build:
         """Return the make variables that every use of the build folder must agree in."""
         # Fixed words instead of this moment and this machine: equal sources, equal kernels.
         released = email.utils.formatdate((self.tree / "Makefile").stat().st_mtime)
-        return ["LLVM=1", "CC=ccache clang", "KBUILD_BUILD_USER=xen-rust",
-                "KBUILD_BUILD_HOST=build-root", f"KBUILD_BUILD_TIMESTAMP={released}"]
+        variables = ["LLVM=1", "CC=ccache clang", "KBUILD_BUILD_USER=xen-rust",
+                     "KBUILD_BUILD_HOST=build-root", f"KBUILD_BUILD_TIMESTAMP={released}"]
+        if self.config in ARCHITECTURES:
+            variables.append(f"ARCH={ARCHITECTURES[self.config]}")
+        return variables
 
     def _fragment(self):
         return merge([(CONFIGS / name).read_text(encoding="utf-8")
