@@ -43,7 +43,7 @@ class EventSuites(unittest.TestCase):
     def test_every_number_of_vcpus_has_a_boot(self):
         for suite, guests, expected in (
                 (suites.events_of_paravirtual, "pv", [TWO, ONE, FOUR]),
-                (suites.events_of_auto_translated, "pvh", [TWO, ONE, FOUR]),
+                (suites.events_of_auto_translated, "pvh", [TWO, ONE, FOUR, TWO]),
                 (suites.long_events_of_auto_translated, "pvh", [TWO, ONE, FOUR]),
                 (suites.events_with_checks, "pv", [TWO])):
             with self.subTest(suite.__name__):
@@ -53,28 +53,32 @@ class EventSuites(unittest.TestCase):
                                  expected)
 
     def test_processors_go_and_domains_are_saved_under_both_kinds_of_dom0(self):
-        (_, commands, _, _), *_ = boots(suites.events_of_auto_translated)
-        self.assertEqual(list(commands), ["event-storm", "event-channels"])
-        for suite in (suites.events_of_paravirtual, suites.long_events_of_auto_translated):
+        programs = ("event-storm", "event-channels", "event-saved")
+        for suite, expected in ((suites.events_of_paravirtual, [programs]),
+                                (suites.events_of_auto_translated, [programs[:2], programs[2:]])):
             with self.subTest(suite.__name__):
-                (spec, commands, _, _), *_ = boots(suite)
-                self.assertEqual(spec.domu_vcpus, 2)
-                self.assertEqual(list(commands), ["event-storm", "event-channels", "event-saved"])
-                programs = [pathlib.Path(path).name for path, _ in spec.add]
-                for name, command in commands.items():
-                    self.assertEqual(command.split()[0], name)
-                    self.assertIn(name, programs)
+                found = [(spec, commands) for spec, commands, events, _ in boots(suite)
+                         if events is None and spec.domu_vcpus == 2]
+                self.assertEqual([tuple(commands) for _, commands in found], expected)
+                for spec, commands in found:
+                    added = [pathlib.Path(path).name for path, _ in spec.add]
+                    for name, command in commands.items():
+                        self.assertEqual(command.split()[0], name)
+                        self.assertIn(name, added)
+
+    def test_a_pvh_domu_is_saved_where_the_emulator_lives_for_it(self):
+        for spec, commands, _, _ in boots(suites.events_of_auto_translated):
+            self.assertEqual(spec.instruction_clock, "event-saved" in commands)
 
     def test_the_long_form_does_in_parts_what_a_pv_dom0_does_at_once(self):
         (_, long, _, kernel), *_ = boots(suites.long_events_of_auto_translated)
         (_, whole, _, _), *_ = boots(suites.events_of_paravirtual)
         self.assertEqual(kernel, "dom0")
-        for name, command in whole.items():
+        for name, command in long.items():
             with self.subTest(name):
-                done = options(long[name])
-                if name != "event-saved":
-                    self.assertGreater(done.pop("parts"), 1)
-                self.assertEqual(done, options(command))
+                done = options(command)
+                self.assertGreater(done.pop("parts"), 1)
+                self.assertEqual(done, options(whole[name]))
 
     def test_the_long_form_runs_only_when_a_person_asks_for_it(self):
         self.assertEqual(list(suites.SUITES["long"].values()),

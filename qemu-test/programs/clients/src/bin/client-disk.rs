@@ -26,10 +26,8 @@ use clients::domain::Kind;
 use clients::domain::Plan;
 use clients::suite;
 use clients::suite::Rule;
-use suites::suite::skip_case;
 use suites::world::RELEASE_LIMIT;
 use xen_guest::ktap::Verdict;
-use xen_guest::platform::MemoryModel;
 
 /// In a tmpfs, the only file system here that can do direct I/O.
 const IMAGE: &str = "/run/disk.img";
@@ -76,17 +74,7 @@ fn main() -> ExitCode {
         rules.push(Rule::new(
             format!("a {kind} domU's {MIB} MiB of disk, {by}, {with}"),
             400,
-            move || {
-                // The shortest of each way to the pages.
-                let needed =
-                    kind == Kind::Pv && (access == Access::Map) == (grants == Grants::Persistent);
-                if !needed && MemoryModel::current()? == MemoryModel::AutoTranslated {
-                    return skip_case(
-                        "a machine that emulates a PVH dom0 seldom lives for all of it",
-                    );
-                }
-                disk(kind, access, grants)
-            },
+            move || disk(kind, access, grants),
         ));
     }
     suite::run("client-disk", &rules)
