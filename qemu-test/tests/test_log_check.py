@@ -137,6 +137,33 @@ class Baseline(unittest.TestCase):
         texts.insert(texts.index(" </TASK>"), f" {symbol}+0x1c/0x40")
         self.assertEqual(self.check(*texts), ["WARNING: known"])
 
+    def interrupt(self, *between):
+        """A report from the handler of an interrupt, with frames BETWEEN it and the event channels'
+        crate."""
+        symbol = "_RINvNtNtCs1KKFtSVMWBp_11fifo_events3xen10evtchn_ops13handle_eventsEB6_"
+        texts = report("WARNING: known", "core_function")
+        frames = [*between, f" {symbol}+0xe8/0x150", " xen_evtchn_do_upcall+0xc0/0x160"]
+        at = texts.index(" </TASK>")
+        return [*texts[:at], *frames, *texts[at:]]
+
+    def test_an_interrupt_is_no_part_of_what_its_handler_does(self):
+        texts = self.interrupt(" handle_irq_for_port+0x102/0x150")
+        self.assertEqual(self.check(*texts), [])
+        self.assertEqual(self.check(*texts[:1], " other+0x1/0x2", *texts[-4:]),
+                         ["WARNING: known"])
+
+    def test_not_when_the_event_channels_crate_did_more_than_call_the_handler(self):
+        for between in ((), (" handle_irq_for_port+0x102/0x150", " _raw_spin_lock+0x1/0x2"),
+                        (" ? handle_irq_for_port+0x102/0x150",)):
+            with self.subTest(between):
+                self.assertEqual(self.check(*self.interrupt(*between)), ["WARNING: known"])
+
+    def test_not_when_ours_is_in_the_trace_besides(self):
+        texts = self.interrupt(" handle_irq_for_port+0x102/0x150")
+        at = texts.index(" </TASK>")
+        texts[at:at] = [" unmap+0x1/0x2 [xen_gntdev_rust]"]
+        self.assertEqual(self.check(*texts), ["WARNING: known"])
+
     def test_does_not_hide_the_report_that_follows(self):
         texts = ["WARNING: known"] + report("BUG: ours", "core_function")
         self.assertIn("BUG: ours", self.check(*texts))
