@@ -30,7 +30,7 @@ KUNIT_MODULES = ("xen_gntdev_rust_kunit", "xen_evtchn_fifo_rust_kunit")
 UNIT_TEST_LIMIT = 300
 CARGO_LIMIT = 1800
 CLIENTS_LIMIT = 2400
-BOOT_LIMIT = {"dom0": 900, "lockdep": 1800, "debian": 900}
+BOOT_LIMIT = {"dom0": 900, "lockdep": 1800, "debian": 1800}
 
 # So often the emulator may die in one test, and in all suites of a boot. On a busy machine it dies
 # about once a minute under a PVH dom0; a fault of ours in one test would kill it each time.
