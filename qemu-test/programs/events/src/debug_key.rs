@@ -73,14 +73,12 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Ports>, String> {
     }
 }
 
-/// Whether a line is what the hypervisor says of a port before it says where it is linked.
+/// Whether a line is what the hypervisor says of a port, up to where it is linked or just before.
 fn is_head(line: &str) -> bool {
     line.rsplit_once(" [").is_some_and(|(_, flags)| {
-        flags.ends_with('/')
-            && flags
-                .split('/')
-                .take(2)
-                .all(|flag| matches!(flag, "0" | "1"))
+        let mut flags = flags.splitn(3, '/');
+        let mut flag = || matches!(flags.next(), Some("0" | "1"));
+        flag() && flag() && flags.next().is_some()
     })
 }
 
@@ -153,12 +151,15 @@ mod tests {
 
     #[test]
     fn a_line_can_be_torn() {
-        let torn = TEXT.replace(
-            "4100 [1/0/B 12",
-            "4100 [1/0/\n(XEN) uart interrupt taking more than 4ms, switched to polling\nB 12",
-        );
-        assert_ne!(torn, TEXT);
-        assert_eq!(parse(&torn), parse(TEXT));
+        let between = "\n(XEN) uart interrupt taking more than 4ms, switched to polling\n";
+        for (head, rest) in [
+            ("4100 [1/0/", "B 12  ]: s=3"),
+            ("4100 [1/0/B 12  ", "]: s=3"),
+        ] {
+            let torn = TEXT.replace(&format!("{head}{rest}"), &format!("{head}{between}{rest}"));
+            assert_ne!(torn, TEXT);
+            assert_eq!(parse(&torn), parse(TEXT));
+        }
     }
 
     #[test]
