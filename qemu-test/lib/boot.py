@@ -20,7 +20,7 @@ import picture  # noqa: E402
 import qemu_command  # noqa: E402
 from boot_log import Writer, read  # noqa: E402
 from machine import Machine  # noqa: E402
-from verdict import TRIPLE_FAULT, judge  # noqa: E402
+from verdict import DEATH_OF_A_DOMAIN, judge  # noqa: E402
 from xenrust import build_root  # noqa: E402
 from xenrust.cache import Cache  # noqa: E402
 from xenrust.failure import Failure  # noqa: E402
@@ -66,12 +66,12 @@ class Spec:
     log: str | None = None
     shell: bool = False
     display: bool = False
-    # Not options: the command makes domains of any type; end as soon as one of all domains dies by
-    # a triple fault; the file of a module that takes the place of the kernel's own C driver; the
+    # Not options: the command makes domains of any type; end as soon as the kernel of one of all
+    # domains dies; the file of a module that takes the place of the kernel's own C driver; the
     # places in the kernel, by address and size, of which the log has each block of instructions
     # that is run; the machine's clocks go on by a nanosecond for each instruction that it runs.
     makes_domains: bool = False
-    end_at_triple_fault: bool = False
+    end_at_death: bool = False
     c_module: str | None = None
     trace: tuple = ()
     instruction_clock: bool = False
@@ -174,7 +174,7 @@ def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progres
 
     try:
         machine = Machine(log, word, on_output, on_step, terminal, on_screen,
-                          TRIPLE_FAULT if spec.end_at_triple_fault else None)
+                          DEATH_OF_A_DOMAIN if spec.end_at_death else None)
         outcome = machine.run(command, spec.timeout)
         verdict = judge(outcome, log.lines, qemu_command.uses_svm(spec))
         log.add("boot", f"end: {verdict.kind}: {verdict.reason}")

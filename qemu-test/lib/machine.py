@@ -63,13 +63,14 @@ class Machine:
     def __init__(self, log, word, on_output, on_step, terminal=None, on_screen=None,
                  also_death=None):
         """ON_SCREEN gets the name of a picture of the screen and the bytes of a PPM file.
-        ALSO_DEATH is a pattern of further lines in Xen's and dom0's log that end the machine."""
+        ALSO_DEATH is a pattern of further lines, of any domain, that end the machine."""
         self._log = log
         self._control = re.compile(re.escape(word) + r" (\w+) ?(.*);$")
         self._on_output = on_output
         self._on_step = on_step
         self._terminal = terminal
         self._deaths = [DEATH, also_death] if also_death else [DEATH]
+        self._domu_death = also_death
         self._on_screen = on_screen
         # What the guest was told about its requests: None while there is no answer.
         self._screens = {}
@@ -178,6 +179,8 @@ class Machine:
             if control and control[1] == "failed":
                 self._end("failed", f"in the domU: {control[2]}", 0.2)
             self._log.add("domU", f"{control[1]} {control[2]}" if control else text)
+            if self._ended is None and self._domu_death and self._domu_death.search(text):
+                self._end("died", f"the domU: {text.strip()}", LAST_WORDS)
         elif name == qemu_command.MONITOR_PORT:
             answer = self._monitor.answer(text)
             if answer:

@@ -204,8 +204,6 @@ def auto_translated(context):
 
 
 # What lives on the device, and the command that tries it. The first ones are the shortest.
-# Under a PVH dom0 by a clock of instructions: on the one thread that this takes, none has died of
-# the emulator yet.
 CLIENTS = {
     "client-tools": "client-tools",
     "module-unload": "domu-run module-unload",
@@ -239,6 +237,7 @@ def clients_of_auto_translated(context):
 
 def _boot_clients(context, dom0):
     programs = guest.ensure(context.cache)
+    # By a clock of instructions the emulator has one thread, on which domains seldom die of it.
     spec = boot.Spec(
         dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT, makes_domains=True,
         instruction_clock=dom0 == "pvh",
@@ -294,8 +293,8 @@ def events_of_auto_translated(context):
         "event-storm": SHORT_STORM,
         "event-channels": FEW_CYCLES,
     })
-    # To save a PVH domU takes minutes: its addresses are looked through up to 4 GiB. On one thread,
-    # the emulator lives for it.
+    # To save a PVH domU takes minutes: its addresses are looked through up to 4 GiB. On one thread
+    # the emulator mostly lives for it.
     return tests + _boot_events(context, "pvh", 2, {"event-saved": ALL_SAVED},
                                 instruction_clock=True)
 
@@ -486,7 +485,7 @@ def _boot(context, spec, commands, setup="true", events=None):
     """
     guest_kernel.ensure(context.cache, context.config)
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
-                               events=events or context.events, end_at_triple_fault=True)
+                               events=events or context.events, end_at_death=True)
     output = ktap.Output(commands)
     deaths = collections.Counter()
     while True:

@@ -28,6 +28,7 @@ EMULATOR_HANG = "hang before init"
 EMULATOR_BROKEN_INIT = "init killed by broken memory before the command ran"
 
 TRIPLE_FAULT = re.compile(r"\(XEN\) .*\b(d\d+)v\d+ Triple fault", re.IGNORECASE)
+DEATH_OF_A_DOMAIN = re.compile(f"{TRIPLE_FAULT.pattern}|Kernel panic - not syncing", re.IGNORECASE)
 # The emulator's own words, which it has for no guest's triple fault. After one of Xen's own ends
 # they mean only that this is how Xen resets a machine.
 HYPERVISOR_TRIPLE_FAULT = re.compile(r"Triple fault")

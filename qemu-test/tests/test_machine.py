@@ -11,6 +11,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 import machine  # noqa: E402
+import verdict  # noqa: E402
 from boot_log import Writer, read  # noqa: E402
 
 WORD = "boot-0123"
@@ -37,10 +38,11 @@ class Run(unittest.TestCase):
         self.steps = []
         self.screens = []
 
-    def run_script(self, script, timeout=20):
+    def run_script(self, script, timeout=20, also_death=None):
         log = Writer(self.path)
         runner = machine.Machine(log, WORD, self.chunks.append, self.steps.append,
-                                 on_screen=lambda *screen: self.screens.append(screen))
+                                 on_screen=lambda *screen: self.screens.append(screen),
+                                 also_death=also_death)
         try:
             return runner.run(
                 lambda ports: [sys.executable, "-c", PRELUDE + script, str(ports)], timeout)
@@ -55,6 +57,13 @@ class Run(unittest.TestCase):
                                   "time.sleep(60)")
         self.assertEqual((outcome.end, outcome.status, outcome.stage), ("exit", 42, "run"))
         self.assertEqual(self.steps, ["init", "run"])
+
+    def test_a_domu_that_dies_ends_the_machine_if_that_is_asked_for(self):
+        script = ("tell('run'); domu('[    9.0] Kernel panic - not syncing: why\\r\\n'); "
+                  "time.sleep(0.5); tell('exit 0'); time.sleep(60)")
+        self.assertEqual(self.run_script(script).end, "exit")
+        outcome = self.run_script(script, also_death=verdict.DEATH_OF_A_DOMAIN)
+        self.assertEqual((outcome.end, outcome.reason[:9]), ("died", "the domU:"))
 
     def test_output_is_passed_byte_for_byte(self):
         outcome = self.run_script("tell('run'); run(bytes(range(256)) * 100); tell('exit 0'); "
