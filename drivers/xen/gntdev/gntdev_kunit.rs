@@ -429,7 +429,7 @@ mod unmap_operations_tests {
         bindings,
         grant_operation::{
             map_operation,
-            settle_unmap,
+            settle_unmaps,
             Access,
             GrantReference,
             Target, //
@@ -439,16 +439,17 @@ mod unmap_operations_tests {
     use core::ops::Range;
     use kernel::prelude::*;
 
+    const GRANT: GrantReference = GrantReference {
+        domain: 7,
+        reference: 1,
+    };
+
     /// Eight operations, of which those in `mapped` have a grant mapped, with their index as
     /// the handle.
     fn operations(mapped: &[usize]) -> Result<UnmapOperations> {
         let mut map = KVec::with_capacity(8, GFP_KERNEL)?;
         for index in 0..8 {
-            let grant = GrantReference {
-                domain: 7,
-                reference: 1,
-            };
-            let mut operation = map_operation(grant, Target::Kernel(0x1000), Access::ReadWrite);
+            let mut operation = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
             operation.handle = index as u32;
             operation.status = if mapped.contains(&index) {
                 bindings::GNTST_okay as i16
@@ -464,16 +465,16 @@ mod unmap_operations_tests {
         Ok(operations)
     }
 
-    /// The hypervisor's answer to the unmapping of all but `refused`.
-    fn answer(operations: &mut [bindings::gnttab_unmap_grant_ref], refused: &[usize]) {
-        for operation in operations {
+    /// The hypervisor's answer to the unmapping of all but `refused`. Returns how many these are.
+    fn answer(operations: &mut [bindings::gnttab_unmap_grant_ref], refused: &[usize]) -> usize {
+        for operation in operations.iter_mut() {
             operation.status = if refused.contains(&(operation.handle as usize)) {
                 bindings::GNTST_bad_handle as i16
             } else {
                 bindings::GNTST_okay as i16
             };
-            settle_unmap(operation);
         }
+        settle_unmaps(operations)
     }
 
     /// Start and end of each run that is found among eight operations, of which those in `mapped`
@@ -487,6 +488,7 @@ mod unmap_operations_tests {
             if let Err(error) = runs.push((run.start, run.end), GFP_KERNEL) {
                 result = Err(error.into());
             }
+            answer(operations, &[])
         });
         result.map(|()| runs)
     }
@@ -494,11 +496,7 @@ mod unmap_operations_tests {
     #[test]
     fn there_is_no_room_for_more() -> Result {
         let mut operations = operations(&[])?;
-        let grant = GrantReference {
-            domain: 7,
-            reference: 1,
-        };
-        let more = map_operation(grant, Target::Kernel(0x1000), Access::ReadWrite);
+        let more = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
         assert_eq!(operations.add(&[more]), Err(ENOSPC));
         Ok(())
     }
@@ -514,12 +512,15 @@ mod unmap_operations_tests {
         let mut calls = 0;
         operations.for_each_mapped_run(0..8, |run, operations| {
             assert!(run == (0..2) || run == (5..8));
-            answer(operations, &[]);
             calls += 1;
+            answer(operations, &[])
         });
         assert_eq!(calls, 2);
         assert!(!operations.any_mapped());
-        operations.for_each_mapped_run(0..8, |_, _| calls += 1);
+        operations.for_each_mapped_run(0..8, |_, operations| {
+            calls += 1;
+            answer(operations, &[])
+        });
         assert_eq!(calls, 2);
         Ok(())
     }
@@ -533,7 +534,7 @@ mod unmap_operations_tests {
         assert!(!operations.is_mapped(0));
         operations.for_each_mapped_run(0..8, |run, operations| {
             assert_eq!(run, 1..2);
-            answer(operations, &[]);
+            answer(operations, &[])
         });
         assert!(!operations.any_mapped());
         Ok(())
@@ -581,6 +582,7 @@ mod unmap_operations_tests {
                 if let Err(error) = runs.push((run.start, run.end), GFP_KERNEL) {
                     result = Err(error.into());
                 }
+                answer(operations, &[])
             },
         );
         result.map(|()| (runs, all))

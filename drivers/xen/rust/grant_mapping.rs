@@ -248,8 +248,13 @@ impl MappedGrants {
         )
     }
 
-    /// Unmaps with one hypercall the grants at the frames from `first` on.
-    fn unmap_run(&self, first: usize, operations: &mut [bindings::gnttab_unmap_grant_ref]) {
+    /// Unmaps with one hypercall the grants at the frames from `first` on. Returns how many of them
+    /// the hypervisor refused.
+    fn unmap_run(
+        &self,
+        first: usize,
+        operations: &mut [bindings::gnttab_unmap_grant_ref],
+    ) -> usize {
         trace::hypercall(
             bindings::GNTTABOP_unmap_grant_ref,
             operations.len(),
@@ -265,19 +270,9 @@ impl MappedGrants {
                 )
             },
         );
-        let count = operations.len();
-        let mut refused = 0;
-        for operation in operations {
-            if !grant_operation::settle_unmap(operation) {
-                refused += 1;
-                pr_err!(
-                    "Xen refused to unmap grant handle {}: status {}\n",
-                    operation.handle,
-                    operation.status
-                );
-            }
-        }
-        trace::unmap(count, refused, false);
+        let refused = grant_operation::settle_unmaps(operations);
+        trace::unmap(operations.len(), refused, false);
+        refused
     }
 }
 

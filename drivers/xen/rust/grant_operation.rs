@@ -145,3 +145,20 @@ pub(crate) fn settle_unmap(unmap: &mut bindings::gnttab_unmap_grant_ref) -> bool
     unmap.handle = bindings::INVALID_GRANT_HANDLE;
     true
 }
+
+/// Settles the mappings of all of `operations`, which the hypervisor has answered. Returns how many
+/// it refused to unmap: these are reported.
+pub(crate) fn settle_unmaps(operations: &mut [bindings::gnttab_unmap_grant_ref]) -> usize {
+    let mut refused = 0;
+    for operation in operations {
+        if !settle_unmap(operation) {
+            refused += 1;
+            pr_err!(
+                "Xen refused to unmap grant handle {}: status {}\n",
+                operation.handle,
+                operation.status
+            );
+        }
+    }
+    refused
+}

@@ -71,14 +71,15 @@ impl UnmapOperations {
     }
 
     /// Has `unmap` undo the mappings in `range`: it is called for each longest run of indices that
-    /// are mapped, and [settles](grant_operation::settle_unmap) the operations of each.
+    /// are mapped, [settles](grant_operation::settle_unmaps) the operations of each and returns how
+    /// many the hypervisor refused.
     ///
     /// The unmap functions of the kernel take an array of operations: a hole in it would be an
     /// operation on an invalid handle, which the hypervisor reports as a guest's error.
     pub(crate) fn for_each_mapped_run(
         &mut self,
         range: Range<usize>,
-        unmap: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
+        unmap: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]) -> usize,
     ) {
         self.for_each_free_run(range, |_| true, unmap);
     }
@@ -89,7 +90,7 @@ impl UnmapOperations {
         &mut self,
         range: Range<usize>,
         is_free: impl Fn(usize) -> bool,
-        mut unmap: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
+        mut unmap: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]) -> usize,
     ) -> bool {
         if !self.any_mapped() {
             return true;
@@ -106,27 +107,26 @@ impl UnmapOperations {
                 continue;
             }
             all &= !mapped;
-            if !run.is_empty() {
-                self.unmap_run(run, &mut unmap);
-            }
+            self.unmap_run(run, &mut unmap);
             run = index + 1..index + 1;
         }
-        if !run.is_empty() {
-            self.unmap_run(run, &mut unmap);
-        }
+        self.unmap_run(run, &mut unmap);
         all
     }
 
-    /// Calls `unmap` with the operations of `run`, all of which are mapped.
+    /// Calls `unmap` with the operations of `run`, all of which are mapped, if there are any.
     fn unmap_run(
         &mut self,
         run: Range<usize>,
-        unmap: &mut impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]),
+        unmap: &mut impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]) -> usize,
     ) {
-        if let Some(operations) = self.operations.get_mut(run.clone()) {
-            unmap(run, operations);
-            let unmapped = operations.iter().filter(|operation| !is_mapped(operation));
-            self.mapped = self.mapped.saturating_sub(unmapped.count());
+        let Some(operations) = self.operations.get_mut(run.clone()) else {
+            return;
+        };
+        if !operations.is_empty() {
+            let count = operations.len();
+            let refused = unmap(run, operations);
+            self.mapped = self.mapped.saturating_sub(count.saturating_sub(refused));
         }
     }
 }

@@ -168,11 +168,11 @@ impl Entries {
     /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
     fn unmap(&mut self, range: Range<usize>) {
         self.unmap.for_each_mapped_run(range, |_, operations| {
-            let result = trace::hypercall(
+            trace::hypercall(
                 bindings::GNTTABOP_unmap_grant_ref,
                 operations.len(),
                 // SAFETY: `operations` is an array of this length, of operations that the command
-                // takes.
+                // takes. The status of each says all that the result does.
                 || unsafe {
                     bindings::xen_rust_grant_table_op(
                         bindings::GNTTABOP_unmap_grant_ref,
@@ -181,20 +181,9 @@ impl Entries {
                     )
                 },
             );
-            let count = operations.len();
-            let mut refused = 0;
-            for operation in operations {
-                if !grant_operation::settle_unmap(operation) {
-                    refused += 1;
-                    pr_err!(
-                        "Xen refused to unmap grant handle {} from a process: {}, status {}\n",
-                        operation.handle,
-                        result,
-                        operation.status
-                    );
-                }
-            }
-            trace::unmap(count, refused, true);
+            let refused = grant_operation::settle_unmaps(operations);
+            trace::unmap(operations.len(), refused, true);
+            refused
         });
     }
 }
