@@ -33,12 +33,30 @@ pub struct Port {
 /// A domain's ports by their numbers.
 pub type Ports = BTreeMap<u32, Port>;
 
+/// The hypervisor says a line in pieces, between which another CPU may say something: how often it
+/// is asked again when that has torn one.
+const ATTEMPTS: usize = 5;
+
 /// Presses the key and reads what all domains' ports are.
 pub fn press() -> io::Result<BTreeMap<u32, Ports>> {
-    // What the hypervisor has said so far would only be in the way.
-    succeed("xl", &["dmesg", "-c"])?;
-    succeed("xl", &["debug-keys", "e"])?;
-    parse(&succeed("xl", &["dmesg"])?).map_err(io::Error::other)
+    read(|| {
+        // What the hypervisor has said so far would only be in the way.
+        succeed("xl", &["dmesg", "-c"])?;
+        succeed("xl", &["debug-keys", "e"])?;
+        succeed("xl", &["dmesg"])
+    })
+}
+
+/// Reads what `ask` gets, which is asked again as long as it cannot be read.
+fn read(mut ask: impl FnMut() -> io::Result<String>) -> io::Result<BTreeMap<u32, Ports>> {
+    let mut attempts = 1;
+    loop {
+        match parse(&ask()?) {
+            Ok(domains) => return Ok(domains),
+            Err(error) if attempts == ATTEMPTS => return Err(io::Error::other(error)),
+            Err(_) => attempts += 1,
+        }
+    }
 }
 
 /// Reads lines such as these, whatever is before them:
@@ -51,8 +69,6 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Ports>, String> {
     const DOMAIN: &str = "Event channel information for domain ";
     let mut domains: BTreeMap<u32, Ports> = BTreeMap::new();
     let mut domain = None;
-    // The hypervisor says a line in pieces, between which another CPU may say something.
-    let mut torn = "";
     for line in text.lines() {
         if let Some((_, rest)) = line.split_once(DOMAIN) {
             let number = rest.trim_end_matches(':').parse();
@@ -60,26 +76,14 @@ fn parse(text: &str) -> Result<BTreeMap<u32, Ports>, String> {
             domains.insert(number, Ports::new());
             domain = Some(number);
         } else if let (Some(number), Some((before, _))) = (domain, line.split_once("]: s=")) {
-            let parsed = parse_port(before).or_else(|| parse_port(&format!("{torn}{before}")));
-            let (name, port) = parsed.ok_or_else(|| format!("not a port: {line:?}"))?;
+            let (name, port) = parse_port(before).ok_or_else(|| format!("not a port: {line:?}"))?;
             domains.entry(number).or_default().insert(name, port);
-        } else if is_head(line) {
-            torn = line;
         }
     }
     match domains.is_empty() {
         true => Err("the hypervisor says nothing of event channels".into()),
         false => Ok(domains),
     }
-}
-
-/// Whether a line is what the hypervisor says of a port, up to where it is linked or just before.
-fn is_head(line: &str) -> bool {
-    line.rsplit_once(" [").is_some_and(|(_, flags)| {
-        let mut flags = flags.splitn(3, '/');
-        let mut flag = || matches!(flags.next(), Some("0" | "1"));
-        flag() && flag() && flags.next().is_some()
-    })
 }
 
 /// The part of a line before the state of its channel.
@@ -149,22 +153,37 @@ mod tests {
         }
     }
 
+    /// What is read of these answers, one after the other, and how many were asked for.
+    fn read_all(answers: &[String]) -> (io::Result<BTreeMap<u32, Ports>>, usize) {
+        let mut asked = 0;
+        let read = read(|| {
+            asked += 1;
+            Ok(answers[asked - 1].clone())
+        });
+        (read, asked)
+    }
+
     #[test]
-    fn a_line_can_be_torn() {
-        let between = "\n(XEN) uart interrupt taking more than 4ms, switched to polling\n";
+    fn a_torn_line_is_asked_for_again() {
+        let between = "\n(XEN) [   12.5] uart interrupt taking more than 4ms\n";
         for (head, rest) in [
             ("4100 [1/0/", "B 12  ]: s=3"),
             ("4100 [1/0/B 12  ", "]: s=3"),
         ] {
             let torn = TEXT.replace(&format!("{head}{rest}"), &format!("{head}{between}{rest}"));
-            assert_ne!(torn, TEXT);
-            assert_eq!(parse(&torn), parse(TEXT));
+            assert!(parse(&torn).is_err());
+            let (read, asked) = read_all(&[torn.clone(), torn, TEXT.into()]);
+            assert_eq!(read.unwrap(), parse(TEXT).unwrap());
+            assert_eq!(asked, 3);
         }
     }
 
     #[test]
-    fn a_line_without_its_head_is_no_port() {
-        assert!(parse(&TEXT.replace("4100 [1/0/B", "")).is_err());
+    fn a_line_that_cannot_be_read_is_not_asked_for_for_ever() {
+        let answers = vec![TEXT.replace("4100 [1/0/B", ""); ATTEMPTS];
+        let (read, asked) = read_all(&answers);
+        assert!(read.unwrap_err().to_string().contains("not a port"));
+        assert_eq!(asked, ATTEMPTS);
     }
 
     #[test]
