@@ -62,8 +62,8 @@ LEAK = "kmemleak: "
 # the event channels' crate, which is in the kernel itself.
 OURS = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[xen_gntdev_rust|"
                   r"\b_R\w*11fifo_events\w*\+0x[0-9a-f]+/0x[0-9a-f]+")
-# All that happens in an interrupt happens under these two frames.
 FRAME = re.compile(r"^(?:\[ *[\d.]+\])? +[\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+")
+# All that happens in an interrupt happens under these two frames.
 HANDLER = re.compile(r"\bhandle_irq_for_port\+")
 HANDS_ON = re.compile(r"\b_R\w*11fifo_events\w*13handle_events\w*\+")
 

@@ -69,8 +69,7 @@ class Machine:
         self._on_output = on_output
         self._on_step = on_step
         self._terminal = terminal
-        self._deaths = [DEATH, also_death] if also_death else [DEATH]
-        self._domu_death = also_death
+        self._also_death = also_death
         self._on_screen = on_screen
         # What the guest was told about its requests: None while there is no answer.
         self._screens = {}
@@ -172,14 +171,14 @@ class Machine:
                 self._obey(control[1], control[2])
                 return
             self._log.add("xen" if text.startswith("(XEN)") else "dom0", text)
-            if self._ended is None and any(death.search(text) for death in self._deaths):
+            if DEATH.search(text) or self._is_also_death(text):
                 self._end("died", text.strip(), LAST_WORDS)
         elif name == qemu_command.DOMU_PORT:
             control = self._control.search(text)
             if control and control[1] == "failed":
                 self._end("failed", f"in the domU: {control[2]}", 0.2)
             self._log.add("domU", f"{control[1]} {control[2]}" if control else text)
-            if self._ended is None and self._domu_death and self._domu_death.search(text):
+            if self._is_also_death(text):
                 self._end("died", f"the domU: {text.strip()}", LAST_WORDS)
         elif name == qemu_command.MONITOR_PORT:
             answer = self._monitor.answer(text)
@@ -187,6 +186,9 @@ class Machine:
                 self._save_screen(*answer)
         else:
             self._log.add(name, text)
+
+    def _is_also_death(self, text):
+        return self._also_death is not None and self._also_death.search(text) is not None
 
     def _obey(self, word, text):
         outcome = self._outcome

@@ -149,8 +149,6 @@ class Baseline(unittest.TestCase):
     def test_an_interrupt_is_no_part_of_what_its_handler_does(self):
         texts = self.interrupt(" handle_irq_for_port+0x102/0x150")
         self.assertEqual(self.check(*texts), [])
-        self.assertEqual(self.check(*texts[:1], " other+0x1/0x2", *texts[-4:]),
-                         ["WARNING: known"])
 
     def test_not_when_the_event_channels_crate_did_more_than_call_the_handler(self):
         for between in ((), (" handle_irq_for_port+0x102/0x150", " _raw_spin_lock+0x1/0x2"),

@@ -27,7 +27,7 @@ const ROUNDS: u32 = 10;
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    // A rule each, because a machine that emulates PVH guests may not live for all of them.
+    // A rule each: when one fails, its name says which of them.
     let rules: Vec<Rule> = (1..=ROUNDS)
         .map(|round| {
             let kind = [Kind::Pv, Kind::Pvh][round as usize % 2];
