@@ -22,11 +22,15 @@ from dataclasses import dataclass, field
 
 import qemu_command
 from boot_log import Splitter
+from halted_processor import Watch
 from monitor import Monitor
 
 # No output for so long before init starts: the machine hangs. On a machine with time to spare
 # nothing there takes more than six seconds; on one that is busy, many times that.
 SILENCE_BEFORE_INIT = 150
+# No output for so long: the processors are looked at, and again after each interval.
+SILENCE_BEFORE_LOOK = 60
+LOOK_INTERVAL = 5
 # After the line that announces the end of the machine, time for the lines that explain it.
 LAST_WORDS = 2.0
 
@@ -47,8 +51,8 @@ DEATH = re.compile(r"\(XEN\) .*(Hardware Dom0 (crashed|shutdown|halted)|Manual r
 class Outcome:
     """What one run of the machine came to."""
     # "exit": the command ended; "left": the person left the shell; "failed": init gave up;
-    # "timeout"; "silent": no word before init; "died": the machine or the emulator ended by
-    # itself.
+    # "timeout"; "silent": no word before init; "halted": the emulator forgot a processor; "died":
+    # the machine or the emulator ended by itself.
     end: str = "died"
     status: int = 0
     reason: str = ""
@@ -85,6 +89,7 @@ class Machine:
             self._keys = os.open(f"{ports / qemu_command.RUN_PORT}.in", os.O_RDWR)
             orders = os.open(f"{ports / qemu_command.MONITOR_PORT}.in", os.O_RDWR)
             self._monitor = Monitor(lambda data: os.write(orders, data))
+            self._watch = Watch(self._monitor, lambda reason: self._end("halted", reason, 0))
             process = subprocess.Popen(
                 make_command(ports), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent)
@@ -106,7 +111,7 @@ class Machine:
         self._splitters = {name: Splitter() for name in names.values()}
         if self._terminal:
             names[self._terminal.fileno()] = "keyboard"
-        self._heard = started
+        self._hear(started)
         while self._ended is None or time.monotonic() < self._ended:
             ready, _, _ = select.select(list(names), [], [], 0.25)
             if ready:
@@ -125,6 +130,9 @@ class Machine:
             elif self._outcome.stage == "start" and now - self._heard > SILENCE_BEFORE_INIT:
                 self._end("silent", f"no word for {SILENCE_BEFORE_INIT} s and init had not "
                                     "started", 0)
+            elif now > self._next_look:
+                self._watch.look()
+                self._next_look = now + LOOK_INTERVAL
         self._drain(names)
 
     def _read(self, stream, names):
@@ -142,7 +150,8 @@ class Machine:
             else:
                 os.write(self._keys, chunk)
             return True
-        self._heard = time.monotonic()
+        if name != qemu_command.MONITOR_PORT:
+            self._hear(time.monotonic())
         if name == qemu_command.RUN_PORT:
             self._outcome.output += chunk
             self._on_output(chunk)
@@ -150,6 +159,11 @@ class Machine:
             for part in XEN_MESSAGE.split(text.rstrip("\r")):
                 self._line(name, part)
         return True
+
+    def _hear(self, now):
+        self._heard = now
+        self._next_look = now + SILENCE_BEFORE_LOOK
+        self._watch.forget()
 
     def _drain(self, names):
         """Read what has arrived already, and the unfinished last lines. A program that the
@@ -181,9 +195,7 @@ class Machine:
             if self._is_also_death(text):
                 self._end("died", f"the domU: {text.strip()}", LAST_WORDS)
         elif name == qemu_command.MONITOR_PORT:
-            answer = self._monitor.answer(text)
-            if answer:
-                self._save_screen(*answer)
+            self._monitor.read(text)
         else:
             self._log.add(name, text)
 
@@ -209,7 +221,8 @@ class Machine:
             self._answer_guest(request)
         elif SCREEN_REQUEST.fullmatch(request):
             self._screens[request] = None
-            self._monitor.take_screen(request, self._screen_file(request))
+            self._monitor.take_screen(self._screen_file(request),
+                                      lambda error: self._save_screen(request, error))
 
     def _save_screen(self, request, error):
         if error is None:

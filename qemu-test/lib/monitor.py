@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The emulator's monitor: takes pictures of the screen, by the QEMU Machine Protocol."""
+"""The emulator's monitor, by the QEMU Machine Protocol."""
 
 import json
 
@@ -10,25 +10,38 @@ class Monitor:
     def __init__(self, write):
         self._write = write
         self._ready = False
+        # By the number of a command, what to do with its answer.
+        self._waiting = {}
+        self._sent = 0
 
-    def take_screen(self, key, path):
-        """Ask for the screen as a PPM file at PATH. The answer bears the KEY."""
+    def take_screen(self, path, then):
+        """Ask for the screen as a PPM file at PATH. THEN gets None, or why there is none."""
+        self._ask("screendump", {"filename": str(path)}, lambda result, error: then(error))
+
+    def ask_person(self, command, then):
+        """Give the COMMAND that a person would type. THEN gets the text that comes back."""
+        self._ask("human-monitor-command", {"command-line": command},
+                  lambda result, error: then(error or result))
+
+    def read(self, line):
+        """Take a LINE of the monitor's."""
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return
+        then = self._waiting.pop(message.get("id"), None) if isinstance(message, dict) else None
+        if then:
+            error = message.get("error")
+            then(message.get("return"), error.get("desc", "unknown error") if error else None)
+
+    def _ask(self, command, arguments, then):
         if not self._ready:
             # The monitor obeys nothing else before.
             self._send({"execute": "qmp_capabilities"})
             self._ready = True
-        self._send({"execute": "screendump", "arguments": {"filename": str(path)}, "id": key})
-
-    def answer(self, line):
-        """(key, error or None) if this LINE answers take_screen, else None."""
-        try:
-            message = json.loads(line)
-        except ValueError:
-            return None
-        if not isinstance(message, dict) or "id" not in message:
-            return None
-        error = message.get("error")
-        return message["id"], error.get("desc", "unknown error") if error else None
+        self._sent += 1
+        self._waiting[self._sent] = then
+        self._send({"execute": command, "arguments": arguments, "id": self._sent})
 
     def _send(self, command):
         self._write(json.dumps(command).encode() + b"\n")

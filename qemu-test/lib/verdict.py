@@ -2,13 +2,14 @@
 """Tells a death of the emulator from a failure of what it ran.
 
 QEMU's software emulation of AMD's virtualization (SVM) is not perfect. Now and then it lets a
-guest that runs by it die in one of five ways, with any kernel and with any driver:
+guest that runs by it die in one of these ways, with any kernel and with any driver:
 
   * the hypervisor reports a triple fault of the guest;
   * the processor comes back from a guest to the hypervisor in such a state that the hypervisor's
     next exception is a triple fault: the emulator says so, and the machine resets without a word;
   * the guest's kernel reports a double fault in its entry code;
   * dom0 hangs in its first second, before init starts;
+  * a processor halts for ever with interrupts pending;
   * a program's memory is broken; when that hits init, the kernel panics.
 
 A fault of ours could look alike, so a death counts as the emulator's only when nothing points to
@@ -25,6 +26,7 @@ EMULATOR_TRIPLE_FAULT = "triple fault"
 EMULATOR_RESET = "triple fault of the hypervisor"
 EMULATOR_DOUBLE_FAULT = "double fault in entry code"
 EMULATOR_HANG = "hang before init"
+EMULATOR_HALT = "halt with interrupts pending"
 EMULATOR_BROKEN_INIT = "init killed by broken memory before the command ran"
 
 TRIPLE_FAULT = re.compile(r"\(XEN\) .*\b(d\d+)v\d+ Triple fault", re.IGNORECASE)
@@ -107,7 +109,7 @@ def _emulator_death(outcome, lines):
         # Xen's ordinary messages have such words in them, "SLEEP INFO:" for example.
         if COMPLAINT.search(line.text) and line.source != "xen":
             return None
-    return EMULATOR_HANG if outcome.end == "silent" else None
+    return {"silent": EMULATOR_HANG, "halted": EMULATOR_HALT}.get(outcome.end)
 
 
 def _in_entry_code(report):

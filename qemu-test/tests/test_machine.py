@@ -122,6 +122,36 @@ class Run(unittest.TestCase):
         outcome = self.run_script("log('(XEN) started\\n'); time.sleep(60)")
         self.assertEqual(outcome.end, "silent")
 
+    def run_halted(self, says):
+        """A machine that has said nothing for long, whose processor 1 halts with an interrupt
+        pending. After the first answer it runs SAYS."""
+        for name, seconds in (("SILENCE_BEFORE_LOOK", 0.5), ("LOOK_INTERVAL", 0.3)):
+            self.addCleanup(setattr, machine, name, getattr(machine, name))
+            setattr(machine, name, seconds)
+        return self.run_script(
+            "import json\n"
+            "tell('run')\n"
+            "orders = said('monitor')\n"
+            "orders.readline()\n"
+            "while True:\n"
+            "    order = json.loads(orders.readline())\n"
+            "    text = {'info registers -a': 'CPU#0\\r\\nRFL=00000202 HLT=0\\r\\n\\r\\n'\n"
+            "                                 'CPU#1\\r\\nRFL=00000202 HLT=1\\r\\n',\n"
+            "            'info lapic 1': 'IRR\\t 72 250\\r\\n\\r\\nTPR 0x00 PPR 0x00\\r\\n'}[\n"
+            "        order['arguments']['command-line']]\n"
+            "    os.write(ports['monitor'], json.dumps(\n"
+            "        {'return': text, 'id': order['id']}).encode() + b'\\n')\n"
+            f"    {says}\n", timeout=5)
+
+    def test_a_processor_that_the_emulator_forgot(self):
+        outcome = self.run_halted("pass")
+        self.assertEqual(outcome.end, "halted")
+        self.assertIn("processor 1 halts although interrupts are pending: 72, 250",
+                      outcome.reason)
+
+    def test_a_machine_that_speaks_has_no_such_processor(self):
+        self.assertEqual(self.run_halted("log('a word\\n')").end, "timeout")
+
     def test_a_step_that_fails(self):
         outcome = self.run_script("tell('step xenstored'); tell('failed xenstored: status 1'); "
                                   "time.sleep(60)")

@@ -82,6 +82,9 @@ class EmulatorDeaths(unittest.TestCase):
         self.assert_emulator(judge("[    0.1] ACPI: Core revision 1", end="silent",
                                    stage="start"), "hang before init")
 
+    def test_halt_with_interrupts_pending(self):
+        self.assert_emulator(judge("ok 1 a", end="halted"), "halt with interrupts pending")
+
     def test_init_killed_before_the_command(self):
         self.assert_emulator(judge(KILLED_INIT, MODULES, CRASHED, stage="xl create"),
                              verdict.EMULATOR_BROKEN_INIT)
@@ -105,11 +108,13 @@ class FailuresOfOurs(unittest.TestCase):
         for texts in ((TRIPLE_FAULT,), (RESET,), double_fault("error_entry"), (KILLED_INIT,)):
             self.assert_kind("died", judge(*texts, stage="xl create", svm=False))
         self.assert_kind("died", judge(end="silent", stage="start", svm=False))
+        self.assert_kind("died", judge(end="halted", svm=False))
 
     def test_death_after_a_failed_test(self):
         for tests in (("not ok 1 map",), ("ok 1 a", "    not ok 2 b")):
             self.assert_kind("died", judge(*tests, TRIPLE_FAULT, CRASHED))
             self.assert_kind("died", judge(*tests, RESET))
+            self.assert_kind("died", judge(*tests, end="halted"))
             self.assert_kind("exit", judge(*tests, DOMU_TRIPLE_FAULT, "not ok 3 c", end="exit"))
 
     def test_a_test_that_speaks_of_not_ok_has_not_failed(self):
