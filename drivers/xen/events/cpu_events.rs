@@ -40,7 +40,8 @@ pub(crate) struct CpuEvents {
     queues: Queues,
     /// Whether the hypervisor knows the control block.
     known: AtomicBool,
-    /// How many events were found in the queues of the CPU when it had gone offline.
+    /// How many events that were to be delivered were found in the queues of the CPU when it had
+    /// gone offline.
     drained: AtomicU64,
 }
 
@@ -117,7 +118,7 @@ impl CpuEvents {
         });
     }
 
-    /// How many events the drains have found.
+    /// How many events that were to be delivered the drains have found.
     pub(crate) fn drained(&self) -> u64 {
         self.drained.load(Relaxed)
     }

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! `event_word.rs` and `event_queue.rs` are the state machine. They know neither the kernel nor
-//! where the words are, and a model checker goes through them on the host. `event_array.rs` and
-//! `cpu_events.rs` have the memory, with a hypervisor that a test can put in the place of Xen.
+//! where the words are, and a model checker goes through them on the host. `event_array.rs`,
+//! `array_ops.rs` and `cpu_events.rs` have the memory, with a hypervisor that a test can put in the
+//! place of Xen.
 //! `port_ops.rs` joins all this to `events_base.c`.
 //!
 //! C header: `drivers/xen/events/events_internal.h`.
@@ -40,6 +41,7 @@ mod xen {
     pub(crate) mod shared_page;
 }
 
+mod array_ops;
 mod cpu_events;
 mod event_array;
 mod event_queue;
@@ -57,7 +59,8 @@ use crate::{
         evtchn_ops::{
             fifo_init,
             install,
-            install_c, //
+            install_c,
+            is_any_installed, //
         },
         per_cpu::{
             per_cpu,
@@ -115,10 +118,14 @@ struct FifoEvents {
 
 impl kernel::InPlaceModule for FifoEvents {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let folder = debugfs::Dir::new(c"xen");
+        let folder = if is_any_installed() {
+            Ok(debugfs::Dir::new(c"xen"))
+        } else {
+            Err(ENODEV)
+        };
         try_pin_init!(Self {
-            _view <- folder.read_callback_file(c"evtchn_fifo", View, &view::write),
-            _folder: folder.clone(),
+            _folder: folder.clone()?,
+            _view <- folder?.read_callback_file(c"evtchn_fifo", View, &view::write),
         }? Error)
     }
 }

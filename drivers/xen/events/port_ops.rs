@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The port operations of the FIFO ABI, as `events_base.c` calls them.
-//!
-//! A port that has no event word is one that `setup` did not accept. Nobody calls with it, and if
-//! somebody does, nothing happens.
 
 #![forbid(unsafe_code)]
 
 use crate::{
     event_array::EventArray,
-    event_word::{
-        EventWord,
-        Port,
-        Unmask, //
-    },
+    event_word::Port,
     xen::{
-        event_channel_op::{
-            unmask,
-            Xen, //
-        },
+        event_channel_op::Xen,
         evtchn_ops::{
             panic,
             relink,
@@ -30,22 +20,13 @@ use crate::{
     },
     CPUS,
 };
-use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
-
-/// What stands for the port of an interrupt that gets one later, as a physical one does.
-const NO_PORT: u32 = 0;
 
 /// The words of all ports of this domain.
 pub(crate) static EVENT_ARRAY: EventArray = EventArray::new();
 
 /// The port operations of the FIFO ABI.
 pub(crate) struct FifoPortOps;
-
-#[inline(always)]
-fn word(port: u32) -> Option<EventWord<'static, AtomicU32>> {
-    EVENT_ARRAY.word(Port::new(port)?)
-}
 
 impl PortOps for FifoPortOps {
     fn max_channels() -> u32 {
@@ -57,46 +38,27 @@ impl PortOps for FifoPortOps {
     }
 
     fn setup(port: u32) -> Result {
-        if port == NO_PORT {
-            return Ok(());
-        }
-        let result = EVENT_ARRAY.grow(Port::new(port).ok_or(EINVAL)?, &mut Xen);
-        if let Err(error) = result {
-            if EVENT_ARRAY.page_count() == 0 {
-                // No event of any kind can come in, and there is no way back to the other ABI.
-                panic(c"no page for the event array", error);
-            }
-            pr_err!("no page for the event word of port {port}: {error:?}\n");
-        }
-        result
+        EVENT_ARRAY.set_up(port, &mut Xen)
     }
 
     fn clear_pending(port: u32) {
-        if let Some(word) = word(port) {
-            word.clear_pending();
-        }
+        EVENT_ARRAY.clear_pending(port);
     }
 
     fn set_pending(port: u32) {
-        if let Some(word) = word(port) {
-            word.set_pending();
-        }
+        EVENT_ARRAY.set_pending(port);
     }
 
     fn is_pending(port: u32) -> bool {
-        word(port).is_some_and(|word| word.is_pending())
+        EVENT_ARRAY.is_pending(port)
     }
 
     fn mask(port: u32) {
-        if let Some(word) = word(port) {
-            word.mask();
-        }
+        EVENT_ARRAY.mask(port);
     }
 
     fn unmask(port: u32) {
-        if word(port).is_some_and(|word| word.unmask_unless_pending() == Unmask::LeftToHypervisor) {
-            unmask(port);
-        }
+        EVENT_ARRAY.unmask(port, &mut Xen);
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@
 
 use super::{
     event_bindings as bindings,
+    evtchn_ops::panic,
     hypervisor::Hypervisor,
     per_cpu::PossibleCpu,
     shared_page::{
@@ -43,6 +44,15 @@ impl Hypervisor for Xen {
         to_result(unsafe { bindings::xen_rust_expand_array(words) })
     }
 
+    fn unmask(&mut self, port: u32) {
+        // SAFETY: The function takes any number.
+        unsafe { bindings::xen_rust_unmask(port) };
+    }
+
+    fn stop_without_array(&mut self, error: Error) {
+        panic(c"no page for the event array", error);
+    }
+
     fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         /// Unlocks when it is dropped.
         struct Locked(c_ulong);
@@ -58,12 +68,4 @@ impl Hypervisor for Xen {
         let _locked = Locked(unsafe { bindings::xen_rust_lock_event_array() });
         change(self)
     }
-}
-
-/// Unmasks an event, and puts it into the queue of the vCPU that it is bound to if it is pending
-/// (`EVTCHNOP_unmask`). The hypervisor refuses nothing but a port that is not open, for which there
-/// is nothing to do.
-pub(crate) fn unmask(port: u32) {
-    // SAFETY: The function takes any number.
-    unsafe { bindings::xen_rust_unmask(port) };
 }

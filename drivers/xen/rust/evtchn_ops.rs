@@ -90,6 +90,13 @@ pub(crate) fn install_c() -> Result {
     to_result(unsafe { bindings::xen_evtchn_fifo_c_init() })
 }
 
+/// Whether any implementation is the one that is called. There is none outside of Xen. Only to be
+/// called after the kernel has set up its interrupts.
+pub(crate) fn is_any_installed() -> bool {
+    // SAFETY: The variable changes only while interrupts are set up.
+    unsafe { !bindings::evtchn_ops.is_null() }
+}
+
 /// Stops the machine, which cannot go on without events. Never returns.
 pub(crate) fn panic(what: &CStr, error: Error) -> ! {
     let format = c"xen: %s (%d)\n".as_char_ptr();

@@ -43,6 +43,15 @@ pub(crate) trait Hypervisor {
     /// `ENOSPC` if the array has all pages that it can have, and others.
     fn expand_array(&mut self, page: HandedOver<'_>) -> Result;
 
+    /// Unmasks the event of `port`, and puts it into the queue of the vCPU that it is bound to if
+    /// it is pending (`EVTCHNOP_unmask`). Nothing but a port that is not open is refused, for which
+    /// there is nothing to do.
+    fn unmask(&mut self, port: u32);
+
+    /// Stops the machine, because there is no first page of the event array, by `error`. No event
+    /// of any kind can come in, and there is no way back to the other ABI.
+    fn stop_without_array(&mut self, error: Error);
+
     /// Runs `change` with interrupts disabled, while nobody else changes the event array.
     fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R;
 }

@@ -12,9 +12,9 @@ use crate::{
 use std::ops::DerefMut;
 
 const PENDING: u32 = 1 << 31;
-const MASKED: u32 = 1 << 30;
-const LINKED: u32 = 1 << 29;
-const BUSY: u32 = 1 << 28;
+pub const MASKED: u32 = 1 << 30;
+pub const LINKED: u32 = 1 << 29;
+pub const BUSY: u32 = 1 << 28;
 const LINK: u32 = 0x1ffff;
 
 /// Where a control block has the ready bits and the first head.

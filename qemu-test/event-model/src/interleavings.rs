@@ -7,7 +7,7 @@
 
 use crate::{
     event_word::{Port, SharedWord},
-    hypervisor::{HypervisorWord, Memory, QueueLock},
+    hypervisor::{HypervisorWord, Memory, QueueLock, BUSY, LINKED, MASKED},
     machine::{port, Machine},
 };
 use loom::{
@@ -517,7 +517,8 @@ fn an_unlinking_in_two_steps_is_found() {
     );
 }
 
-/// The heads are read without an order, as are the ready bits.
+/// The ready bits are taken without an order, and there is no barrier before the heads. One of the
+/// two is enough.
 struct Unordered;
 
 impl Fault for Unordered {
@@ -542,7 +543,7 @@ fn an_unmasking_that_ignores_pending_is_found() {
                     consumer(0),
                     work(|machine: Guest<Correct>| {
                         machine.word(1).mask();
-                        machine.domain.words[1].clear_bits(1 << 30);
+                        machine.domain.words[1].clear_bits(MASKED);
                     }),
                     sender(&[1]),
                 ]
@@ -550,6 +551,54 @@ fn an_unmasking_that_ignores_pending_is_found() {
             spurious: true,
             ..Scenario::default()
         },
+    );
+}
+
+/// A word that the hypervisor has marked busy, while the guest works on it.
+fn busy_word(work: fn() -> Vec<Work<Correct>>) -> Scenario<Correct> {
+    Scenario {
+        prepare: |machine| machine.domain.words[1].store(MASKED | LINKED | BUSY),
+        work,
+        ..Scenario::default()
+    }
+}
+
+/// What the hypervisor does with a word that it has marked. It tries a few times only, and relies
+/// on the guest not to change the word meanwhile more often than that: not to unmask it at all.
+fn end_of_busy() -> Work<Correct> {
+    work(|machine: Guest<Correct>| {
+        let word = &machine.domain.words[1];
+        let marked = MASKED | LINKED | BUSY;
+        word.exchange_if(marked, MASKED)
+            .expect("the guest leaves a busy word masked");
+    })
+}
+
+#[test]
+fn a_busy_word_is_unmasked_later() {
+    holds(
+        "an unmasking that waits for the hypervisor",
+        busy_word(|| {
+            vec![
+                work(|machine: Guest<Correct>| machine.unmask(1)),
+                end_of_busy(),
+            ]
+        }),
+    );
+}
+
+#[test]
+fn an_unmasking_that_ignores_busy_is_found() {
+    is_found(
+        "a guest that unmasks a busy word",
+        busy_word(|| {
+            vec![
+                work(|machine: Guest<Correct>| {
+                    machine.domain.words[1].clear_bits(MASKED);
+                }),
+                end_of_busy(),
+            ]
+        }),
     );
 }
 

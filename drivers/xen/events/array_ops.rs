@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is done to event words by the numbers of their ports, which nobody has checked.
+//!
+//! A port that has no event word is one that [`EventArray::set_up`] did not accept. Nobody calls
+//! with it, and if somebody does, nothing happens.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    event_array::EventArray,
+    event_word::{
+        EventWord,
+        Port,
+        Unmask, //
+    },
+    xen::hypervisor::Hypervisor, //
+};
+use core::sync::atomic::AtomicU32;
+use kernel::prelude::*;
+
+/// What stands for the port of an interrupt that gets one later, as a physical one does.
+const NO_PORT: u32 = 0;
+
+impl EventArray {
+    #[inline(always)]
+    fn word_of(&self, number: u32) -> Option<EventWord<'_, AtomicU32>> {
+        self.word(Port::new(number)?)
+    }
+
+    /// Sees to it that the port has a word: see [`Self::grow`].
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there can be no such port, and those of [`Self::grow`].
+    pub(crate) fn set_up(&self, number: u32, hypervisor: &mut impl Hypervisor) -> Result {
+        if number == NO_PORT {
+            return Ok(());
+        }
+        let result = self.grow(Port::new(number).ok_or(EINVAL)?, hypervisor);
+        if let Err(error) = result {
+            if self.page_count() == 0 {
+                hypervisor.stop_without_array(error);
+            }
+            pr_err!("no page for the event word of port {number}: {error:?}\n");
+        }
+        result
+    }
+
+    /// Acknowledges the event.
+    pub(crate) fn clear_pending(&self, number: u32) {
+        if let Some(word) = self.word_of(number) {
+            word.clear_pending();
+        }
+    }
+
+    /// Makes the event, which is masked, pending.
+    pub(crate) fn set_pending(&self, number: u32) {
+        if let Some(word) = self.word_of(number) {
+            word.set_pending();
+        }
+    }
+
+    /// Whether the event is pending.
+    pub(crate) fn is_pending(&self, number: u32) -> bool {
+        self.word_of(number).is_some_and(|word| word.is_pending())
+    }
+
+    /// Keeps events from being delivered.
+    pub(crate) fn mask(&self, number: u32) {
+        if let Some(word) = self.word_of(number) {
+            word.mask();
+        }
+    }
+
+    /// Lets events be delivered, also one that is pending.
+    pub(crate) fn unmask(&self, number: u32, hypervisor: &mut impl Hypervisor) {
+        let left = |word: EventWord<'_, AtomicU32>| {
+            word.unmask_unless_pending() == Unmask::LeftToHypervisor
+        };
+        if self.word_of(number).is_some_and(left) {
+            hypervisor.unmask(number);
+        }
+    }
+}
