@@ -51,6 +51,8 @@ XEN_TITLES = re.compile("|".join((
     r"Triple fault",
     r"Bad type in validate_page",
     r"Unhandled: vec ",
+    r"lost event \(too many queue changes\)",
+    r"has no FIFO event channel control block",
 )))
 
 CALL_TRACE = re.compile(r"\bCall Trace:")

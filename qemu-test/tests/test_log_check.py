@@ -55,6 +55,8 @@ XEN_REPORTS = {
     "a crashed domain": "(XEN) Domain 1 (vcpu#0) crashed on cpu#1:",
     "a triple fault": "(XEN) d1v0 Triple fault - invoking HVM shutdown action 1",
     "a page type": "(XEN) Bad type in validate_page 0 t=0 c=0",
+    "a lost event": "(XEN) d1v0 d1 port 12 lost event (too many queue changes)",
+    "an event for no queue": "(XEN) d1v2 has no FIFO event channel control block",
 }
 
 HARMLESS = (

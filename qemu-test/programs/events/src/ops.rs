@@ -45,9 +45,9 @@ impl Ops {
             .transpose()?
             .map(|file| file.ops);
         match (self, ops.as_deref()) {
-            (Self::Rust, Some("rust")) | (Self::C, Some("c") | None) | (Self::TwoLevel, _) => {
-                Ok(())
-            }
+            (Self::Rust, Some("rust"))
+            | (Self::C, Some("c") | None)
+            | (Self::TwoLevel, Some("2l") | None) => Ok(()),
             (_, Some(ops)) => Err(format!("the file of queues says ops {ops}")),
             (_, None) => Err("there is no file of queues".into()),
         }
@@ -72,6 +72,7 @@ mod tests {
         assert_eq!(Ops::Rust.check(FIFO_LOG, rust), Ok(()));
         assert_eq!(Ops::C.check(FIFO_LOG, c), Ok(()));
         assert_eq!(Ops::C.check(FIFO_LOG, None), Ok(()));
+        assert_eq!(Ops::TwoLevel.check(TWO_LEVEL_LOG, Some("ops 2l\n")), Ok(()));
         assert_eq!(Ops::TwoLevel.check(TWO_LEVEL_LOG, None), Ok(()));
     }
 
@@ -85,5 +86,7 @@ mod tests {
         assert!(Ops::C.check(FIFO_LOG, rust).is_err());
         assert!(Ops::C.check("", None).is_err());
         assert!(Ops::TwoLevel.check(FIFO_LOG, None).is_err());
+        assert!(Ops::TwoLevel.check(TWO_LEVEL_LOG, c).is_err());
+        assert!(Ops::TwoLevel.check(TWO_LEVEL_LOG, rust).is_err());
     }
 }
