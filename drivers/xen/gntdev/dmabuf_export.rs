@@ -61,7 +61,13 @@ use kernel::{
     },
     prelude::*,
     str::CString,
-    sync::Arc,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
     uaccess::UserPtr, //
 };
 
@@ -69,6 +75,48 @@ use kernel::{
 pub(crate) struct Export {
     domain: u16,
     references: KVVec<u32>,
+    record: Arc<Record>,
+    /// How many pages of processes have one of the grants mapped at their page-table entries.
+    process_pages: Atomic<usize>,
+}
+
+/// Pages of processes that have a grant of a buffer mapped at their page-table entries.
+pub(crate) struct ProcessPages {
+    buffer: Arc<Buffer<Export>>,
+    count: usize,
+}
+
+impl ProcessPages {
+    /// Counts `count` more for `buffer`. Each takes an entry in the table of mappings that the
+    /// hypervisor has for this domain. Who has a dma-buf need not be one who may open the device,
+    /// and must not be able to use up that table by mapping it again and again.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if that were more than one buffer can have grants, and more than this one has.
+    pub(crate) fn claim(buffer: Arc<Buffer<Export>>, count: usize) -> Result<Self> {
+        let export = buffer.exporter();
+        let limit = export.references.len().max(LIMIT.get() as usize);
+        let before = export.process_pages.fetch_add(count, Relaxed);
+        // Whatever comes of it, dropping this takes it back.
+        let pages = Self { buffer, count };
+        if before.saturating_add(count) > limit {
+            return Err(ENOMEM);
+        }
+        Ok(pages)
+    }
+
+    /// The buffer.
+    pub(crate) fn buffer(&self) -> &Buffer<Export> {
+        &self.buffer
+    }
+}
+
+impl Drop for ProcessPages {
+    fn drop(&mut self) {
+        let export = self.buffer.exporter();
+        export.process_pages.fetch_sub(self.count, Relaxed);
+    }
 }
 
 impl Export {
@@ -103,7 +151,9 @@ impl Exporter for Export {
 
 impl Drop for Export {
     fn drop(&mut self) {
-        trace::dmabuf_release(self.domain, self.references.len());
+        if self.record.is_in_index() {
+            trace::dmabuf_release(self.domain, self.references.len());
+        }
     }
 }
 
@@ -204,7 +254,12 @@ fn export(file: &OpenFile, request: &Request) -> Result {
         Some(notice),
     )?;
     let name = CString::try_from_fmt(fmt!("xen_gntdev_rust:dom{domain}"))?;
-    let export = Export { domain, references };
+    let export = Export {
+        domain,
+        references,
+        record: record.clone(),
+        process_pages: Atomic::new(0),
+    };
     let buffer = Buffer::new(mapping, data.offset, name, export)?;
 
     let room = Room::new()?;

@@ -8,7 +8,10 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    dmabuf_export::Export,
+    dmabuf_export::{
+        Export,
+        ProcessPages, //
+    },
     xen::{
         dma_buf::{
             Buffer,
@@ -39,7 +42,8 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOMEM`.
+/// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOMEM`, also if processes have the
+/// buffer mapped too often: see [`ProcessPages::claim`].
 pub(crate) fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Result {
     let vma = mapping.vma();
     if vma.flags() & flags::SHARED == 0 {
@@ -61,7 +65,7 @@ pub(crate) fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Resu
 struct ProcessView {
     /// The first field: the process lets go before the buffer can.
     _user: UserMapping<()>,
-    buffer: Arc<Buffer<Export>>,
+    pages: ProcessPages,
 }
 
 impl ProcessView {
@@ -74,17 +78,12 @@ impl ProcessView {
             vma.try_clear_maywrite()?;
             Access::ReadOnly
         };
-        let grants = buffer
-            .exporter()
-            .grants(vma::first_page(vma), vma::page_count(vma))?;
+        let count = vma::page_count(vma);
+        let pages = ProcessPages::claim(buffer, count)?;
+        let export = pages.buffer().exporter();
+        let grants = export.grants(vma::first_page(vma), count)?;
         let user = UserMapping::new(vma, grants, access, ())?;
-        let view = Arc::new(
-            Self {
-                _user: user,
-                buffer,
-            },
-            GFP_KERNEL,
-        )?;
+        let view = Arc::new(Self { _user: user, pages }, GFP_KERNEL)?;
         vma::attach(vma, view);
         Ok(())
     }
@@ -97,7 +96,7 @@ impl VmaOwner for ProcessView {
     }
 
     fn frames(&self) -> Option<&MappedFrames> {
-        Some(self.buffer.frames())
+        Some(self.pages.buffer().frames())
     }
 
     fn first_page(&self) -> usize {

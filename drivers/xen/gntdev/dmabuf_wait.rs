@@ -81,6 +81,11 @@ impl Record {
             GFP_KERNEL,
         )
     }
+
+    /// Whether the buffer came to be: it got into the index of its file.
+    pub(crate) fn is_in_index(&self) -> bool {
+        self.key.as_ref().is_some()
+    }
 }
 
 /// The exported buffers of a file. Those that outlive the file keep it.

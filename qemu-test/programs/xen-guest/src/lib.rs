@@ -41,7 +41,7 @@ pub const PAGE_SIZE: usize = 4096;
 /// The error numbers that the grant device answers.
 pub mod errno {
     pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, ENOENT, ENOTTY};
-    pub use libc::{EOVERFLOW, ETIMEDOUT};
+    pub use libc::{ENOMEM, EOVERFLOW, ETIMEDOUT};
 }
 
 /// The signals that end a program which touches memory it may not.

@@ -31,19 +31,19 @@ const ANY: GrantRef = GrantRef {
 };
 
 /// The parameter, which gets its value back when dropped.
-struct Limit {
+pub(super) struct Limit {
     file: PathBuf,
     before: String,
 }
 
 impl Limit {
-    fn of(world: &World) -> io::Result<Self> {
+    pub(super) fn of(world: &World) -> io::Result<Self> {
         let file = world.driver.limit_file();
         let before = fs::read_to_string(&file)?;
         Ok(Self { file, before })
     }
 
-    fn set(&self, value: &str) -> io::Result<()> {
+    pub(super) fn set(&self, value: &str) -> io::Result<()> {
         fs::write(&self.file, value)
     }
 }

@@ -301,7 +301,7 @@ fn offset_cut_off(world: &mut World) -> Verdict {
 }
 
 /// An argument in memory that can only be read.
-fn read_only(words: &[u32]) -> io::Result<Mapping> {
+pub(super) fn read_only(words: &[u32]) -> io::Result<Mapping> {
     let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
     write_words(&memory, 0, words);
     memory.protect(Protection::Read)?;

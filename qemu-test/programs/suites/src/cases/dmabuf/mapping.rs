@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 
 use xen_guest::errno::EACCES;
 use xen_guest::errno::EINVAL;
+use xen_guest::errno::ENOMEM;
 use xen_guest::errno::ETIMEDOUT;
 use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Mapping;
@@ -29,6 +30,7 @@ use super::exported;
 use super::exported_as;
 use super::KINDS;
 use super::NO_EXPORT;
+use crate::cases::limits::Limit;
 use crate::random::Random;
 use crate::suite::skip_case;
 use crate::suite::Rule;
@@ -41,6 +43,11 @@ use crate::world::World;
 pub const RULES: &[Rule] = &[
     Rule::new("a part of a buffer is mapped", part).expect_c_differs(NO_EXPORT),
     Rule::new("a buffer is mapped several times", several_times).expect_c_differs(NO_EXPORT),
+    Rule::new(
+        "mappings of a buffer use up no more than its limit",
+        too_many_times,
+    )
+    .expect_c_differs(NO_EXPORT),
     Rule::new("a buffer is mapped again after munmap", again).expect_c_differs(NO_EXPORT),
     Rule::new("a mapping beyond the end is EINVAL", beyond_end).expect_c_differs(NO_EXPORT),
     Rule::new("a read-only mapping reads", read_only).expect_c_differs(NO_EXPORT),
@@ -87,6 +94,45 @@ pub const RULES: &[Rule] = &[
     Rule::new("read(2) and write(2) move data of a mapping", kernel_access)
         .expect_c_differs(NO_EXPORT),
 ];
+
+/// Who has a buffer can map it without the device, but not until the hypervisor's
+/// table of mappings is full.
+fn too_many_times(world: &mut World) -> Verdict {
+    let held = exported(world, 4, 440)?;
+    if !world.is_paravirtual() {
+        return skip_case("an auto-translated mapping takes nothing of the hypervisor");
+    }
+    let limit = Limit::of(world)?;
+    limit.set("10")?;
+    let mut mappings = vec![held.buffer.map(4)?, held.buffer.map(4)?];
+    let result = held.buffer.map(4);
+    assert_error(result, ENOMEM, "12 pages, limit 10");
+    mappings.push(held.buffer.map_part(1, 2, Protection::Read)?);
+    let result = held.buffer.map_part(0, 1, Protection::Read);
+    assert_error(result, ENOMEM, "11 pages, limit 10");
+    mappings[0].split_off(2).unmap()?;
+    let result = held.buffer.map_part(0, 1, Protection::Read);
+    assert_error(result, ENOMEM, "a part of a mapping is left");
+    drop(mappings.remove(0));
+    mappings.push(held.buffer.map(4)?);
+    for mapping in [&mappings[0], &mappings[2]] {
+        assert_eq!(mapping.first_difference(440), None);
+    }
+    // A whole buffer is never too much.
+    mappings.clear();
+    limit.set("1")?;
+    assert_eq!(held.buffer.map(4)?.first_difference(440), None);
+    Ok(())
+}
+
+/// What holds whichever kind of memory is behind the buffer.
+fn of_all_kinds(world: &mut World, case: fn(&mut World, u32) -> Verdict) -> Verdict {
+    for (flags, kind) in KINDS {
+        println!("# {kind} memory");
+        case(world, flags)?;
+    }
+    Ok(())
+}
 
 fn part(world: &mut World) -> Verdict {
     for (flags, kind) in KINDS {
@@ -208,8 +254,12 @@ fn middle_unmapped(world: &mut World) -> Verdict {
 }
 
 fn one_by_one(world: &mut World) -> Verdict {
+    of_all_kinds(world, one_by_one_of)
+}
+
+fn one_by_one_of(world: &mut World, flags: u32) -> Verdict {
     const PAGES: usize = 24;
-    let held = exported(world, PAGES, 427)?;
+    let held = exported_as(world, flags, PAGES, 427)?;
     let mut whole = held.buffer.map(PAGES)?;
     let mut pages: Vec<(usize, Mapping)> = Vec::new();
     for page in (0..PAGES).rev() {
@@ -265,7 +315,11 @@ fn part_beside_whole(world: &mut World) -> Verdict {
 }
 
 fn child_sees_mapping(world: &mut World) -> Verdict {
-    let held = exported(world, 2, 431)?;
+    of_all_kinds(world, child_sees_mapping_of)
+}
+
+fn child_sees_mapping_of(world: &mut World, flags: u32) -> Verdict {
+    let held = exported_as(world, flags, 2, 431)?;
     if world.is_paravirtual() {
         return skip_case("a paravirtual mapping is not copied to a child");
     }
@@ -326,7 +380,11 @@ const CHANGES: [(&str, Change); 4] = [
 /// with its own data. Nothing else may be there, the buffer stays whole, and
 /// nothing is left behind.
 fn changes(world: &mut World) -> Verdict {
-    let held = exported(world, 2, 436)?;
+    of_all_kinds(world, changes_of)
+}
+
+fn changes_of(world: &mut World, flags: u32) -> Verdict {
+    let held = exported_as(world, flags, 2, 436)?;
     let other = held.buffer.map(2)?;
     for (name, change) in CHANGES {
         let end = in_child(|| {

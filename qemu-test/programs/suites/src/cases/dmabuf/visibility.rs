@@ -5,14 +5,17 @@
 
 use std::process;
 
+use xen_guest::errno::EFAULT;
 use xen_guest::errno::EINVAL;
 use xen_guest::gntdev::Gntdev;
+use xen_guest::gntdev::Request;
 use xen_guest::grant_dma_buf::memory::COHERENT;
 use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
 use xen_guest::ktap::Verdict;
 use xen_guest::platform::Driver;
 use xen_guest::tracing::Trace;
 
+use super::arguments::read_only;
 use super::assert_ends;
 use super::exported;
 use super::file_buffer;
@@ -138,6 +141,9 @@ fn traced(world: &mut World) -> Verdict {
     drop(device.export_at(64, 0, domid, &references)?);
     let result = device.export(0, domid, &[references[0], BEYOND_TABLE]);
     assert_error(result, EINVAL, "a bad reference");
+    let argument = read_only(&[0, 2, u32::MAX, domid, references[0], references[1]])?;
+    let result = device.request_at(Request::DMABUF_EXPORT, &argument, 0);
+    assert_error(result, EFAULT, "a read-only argument");
     let granted = device.import(&buffer, domid, 2)?;
     let result = device.import(&buffer, domid, 3);
     assert_error(result, EINVAL, "a wrong count");
@@ -160,15 +166,12 @@ fn traced(world: &mut World) -> Verdict {
             format!("domain={domid} count=2 flags=0x1 offset=0x0 error=0"),
             format!("domain={domid} count=2 flags=0x0 offset=0x40 error=0"),
             format!("domain={domid} count=2 flags=0x0 offset=0x0 error=-{EINVAL}"),
+            format!("domain={domid} count=2 flags=0x0 offset=0x0 error=-{EFAULT}"),
         ]
     );
+    // What did not come to be is not released either.
     let released = format!("domain={domid} count=2");
-    let releases = fields("xen_gntdev_dmabuf_release");
-    assert!(releases.len() >= 2, "{releases:?}");
-    assert!(
-        releases.iter().all(|text| *text == released),
-        "{releases:?}"
-    );
+    assert_eq!(fields("xen_gntdev_dmabuf_release"), [&*released; 2]);
     assert_eq!(
         fields("xen_gntdev_dmabuf_import"),
         [
