@@ -248,6 +248,9 @@ def _boot_clients(context, dom0):
     return _boot(context, spec, CLIENTS, CLIENT_SETUP)
 
 
+# It grants 64 MiB and has as much of dom0's mapped.
+GNTDEV_DOMU_MEMORY = 256
+
 # Each suite of event channels in its forms. The long ones:
 LONG_STORM = "event-storm --ports 6000 --seconds 60"
 # Processors go and come back this often in all.
@@ -466,7 +469,8 @@ def read_samples(result, expect):
 def _boot_gntdev(context, dom0, domu, suites):
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
-        dom0=dom0, domu=domu, domu_run="granter", timeout=BOOT_LIMIT[context.config],
+        dom0=dom0, domu=domu, domu_run="granter", domu_mem=GNTDEV_DOMU_MEMORY,
+        timeout=BOOT_LIMIT[context.config],
         add=_programs(programs, suites), domu_add=_programs(programs, ["granter"]))
     return _boot(context, spec, {name: name for name in suites})
 

@@ -24,6 +24,10 @@ pub trait Granter {
     /// with a share; its grants are dom0's.
     fn map(&mut self, references: &[u32], access: Access) -> io::Result<Share>;
 
+    /// Makes a dma-buf of pages that dom0 granted to this domain, with flags that
+    /// say which kind of memory is behind it, and maps that, as [`Self::map`].
+    fn export(&mut self, references: &[u32], flags: u32) -> io::Result<Share>;
+
     /// How much memory the granter's domain has free, in kB.
     fn free_memory(&mut self) -> io::Result<u64>;
 

@@ -22,9 +22,9 @@ use crate::granter::Granter;
 use crate::granter::Share;
 
 /// How many pages gntalloc hands out at most, which is set to what the largest
-/// cases need.
+/// case needs, and some that others have at the same time.
 const LIMIT_FILE: &str = "/sys/module/xen_gntalloc/parameters/limit";
-const LIMIT: u32 = 16384;
+const LIMIT: u32 = 16384 + 1024;
 
 /// Lets programs of this domain grant as many pages as any suite does.
 pub fn raise_page_limit() -> io::Result<()> {
@@ -50,6 +50,8 @@ enum Piece {
     /// Pages of the other domain. They are unmapped before their file closes,
     /// as a program does that knows no better.
     Mapped { mapping: Mapping, _device: Gntdev },
+    /// Pages of the other domain as a dma-buf.
+    Exported { mapping: Mapping, _buffer: DmaBuf },
 }
 
 /// A file in memory whose pages are granted for as long as this lives.
@@ -85,7 +87,7 @@ impl LocalGranter {
         Ok(match piece {
             Piece::Shared(pages) => pages,
             Piece::Imported(file) => &file.contents,
-            Piece::Mapped { mapping, .. } => mapping,
+            Piece::Mapped { mapping, .. } | Piece::Exported { mapping, .. } => mapping,
         })
     }
 
@@ -153,6 +155,17 @@ impl Granter for LocalGranter {
         let id = self.insert(Piece::Mapped {
             mapping,
             _device: device,
+        });
+        Ok(Share { id, grants })
+    }
+
+    fn export(&mut self, references: &[u32], flags: u32) -> io::Result<Share> {
+        let buffer = Gntdev::open()?.export(flags, self.mapper, references)?;
+        let mapping = buffer.map(references.len())?;
+        let grants = grants_of(self.mapper, references);
+        let id = self.insert(Piece::Exported {
+            mapping,
+            _buffer: buffer,
         });
         Ok(Share { id, grants })
     }

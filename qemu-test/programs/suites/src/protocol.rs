@@ -36,6 +36,9 @@ pub enum Command {
     ShareFile(usize),
     /// Map what dom0 granted under these references.
     Map(Vec<u32>, Access),
+    /// Make a dma-buf of what dom0 granted under these references, with flags, and
+    /// map it.
+    Export(Vec<u32>, u32),
     /// Fill a piece with a pattern.
     Fill(usize, u32),
     /// Compare a piece with a pattern.
@@ -59,6 +62,9 @@ impl fmt::Display for Command {
             Self::Map(references, access) => {
                 write!(f, "map {} {}", ranges(references), word(*access))
             }
+            Self::Export(references, flags) => {
+                write!(f, "export {} {flags}", ranges(references))
+            }
             Self::Fill(id, seed) => write!(f, "fill {id} {seed}"),
             Self::Compare(id, seed) => write!(f, "compare {id} {seed}"),
             Self::Read(id, at) => write!(f, "read {id} {at}"),
@@ -79,6 +85,7 @@ impl FromStr for Command {
             ["share", pages, word] => Self::Share(number(pages)?, access(word)?),
             ["share-file", pages] => Self::ShareFile(number(pages)?),
             ["map", list, word] => Self::Map(references(list)?, access(word)?),
+            ["export", list, flags] => Self::Export(references(list)?, number(flags)?),
             ["fill", id, seed] => Self::Fill(number(id)?, number(seed)?),
             ["compare", id, seed] => Self::Compare(number(id)?, number(seed)?),
             ["read", id, at] => Self::Read(number(id)?, number(at)?),
@@ -178,6 +185,7 @@ mod tests {
             Command::ShareFile(64),
             Command::Map(vec![8, 9, 10, 700], Access::ReadWrite),
             Command::Map(vec![3], Access::ReadOnly),
+            Command::Export(vec![8, 9, 700], 2),
             Command::FreeMemory,
         ] {
             assert_eq!(command.to_string().parse(), Ok(command));
@@ -197,6 +205,8 @@ mod tests {
             "map 1 wo",
             "map 1- rw",
             "share-file",
+            "export 1",
+            "export 1 rw",
         ] {
             assert!(text.parse::<Command>().is_err(), "{text:?}");
         }

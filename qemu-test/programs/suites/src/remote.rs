@@ -115,6 +115,14 @@ impl Granter for RemoteGranter {
         })
     }
 
+    fn export(&mut self, references: &[u32], flags: u32) -> io::Result<Share> {
+        let answer = self.call(&Command::Export(references.to_vec(), flags))?;
+        Ok(Share {
+            id: parsed(protocol::number(&answer))?,
+            grants: grants_of(DOM0, references),
+        })
+    }
+
     fn free_memory(&mut self) -> io::Result<u64> {
         let answer = self.call(&Command::FreeMemory)?;
         parsed(protocol::number(&answer))

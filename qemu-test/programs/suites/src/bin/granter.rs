@@ -82,6 +82,7 @@ fn execute(granter: &mut LocalGranter, request: &str) -> io::Result<String> {
             format!("{} {}", share.id, protocol::ranges(&share.references()))
         }
         Command::Map(references, access) => granter.map(&references, access)?.id.to_string(),
+        Command::Export(references, flags) => granter.export(&references, flags)?.id.to_string(),
         Command::Fill(id, seed) => {
             granter.bytes(id)?.fill(seed);
             String::new()

@@ -45,6 +45,11 @@ pub const RULES: &[Rule] = &[
     Rule::new("a dma-buf of the peer becomes one here", buffer_to_buffer)
         .expect_c_differs(NO_EXPORT),
     Rule::new(
+        "a dma-buf of ours becomes one of the peer's",
+        buffer_of_ours,
+    )
+    .expect_c_differs(NO_EXPORT),
+    Rule::new(
         "it is mapped until it is closed, although the peer releases",
         peer_releases_first,
     )
@@ -97,6 +102,26 @@ fn buffer_to_buffer(world: &mut World) -> Verdict {
             drop((mapping, buffer));
             assert_released(&share.grants);
             world.granter.unshare(share)?;
+        }
+    }
+    Ok(())
+}
+
+fn buffer_of_ours(world: &mut World) -> Verdict {
+    for (pages, seed) in [(1, 970), (3, 980), (64, 990)] {
+        for (flags, kind) in KINDS {
+            let held = imported(world, pages, seed)?;
+            let peer = world.granter.export(&held.references, flags)?;
+            assert_eq!(in_use(&held.grants())?, pages, "{kind} memory");
+            world.assert_granter_sees(&peer, seed);
+            world.granter.fill(&peer, seed + 1)?;
+            let difference = held.contents.first_difference(seed + 1);
+            assert_eq!(difference, None, "{pages} pages, {kind} memory");
+            held.contents.fill(seed + 2);
+            world.assert_granter_sees(&peer, seed + 2);
+            world.granter.unshare(peer)?;
+            assert_released(&held.grants());
+            held.device.release_import(held.number())?;
         }
     }
     Ok(())

@@ -52,7 +52,7 @@ pub const RULES: &[Rule] = &[
     .long(),
     Rule::new("64 exports live at once", many_exports).expect_c_differs(NO_EXPORT),
     Rule::new("64 imports live at once", many_imports),
-    Rule::new("an export of 8192 pages", large_export)
+    Rule::new("an export of 16384 pages", large_export)
         .long()
         .expect_c_differs(NO_EXPORT),
     Rule::new("an import of 16384 pages", large_import).long(),
@@ -210,7 +210,7 @@ fn many_imports(world: &mut World) -> Verdict {
 
 /// The granter's domain needs the pages, and some more to go on with.
 fn large_export(world: &mut World) -> Verdict {
-    const PAGES: usize = 8192;
+    const PAGES: usize = 16384;
     const PER_SHARE: usize = 256;
     const SPARE: u64 = 16 << 10;
     let needed = (PAGES * PAGE_SIZE / 1024) as u64 + SPARE;
