@@ -8,6 +8,7 @@ import subprocess
 
 from ktap import FAILED, PASSED, Test
 from xenrust import build_root, debian_kernel, dkms_package
+from xenrust.cache import REPOSITORY
 from xenrust.failure import Failure
 from xenrust.kernel_source import SUPPORTED_SERIES
 
@@ -47,6 +48,7 @@ class DebSuite:
         try:
             self.apt("update")
             older, newer, stable = self.kernels()
+            self.documented()
             self.recommended()
             self.install(older)
             self.upgrade(older)
@@ -82,10 +84,23 @@ class DebSuite:
         return [(release, self.version(f"linux-headers-{release}"))
                 for release in (older, newer, stable)]
 
+    def documented(self):
+        """What the documentation says to install beside the package."""
+        text = (REPOSITORY / "Documentation/xen/gntdev-debian.rst").read_text(encoding="utf-8")
+        command = re.search(r"^  apt install (linux-(?:.*\\\n)*.*)$", text, re.M)[1]
+        self.apt("install", "--simulate", *command.replace("\\\n", " ").split(),
+                 str(self.debs[0]))
+        found = re.findall(r"^Inst linux-(image|headers|source)-(\d+\.\d+)\S* \((\S+) ",
+                           self.printed, re.M)
+        self.check("kernel, headers and source come in one version that the driver is for",
+                   {kind for kind, _, _ in found} == {"image", "headers", "source"}
+                   and len({version for _, _, version in found}) == 1
+                   and {series for _, series, _ in found} <= set(SUPPORTED_SERIES))
+
     def recommended(self):
         """What comes along with what apt is set to at first."""
         self.apt("install", "--simulate", "--install-recommends", str(self.debs[0]))
-        kernels = re.findall(r"^Inst linux-(?:headers|image)-(\d+\.\d+)", self.printed, re.M)
+        kernels = re.findall(r"^Inst linux-(?:headers|image|source)-(\d+\.\d+)", self.printed, re.M)
         self.check("no kernel is recommended that the driver is not for",
                    f"Inst {dkms_package.PACKAGE} " in self.printed
                    and set(kernels) <= set(SUPPORTED_SERIES))

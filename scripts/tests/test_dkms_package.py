@@ -115,9 +115,13 @@ class Package(unittest.TestCase):
 
     def test_packages_are_those_of_the_series(self):
         control = self.text("DEBIAN/control")
-        self.assertIn(" | ".join(f"linux-source-{series}" for series in SUPPORTED_SERIES), control)
-        # Without a version these are the headers of the stable kernel.
-        self.assertIn(f"\nRecommends: linux-headers-amd64 (>= {SUPPORTED_SERIES[0]}~)\n", control)
+        # apt takes the first: the newest kernel's.
+        self.assertIn(" | ".join(f"linux-source-{series}" for series in SUPPORTED_SERIES[::-1]),
+                      control)
+        # Without a version these are those of the stable kernel.
+        recommended = (f"{name} (>= {SUPPORTED_SERIES[0]}~)"
+                       for name in ("linux-headers-amd64", "linux-source"))
+        self.assertIn(f"\nRecommends: {', '.join(recommended)}\n", control)
 
     def test_modprobe_falls_back(self):
         rule = re.search(r"^install xen-gntdev (.*) \|\| (.*)$",
