@@ -35,6 +35,7 @@ class FakeTools:
             pathlib.Path(argv[-1]).write_bytes(pathlib.Path(argv[-2]).read_bytes())
         elif argv[-1] == "modules":
             self.made.append("module")
+            self.variables_of_module = variables
             folder = pathlib.Path(variables["MO"])
             (folder / "xen_gntdev_rust.ko").write_bytes(self.module)
         else:
@@ -91,6 +92,10 @@ class Build(unittest.TestCase):
         self.assertEqual(self.tools.variables["LOCALVERSION"], "+deb13-amd64")
         self.assertEqual(self.tools.variables["CC"], "x86_64-linux-gnu-gcc-14")
         self.assertEqual(self.tools.variables["CROSS_COMPILE"], "x86_64-linux-gnu-")
+
+    def test_missing_symbols_are_left_to_our_own_check(self):
+        self.build()
+        self.assertEqual(self.tools.variables_of_module["KBUILD_MODPOST_WARN"], "1")
 
     def test_another_compiler_makes_them_anew(self):
         self.build()

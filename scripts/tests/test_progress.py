@@ -43,6 +43,11 @@ class StepTest(unittest.TestCase):
         self.assertEqual(said.splitlines()[:2], ["  x.c:1: error: no such thing", "  here"])
         self.assertNotIn("fine", said)
 
+    def test_failure_shows_what_modpost_complains_of(self):
+        complaint = 'ERROR: modpost: missing MODULE_LICENSE() in x.o'
+        said = self.run_step(f"echo '{complaint}'; exit 1")
+        self.assertEqual(said.splitlines()[0], f"  {complaint}")
+
     def test_every_line_is_followed(self):
         seen = []
         self.run_step("echo one; echo two", follow=seen.append)

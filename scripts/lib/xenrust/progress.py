@@ -14,8 +14,8 @@ from .failure import Failure
 # Often enough to be seen alive, rarely enough to keep a CI log readable.
 SECONDS_BETWEEN_LINES = 5 if sys.stderr.isatty() else 20
 
-# What a compiler, make, cargo or apt complains with, and how much of it is worth showing.
-COMPLAINT = re.compile(r"\berror\b(\[E\d+\])?:|^E: |\*\*\* ")
+# What a compiler, modpost, make, cargo or apt complains with, and how much of it is worth showing.
+COMPLAINT = re.compile(r"\berror\b(\[E\d+\])?:|^ERROR: |^E: |\*\*\* ")
 LINES_OF_COMPLAINT = 12
 
 
