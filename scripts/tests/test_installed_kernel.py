@@ -131,6 +131,23 @@ class Fit(Machine):
         with free(29):
             self.assert_problem("takes 30 MB")
 
+    def test_what_is_left_of_other_kernels_does_not_fill_the_disk(self):
+        cache = self.system / "cache"
+        for release in ("7.2.11-amd64", "7.2.10-amd64"):
+            (cache / release / "source").mkdir(parents=True)
+        self.write_config("7.2.10-amd64", test_kernel_fit.CONFIG)
+
+        def usage(_):
+            kept = len(list(cache.glob("*/source")))
+            return mock.Mock(free=(1400 - kept * 670) * 1000000)
+        with mock.patch.object(installed_kernel.shutil, "disk_usage", usage):
+            # Who cannot remove anything is told how it is.
+            with mock.patch.object(installed_kernel.os, "access", return_value=False):
+                self.assert_problem("there are 60 MB free")
+            self.assertEqual(self.kernel().problems(), [])
+        # The kernel that is still there keeps its own.
+        self.assertEqual([folder.name for folder in cache.iterdir()], ["7.2.10-amd64"])
+
 
 class Source(Machine):
     """Which source a build works with."""

@@ -2,6 +2,7 @@
 """A kernel whose headers are installed on this machine, which is a Debian system: what a module for
 it is built from, and what is in the way of that."""
 
+import os
 import pathlib
 import shutil
 
@@ -90,7 +91,11 @@ class InstalledKernel:
         needed = (MODULE_SIZE + (0 if self.source.exists() else SOURCE_SIZE)
                   + (0 if (self.folder / METADATA).exists() else METADATA_SIZE))
         place = next(folder for folder in self.folder.parents if folder.exists())
-        free = shutil.disk_usage(place).free // 1000000
+        free = _free(place)
+        if free < needed and os.access(self.folder.parent, os.W_OK):
+            # Else what is left of kernels that are gone would keep every other from being built.
+            self._remove_folders_of_others()
+            free = _free(place)
         return [] if free >= needed else [
             f"building it takes {needed} MB in {self.folder.parent}, there are {free} MB free"]
 
@@ -130,3 +135,8 @@ class InstalledKernel:
         for folder in self.folder.parent.glob("*"):
             if not (self.system / "lib/modules" / folder.name).exists():
                 shutil.rmtree(folder)
+
+
+def _free(place):
+    """How many MB can still be written there."""
+    return shutil.disk_usage(place).free // 1000000
