@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import sys
 
@@ -25,6 +26,8 @@ class Cache:
             root = pathlib.Path(base).absolute() / "xen-rust"
         if root == REPOSITORY or REPOSITORY in root.parents:
             raise Failure(f"CACHE={root} is inside the checkout; name a folder outside it")
+        _require_plain(root, "the cache", "CACHE= names another folder")
+        _require_plain(REPOSITORY, "the checkout", "move it")
         self.root = root
         self.build_root = root / "build-root"
         self.log = root / "log"
@@ -65,3 +68,10 @@ class Cache:
                       f"(lock {path})", file=sys.stderr)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _require_plain(path, what, remedy):
+    """Stop before anything is fetched or built where the kernel's Makefile would refuse to work."""
+    if re.search(r"[\s:]", str(path)):
+        raise Failure(f"the path of {what}, '{path}', has white space or a colon in it, which the "
+                      f"kernel's build does not take; {remedy}")
