@@ -65,9 +65,10 @@ class Archive(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.cache = mock.MagicMock(debian=pathlib.Path(folder.name))
         self.fetched = []
+        self.packages = list(PACKAGES)
         for target, double in (("build_root.ensure", mock.Mock()),
                                ("build_root.apt_update", mock.Mock()),
-                               ("build_root.output", lambda *_, **__: "\n".join(PACKAGES)),
+                               ("build_root.output", lambda *_, **__: "\n".join(self.packages)),
                                ("_fetch", self.fetch)):
             patch = mock.patch.object(debian_kernel, target) if "." not in target else mock.patch(
                 f"xenrust.debian_kernel.{target}")
@@ -77,7 +78,7 @@ class Archive(unittest.TestCase):
     def fetch(self, cache, release, names):
         self.fetched.append(release)
         folder = cache.debian / release
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         information = {"version": "1", "signed": f"linux-image-{release}" in names}
         (folder / "package.json").write_text(json.dumps(information), encoding="utf-8")
 
@@ -104,6 +105,19 @@ class Archive(unittest.TestCase):
         self.assertEqual(self.fetched.count("7.3.4+deb13-amd64"), 1)
         with self.assertRaisesRegex(Failure, "without a signature.*7.3.4[+]deb13-amd64"):
             debian_kernel.ensure(self.cache, "7.3.5")
+
+    def test_unsigned_is_replaced_when_there_is_a_signed_one(self):
+        release = "7.3.4+deb13-amd64"
+        debian_kernel.ensure(self.cache, release)
+        debian_kernel.ensure(self.cache, release, update=True)
+        self.assertEqual(self.fetched, [release])
+        self.packages.append(f"linux-image-{release}")
+        self.assertFalse(debian_kernel.ensure(self.cache).is_cached)
+        # It is the same from now on, by any name and without the archive.
+        for wanted in ("debian", "7.3", release):
+            kernel = debian_kernel.ensure(self.cache, wanted)
+            self.assertEqual((kernel.release, kernel.is_cached), (release, True))
+        self.assertEqual(self.fetched, [release, release])
 
     def test_other_series_is_refused_before_anything_is_fetched(self):
         with self.assertRaisesRegex(Failure, "6.12.9.* of series 6.12; .*supports 7.2 and 7.3"):

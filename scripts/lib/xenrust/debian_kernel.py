@@ -107,7 +107,7 @@ def ensure(cache, wanted="debian", update=False):
         if series(release) not in SUPPORTED_SERIES:
             raise Failure(f"the kernel {release} is of series {series(release)}; this driver "
                           f"supports {' and '.join(SUPPORTED_SERIES)}")
-        if release not in _present(cache, release):
+        if _is_wanting(cache, release, names):
             _fetch(cache, release, names)
         return _read(cache, release)
 
@@ -164,6 +164,14 @@ def _present(cache, wanted):
     found = [file.parent.name for file in cache.debian.glob(f"*/{INFORMATION}")]
     return [release for release in found
             if release == wanted or _information(cache, release)["signed"]]
+
+
+def _is_wanting(cache, release, names):
+    """Whether the release is to be fetched. One that was unsigned is, once the archive has it
+    signed: else whoever asks for the newest gets one now and another from the cache next time."""
+    if release not in _present(cache, release):
+        return True
+    return not _information(cache, release)["signed"] and f"linux-image-{release}" in names
 
 
 def _information(cache, release):
