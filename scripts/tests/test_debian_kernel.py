@@ -65,9 +65,11 @@ class Archive(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.cache = mock.MagicMock(debian=pathlib.Path(folder.name))
         self.fetched = []
+        self.upgraded = mock.Mock()
         self.packages = list(PACKAGES)
         for target, double in (("build_root.ensure", mock.Mock()),
                                ("build_root.apt_update", mock.Mock()),
+                               ("build_root.upgrade_compilers", self.upgraded),
                                ("build_root.output", lambda *_, **__: "\n".join(self.packages)),
                                ("_fetch", self.fetch)):
             patch = mock.patch.object(debian_kernel, target) if "." not in target else mock.patch(
@@ -94,6 +96,12 @@ class Archive(unittest.TestCase):
         updated = debian_kernel.ensure(self.cache, update=True)
         self.assertEqual(updated.release, "7.3-rc4+deb14-amd64")
         self.assertFalse(updated.is_cached)
+
+    def test_newer_kernels_come_with_newer_compilers(self):
+        debian_kernel.ensure(self.cache)
+        self.assertFalse(self.upgraded.called)
+        debian_kernel.ensure(self.cache, update=True)
+        self.upgraded.assert_called_once_with(self.cache)
 
     def test_unsigned_only_by_the_whole_name(self):
         self.assertEqual(debian_kernel.ensure(self.cache, "7.3.4+deb13-amd64").release,

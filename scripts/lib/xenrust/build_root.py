@@ -28,6 +28,10 @@ PACKAGES = """
     xen-hypervisor-4.20-amd64 xen-utils-4.20 xenstore-utils xz-utils zstd
 """.split()
 
+# Debian's kernels take the very rustc and bindgen that they were built with. The others are of the
+# same version as rustc, or gone.
+COMPILERS = "bindgen cargo rust-clippy rust-src rustc rustfmt".split()
+
 # Kept inside the root: it describes that folder and vanishes with it.
 STAMP = pathlib.PurePath("etc/xen-rust-build-root.json")
 
@@ -234,6 +238,14 @@ def apt_update(cache, title):
     """Fetch the archives' indexes of today: the root keeps none."""
     apt_get(cache, title, ["update"], "apt-get update failed in the build root: is the network up? "
             f"To change the mirror, remove {cache.build_root} and set MIRROR=")
+
+
+def upgrade_compilers(cache):
+    """Bring the Rust compilers up to what the archive has by the indexes of today."""
+    with cache.lock("build-root"):
+        apt_get(cache, "build root: compilers",
+                ["install", "--yes", "--only-upgrade", *COMPILERS],
+                failed="could not upgrade the compilers of the build root")
 
 
 def apt_get(cache, title, arguments, failed, cwd="/"):

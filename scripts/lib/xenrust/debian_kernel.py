@@ -97,6 +97,9 @@ def ensure(cache, wanted="debian", update=False):
         if release:
             return _read(cache, release, is_cached=True)
         build_root.apt_update(cache, "Debian kernel: archive indexes")
+        if update:
+            # Newer kernels are built with newer compilers.
+            build_root.upgrade_compilers(cache)
         listed = build_root.output(cache, ["apt-cache", "pkgnames", "linux-"], cwd="/")
         names = (listed or "").split()
         with_headers = releases(names, "linux-headers-")
