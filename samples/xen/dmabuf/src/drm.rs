@@ -10,6 +10,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
 
 use crate::buffer::DmaBuf;
 use crate::ioctl;
@@ -19,6 +21,8 @@ use crate::named;
 const DRM: u8 = b'd';
 const DRM_IOCTL_GEM_CLOSE: Request =
     ioctl::to_kernel::<DrmGemClose>("DRM_IOCTL_GEM_CLOSE", DRM, 0x09);
+const DRM_IOCTL_PRIME_HANDLE_TO_FD: Request =
+    ioctl::both_ways::<DrmPrimeHandle>("DRM_IOCTL_PRIME_HANDLE_TO_FD", DRM, 0x2d);
 const DRM_IOCTL_PRIME_FD_TO_HANDLE: Request =
     ioctl::both_ways::<DrmPrimeHandle>("DRM_IOCTL_PRIME_FD_TO_HANDLE", DRM, 0x2e);
 const DRM_IOCTL_MODE_GETRESOURCES: Request =
@@ -30,10 +34,14 @@ const DRM_IOCTL_MODE_GETENCODER: Request =
 const DRM_IOCTL_MODE_GETCONNECTOR: Request =
     ioctl::both_ways::<DrmModeGetConnector>("DRM_IOCTL_MODE_GETCONNECTOR", DRM, 0xa7);
 const DRM_IOCTL_MODE_RMFB: Request = ioctl::both_ways::<u32>("DRM_IOCTL_MODE_RMFB", DRM, 0xaf);
+const DRM_IOCTL_MODE_CREATE_DUMB: Request =
+    ioctl::both_ways::<DrmModeCreateDumb>("DRM_IOCTL_MODE_CREATE_DUMB", DRM, 0xb2);
 const DRM_IOCTL_MODE_ADDFB2: Request =
     ioctl::both_ways::<DrmModeFbCmd2>("DRM_IOCTL_MODE_ADDFB2", DRM, 0xb8);
 
 const DRM_MODE_CONNECTED: u32 = 1;
+const DRM_CLOEXEC: u32 = 0o2000000;
+const DRM_RDWR: u32 = 2;
 const DRM_FORMAT_XRGB8888: u32 = u32::from_le_bytes(*b"XR24");
 
 #[repr(C)]
@@ -135,6 +143,18 @@ struct DrmModeGetConnector {
 
 #[repr(C)]
 #[derive(Default)]
+struct DrmModeCreateDumb {
+    height: u32,
+    width: u32,
+    bpp: u32,
+    flags: u32,
+    handle: u32,
+    pitch: u32,
+    size: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
 struct DrmModeFbCmd2 {
     fb_id: u32,
     width: u32,
@@ -171,7 +191,7 @@ pub struct Output {
     mode: DrmModeModeinfo,
 }
 
-/// The card's name for a dma-buf that it has imported.
+/// The card's name for a buffer of its own or a dma-buf that it has imported.
 pub struct GemHandle(u32);
 
 /// A picture that can be shown.
@@ -290,6 +310,33 @@ impl Card {
         Ok(GemHandle(argument.handle))
     }
 
+    /// Makes a buffer of the card's own, in memory that the processor can draw
+    /// into, and says how many bytes it has.
+    pub fn create_dumb(&self, width: u32, height: u32) -> io::Result<(GemHandle, usize)> {
+        let mut argument = DrmModeCreateDumb {
+            width,
+            height,
+            bpp: 32,
+            ..DrmModeCreateDumb::default()
+        };
+        // SAFETY: The argument is what this request wants, without addresses.
+        unsafe { self.ioctl(DRM_IOCTL_MODE_CREATE_DUMB, &mut argument) }?;
+        Ok((GemHandle(argument.handle), argument.size as usize))
+    }
+
+    /// Makes a dma-buf of a buffer, to be read and written.
+    pub fn export(&self, handle: &GemHandle) -> io::Result<OwnedFd> {
+        let mut argument = DrmPrimeHandle {
+            handle: handle.0,
+            flags: DRM_CLOEXEC | DRM_RDWR,
+            fd: -1,
+        };
+        // SAFETY: The argument is what this request wants, without addresses.
+        unsafe { self.ioctl(DRM_IOCTL_PRIME_HANDLE_TO_FD, &mut argument) }?;
+        // SAFETY: The card has just opened it for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(argument.fd) })
+    }
+
     /// Makes a picture of an imported buffer.
     pub fn add_framebuffer(&self, handle: &GemHandle, layout: Layout) -> io::Result<Framebuffer> {
         let mut argument = DrmModeFbCmd2 {
@@ -339,7 +386,7 @@ impl Card {
         unsafe { self.ioctl(DRM_IOCTL_MODE_RMFB, &mut argument) }
     }
 
-    /// Lets go of an imported buffer.
+    /// Lets go of a buffer.
     pub fn close_handle(&self, handle: GemHandle) -> io::Result<()> {
         let mut argument = DrmGemClose {
             handle: handle.0,
@@ -367,12 +414,14 @@ mod tests {
     #[test]
     fn the_requests_have_the_kernel_s_numbers() {
         assert_eq!(DRM_IOCTL_GEM_CLOSE.number, 0x4008_6409);
+        assert_eq!(DRM_IOCTL_PRIME_HANDLE_TO_FD.number, 0xc00c_642d);
         assert_eq!(DRM_IOCTL_PRIME_FD_TO_HANDLE.number, 0xc00c_642e);
         assert_eq!(DRM_IOCTL_MODE_GETRESOURCES.number, 0xc040_64a0);
         assert_eq!(DRM_IOCTL_MODE_SETCRTC.number, 0xc068_64a2);
         assert_eq!(DRM_IOCTL_MODE_GETENCODER.number, 0xc014_64a6);
         assert_eq!(DRM_IOCTL_MODE_GETCONNECTOR.number, 0xc050_64a7);
         assert_eq!(DRM_IOCTL_MODE_RMFB.number, 0xc004_64af);
+        assert_eq!(DRM_IOCTL_MODE_CREATE_DUMB.number, 0xc020_64b2);
         assert_eq!(DRM_IOCTL_MODE_ADDFB2.number, 0xc068_64b8);
     }
 }

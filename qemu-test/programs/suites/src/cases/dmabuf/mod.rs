@@ -22,6 +22,7 @@ use crate::world::World;
 use crate::world::DOM0;
 
 pub mod arguments;
+pub mod card;
 pub mod export;
 pub mod import;
 pub mod lifetime;
@@ -53,6 +54,11 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The rules that take a graphics card.
+pub fn of_card() -> Vec<&'static Rule> {
+    card::RULES.iter().collect()
 }
 
 /// Why nothing that begins with an export works with Linux's own driver.
