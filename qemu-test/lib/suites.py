@@ -281,13 +281,18 @@ EVENT_XEN = "conring_size=1M"
 
 
 def events_of_paravirtual(context):
-    """Event channels between a PV dom0 and a PV domU, of 1, 2 and 4 vCPUs each."""
+    """Event channels between a PV dom0 and a PV domU, of 1, 2 and 4 vCPUs each, and between it and
+    a PVH domU."""
     return (_boot_all_events(context, "pv", {
                 "event-storm": LONG_STORM,
                 "event-channels": ALL_CYCLES,
                 "event-saved": ALL_SAVED,
             })
-            + _boot_events(context, "pv", 2, {"event-storm": TWO_LEVEL_STORM}, events="2-level"))
+            + _boot_events(context, "pv", 2, {"event-storm": TWO_LEVEL_STORM}, events="2-level")
+            + _boot_events(context, "pv", 2, {
+                "event-storm": PARTED_STORM,
+                "event-channels": PARTED_CYCLES,
+            }, domu="pvh"))
 
 
 def events_of_auto_translated(context):
@@ -327,12 +332,12 @@ def _boot_all_events(context, guests, commands):
     return tests
 
 
-def _boot_events(context, guests, vcpus, commands, events=None, instruction_clock=False):
+def _boot_events(context, dom0, vcpus, commands, domu=None, events=None, instruction_clock=False):
     """The machine has a second processor also where the guests have one. A PV dom0 has no more
     processors than the machine's tables tell of."""
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
-        dom0=guests, domu=guests, smp=max(2, vcpus), dom0_vcpus=vcpus, domu_vcpus=vcpus,
+        dom0=dom0, domu=domu or dom0, smp=max(2, vcpus), dom0_vcpus=vcpus, domu_vcpus=vcpus,
         domu_mem=EVENT_DOMU_MEMORY, domu_run=CLIENT_DOMU, domu_cmdline=EVENT_DOMU_CMDLINE,
         timeout=CLIENTS_LIMIT, xen_cmdline=EVENT_XEN, instruction_clock=instruction_clock,
         add=_programs(programs, EVENT_PROGRAMS),
@@ -384,15 +389,17 @@ def _print(cache, *command):
 
 
 def samples_of_paravirtual(context):
-    """A PV dom0 reads a PV domU's memfd and shows its picture on a screen."""
-    return _boot_samples(context, "pv")
+    """A PV dom0 reads a PV domU's memfd and shows its picture on a screen; its card imports grants
+    and has its own memory granted."""
+    return _boot_samples(context, "pv") + _boot_gntdev(context, "pv", "pv", CARD, display=True)
 
 
 def samples_of_auto_translated(context):
-    """A PVH dom0 reads a PVH domU's memfd and shows its picture on a screen."""
-    return _boot_samples(context, "pvh")
+    """The same in a PVH dom0, with a PVH domU."""
+    return _boot_samples(context, "pvh") + _boot_gntdev(context, "pvh", "pvh", CARD, display=True)
 
 
+CARD = ["dmabuf-card"]
 # The looks before and after prove that the comparison can fail.
 SAMPLES = """
 set -e
@@ -466,11 +473,11 @@ def read_samples(result, expect):
             for name, reason in checks.items()]
 
 
-def _boot_gntdev(context, dom0, domu, suites):
+def _boot_gntdev(context, dom0, domu, suites, display=False):
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
         dom0=dom0, domu=domu, domu_run="granter", domu_mem=GNTDEV_DOMU_MEMORY,
-        timeout=BOOT_LIMIT[context.config],
+        timeout=BOOT_LIMIT[context.config], display=display,
         add=_programs(programs, suites), domu_add=_programs(programs, ["granter"]))
     return _boot(context, spec, {name: name for name in suites})
 
