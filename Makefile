@@ -14,7 +14,7 @@ run:
 test:
 	@qemu-test/run-suites --config $(CONFIG)
 test-debian:
-	@qemu-test/run-suites --config debian
+	@qemu-test/run-suites --kernel $(or $(KERNEL),debian)
 test-deb:
 	@qemu-test/run-suites --config package
 test-long:
@@ -36,7 +36,8 @@ clean:
 #:               has a picture from the domU's memory on its screen
 #: make test     run all tests; the last line counts them
 #: make test-debian
-#:               run those that need no kernel of our own on Debian's own kernel
+#:               run those that need no kernel of our own on Debian's own kernel, the newest one
+#:               in the cache or the one that KERNEL names as for `make module`
 #: make test-deb
 #:               install, upgrade and remove the package of `make deb` in a Debian system
 #: make test-long

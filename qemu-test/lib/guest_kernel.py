@@ -31,6 +31,12 @@ class GuestKernel:
     domu_memory: int
 
 
+def debian_config(kernel):
+    """What that kernel of Debian's is called here which a person names KERNEL: "debian" for the
+    newest one, the start of a version, or a release."""
+    return "debian" if kernel == "debian" else f"debian-{kernel}"
+
+
 def is_debian(config):
     """Whether CONFIG names one of Debian's kernels."""
     return re.fullmatch(r"debian(-.+)?", config) is not None

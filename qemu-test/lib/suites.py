@@ -54,6 +54,11 @@ class Context:
     def cache(self):
         return Cache()
 
+    @property
+    def family(self):
+        """What is the same for all of Debian's kernels goes by one name."""
+        return "debian" if guest_kernel.is_debian(self.config) else self.config
+
 
 def unit_tests(context):
     """The unit tests of the scripts and of the harness, on this machine's Python."""
@@ -420,7 +425,7 @@ def _boot_samples(context, guests):
     spec = boot.Spec(
         dom0=guests, domu=guests, gntdev=context.gntdev, events=context.events,
         config=context.config, display=True,
-        timeout=BOOT_LIMIT[context.config], run=SAMPLES.strip(), domu_run=SAMPLES_IN_DOMU,
+        timeout=BOOT_LIMIT[context.family], run=SAMPLES.strip(), domu_run=SAMPLES_IN_DOMU,
         add=_programs(programs, ["share-memfd", "show-frame"]),
         domu_add=_programs(programs, ["share-memfd", "show-frame"]))
     result = boot.boot(spec, on_progress=context.on_progress)
@@ -477,7 +482,7 @@ def _boot_gntdev(context, dom0, domu, suites, display=False):
     programs = guest.ensure(context.cache)
     spec = boot.Spec(
         dom0=dom0, domu=domu, domu_run="granter", domu_mem=GNTDEV_DOMU_MEMORY,
-        timeout=BOOT_LIMIT[context.config], display=display,
+        timeout=BOOT_LIMIT[context.family], display=display,
         add=_programs(programs, suites), domu_add=_programs(programs, ["granter"]))
     return _boot(context, spec, {name: name for name in suites})
 
@@ -557,7 +562,7 @@ class _Live:
 
 def _check_log(context, result):
     """One result for each complaint in the log of a boot, or one that there is none."""
-    baseline = CONFIGS / f"{context.config}-baseline"
+    baseline = CONFIGS / f"{context.family}-baseline"
     known = log_check.read_baseline(baseline) if baseline.exists() else []
     reports = log_check.unexplained(boot_log.read(result.log), known)
     tests = [Test(f"{report.source}: {report.title}", FAILED,
@@ -608,7 +613,7 @@ def c_driver_of_debian(context):
         return _skip(context, "the C driver of Debian's kernel", "its faults are what is shown")
     programs = guest.ensure(context.cache)
     names = ["dmabuf-c-driver", "dmabuf-self"]
-    spec = boot.Spec(dom0="pv", toolstack=False, timeout=BOOT_LIMIT[context.config],
+    spec = boot.Spec(dom0="pv", toolstack=False, timeout=BOOT_LIMIT[context.family],
                      add=_programs(programs, names))
     return _boot(context, spec, {"dmabuf-c-driver": "dmabuf-c-driver",
                                  "dmabuf-self": "dmabuf-self libxengnttab"})
@@ -623,7 +628,7 @@ def debian(context):
     # What goes by the distribution's library is what a user of that kernel sees first.
     commands = {name: f"{name} libxengnttab" for name in ("dmabuf-domu", "gntdev-domu")}
     spec = boot.Spec(dom0="pvh", domu="pvh", domu_run="granter",
-                     timeout=BOOT_LIMIT[context.config],
+                     timeout=BOOT_LIMIT[context.family],
                      add=_programs(programs, commands), domu_add=_programs(programs, ["granter"]))
     return c_driver_of_debian(context) + _boot(context, spec, commands)
 

@@ -56,8 +56,10 @@ class DebianKernel(unittest.TestCase):
         self.assertLess(names.index("xen-privcmd"), names.index("xenfs"))
 
     def test_which_kernel(self):
-        for config, wanted in (("debian", "debian"), ("debian-7.2.9", "7.2.9"),
-                               (f"debian-{RELEASE}", RELEASE)):
+        for wanted, config in (("debian", "debian"), ("7.2.9", "debian-7.2.9"),
+                               (RELEASE, f"debian-{RELEASE}")):
+            self.assertEqual(guest_kernel.debian_config(wanted), config)
+            self.assertTrue(guest_kernel.is_debian(config))
             guest_kernel.find(self.cache, config)
             self.ensure.assert_called_with(self.cache, wanted)
         self.assertFalse(guest_kernel.is_debian("dom0"))
