@@ -5,7 +5,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root TERM="${TERM:-linux}"
 
 . /etc/boot/settings
-export DOM0_TYPE DOMU_TYPE GNTDEV EVENTS EVENTS_ARGUMENTS
+export DOM0_TYPE DOMU_TYPE DOMU_MEMORY GNTDEV EVENTS EVENTS_ARGUMENTS
 
 # One line to the program that started the machine. It travels in the kernel's log and carries a
 # word that no other program's output can contain by chance.

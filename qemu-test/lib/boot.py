@@ -193,6 +193,8 @@ def _prepare(cache, spec, word, folder):
         "WORD": word, "DOM0_TYPE": spec.dom0, "DOMU_TYPE": spec.domu, "GNTDEV": spec.gntdev,
         "GNTDEV_MODULE": GNTDEV_MODULES[spec.gntdev], "EVENTS": spec.events,
         "EVENTS_ARGUMENTS": qemu_command.EVENTS_ARGUMENTS[spec.events],
+        # For the domains that the command makes.
+        "DOMU_MEMORY": str(kernel.domu_memory),
         "SHELL_WANTED": "yes" if spec.shell else "no",
         "TOOLSTACK": "yes" if spec.toolstack else "no",
         "PLATFORM_MODULES": " ".join(kernel.platform_modules),

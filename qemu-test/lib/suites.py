@@ -30,6 +30,7 @@ KUNIT_MODULES = ("xen_gntdev_rust_kunit", "xen_evtchn_fifo_rust_kunit")
 UNIT_TEST_LIMIT = 300
 CARGO_LIMIT = 1800
 CLIENTS_LIMIT = 2400
+DEBIAN_CLIENTS_LIMIT = 4800
 BOOT_LIMIT = {"dom0": 900, "lockdep": 1800, "debian": 1800}
 
 # So often the emulator may die in one test, and in all suites of a boot. On a busy machine it dies
@@ -242,9 +243,11 @@ def clients_of_auto_translated(context):
 
 def _boot_clients(context, dom0):
     programs = guest.ensure(context.cache)
+    # Debian's kernel is larger, and the suites start it a hundred times.
+    limit = DEBIAN_CLIENTS_LIMIT if context.family == "debian" else CLIENTS_LIMIT
     # By a clock of instructions the emulator has one thread, on which domains seldom die of it.
     spec = boot.Spec(
-        dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=CLIENTS_LIMIT, makes_domains=True,
+        dom0=dom0, domu="pv", domu_run=CLIENT_DOMU, timeout=limit, makes_domains=True,
         instruction_clock=dom0 == "pvh",
         add=(*_programs(programs, CLIENT_PROGRAMS),
              *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),
@@ -650,6 +653,7 @@ SUITES = {
     "lockdep": {"kunit": kunit, "pv": paravirtual, "events": events_with_checks,
                 "catch": check_catches},
     "debian": {"c-driver": c_driver_of_debian, "pv": paravirtual, "pvh": auto_translated,
+               "clients": clients_of_paravirtual, "clients-pvh": clients_of_auto_translated,
                "samples": samples_of_paravirtual, "samples-pvh": samples_of_auto_translated},
     "package": {"deb": package},
     "long": {"events-pvh": long_events_of_auto_translated},

@@ -58,6 +58,10 @@ class DebianSuites(unittest.TestCase):
                 self.assertEqual(first_boot(suite, context)[0].timeout,
                                  first_boot(suite, CONTEXT)[0].timeout)
 
+    def test_what_needs_no_kernel_of_our_own_runs_there(self):
+        ours = {"host", "programs", "kunit", "event-path", "events", "events-pvh", "debian"}
+        self.assertEqual(set(suites.SUITES["dom0"]) - set(suites.SUITES["debian"]), ours)
+
 
 class Command(unittest.TestCase):
     def test_make_passes_the_kernel_on(self):

@@ -102,7 +102,7 @@ impl Plan {
 
     fn xl_create(self, options: &[&str]) -> io::Result<Domain> {
         let path = format!("/run/{NAME}.cfg");
-        fs::write(&path, self.configuration())?;
+        fs::write(&path, self.configuration(memory_of_domu()?))?;
         let mut xl = Command::new("xl");
         xl.args(["create", "-q"]).args(options).arg(&path);
         xl.envs(self.environment.iter().cloned());
@@ -112,24 +112,34 @@ impl Plan {
         Ok(domain)
     }
 
-    fn configuration(&self) -> String {
+    /// What xl reads, for a domain of a system with `memory` MiB.
+    fn configuration(&self, memory: u32) -> String {
         let kind = match self.kind {
             Kind::Pv => "pv",
             Kind::Pvh => "pvh",
         };
-        let system = match self.system {
-            true => "ramdisk = \"/boot/domU-initramfs\"\nmemory = 128\n",
-            false => "memory = 64\n",
+        let (ramdisk, memory) = match self.system {
+            true => ("ramdisk = \"/boot/domU-initramfs\"\n", memory),
+            // The kernel has to fit in, and the less there is, the sooner a domain is made.
+            false => ("", memory / 2),
         };
         // As all other kernels of the boot, it runs the port operations that were asked for.
         let events = env::var("EVENTS_ARGUMENTS").unwrap_or_default();
         format!(
             "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"/boot/vmlinuz\"\nvcpus = {}\n\
              extra = \"console=hvc0 panic=-1 loglevel=8 {events}\"\non_crash = \"preserve\"\n\
-             {system}{}",
+             {ramdisk}memory = {memory}\n{}",
             self.vcpus, self.lines
         )
     }
+}
+
+/// As much memory, in MiB, as the kernel of the boot takes in a domU.
+fn memory_of_domu() -> io::Result<u32> {
+    env::var("DOMU_MEMORY")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| io::Error::other("$DOMU_MEMORY does not say how much a domU takes"))
 }
 
 /// A domain of the suites; it is destroyed when dropped.

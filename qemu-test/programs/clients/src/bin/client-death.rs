@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     };
     rules.push(Rule::new(
         format!("no frame is lost by {count} deaths of domains and mappers"),
-        900,
+        1800,
         move || rounds(count),
     ));
     suite::run("client-death", &rules)

@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         };
         rules.push(Rule::new(
             format!("a {kind} domU's {MIB} MiB of disk, {by}, {with}"),
-            400,
+            600,
             move || disk(kind, access, grants),
         ));
     }
@@ -118,7 +118,7 @@ fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
     agent
         .try_run(
             &format!("disk-check /dev/xvda {MIB} {seed}"),
-            Duration::from_secs(150),
+            Duration::from_secs(300),
         )
         .map(|ended| assert_eq!(ended.status, 0, "in the domU: {}", ended.output))?;
     domain.destroy()?;

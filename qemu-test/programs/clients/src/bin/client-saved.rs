@@ -35,12 +35,12 @@ fn main() -> ExitCode {
             [
                 Rule::new(
                     format!("a paused {kind} domU's grants are mapped, read and unmapped"),
-                    120,
+                    240,
                     move || paused(kind),
                 ),
                 Rule::new(
                     format!("a {kind} domU with mapped grants is saved, restored and grants anew"),
-                    240,
+                    480,
                     move || saved(kind),
                 ),
             ]
