@@ -39,7 +39,8 @@ clean:
 #:               run those that need no kernel of our own on Debian's own kernel, the newest one
 #:               in the cache or the one that KERNEL names as for `make module`
 #: make test-deb
-#:               install, upgrade and remove the package of `make deb` in a Debian system
+#:               install, upgrade and remove the package of `make deb` in a Debian system, and boot
+#:               a kernel with the module that it built
 #: make test-long
 #:               run what takes long where the emulator often dies: the event channels of a PVH
 #:               dom0 in full

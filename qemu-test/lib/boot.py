@@ -69,12 +69,14 @@ class Spec:
     # Not options: the command makes domains of any type; end as soon as the kernel of one of all
     # domains dies; the file of a module that takes the place of the kernel's own C driver; the
     # places in the kernel, by address and size, of which the log has each block of instructions
-    # that is run; the machine's clocks go on by a nanosecond for each instruction that it runs.
+    # that is run; the machine's clocks go on by a nanosecond for each instruction that it runs; the
+    # root of a Debian system that has the kernel installed, and the driver built by itself.
     makes_domains: bool = False
     end_at_death: bool = False
     c_module: str | None = None
     trace: tuple = ()
     instruction_clock: bool = False
+    system: str | None = None
 
     def describe(self):
         if not self.xen:
@@ -185,7 +187,8 @@ def _attempt(cache, spec, word, files, log_path, terminal, on_output, on_progres
 
 def _prepare(cache, spec, word, folder):
     """Put together all files that the machine starts from."""
-    kernel = guest_kernel.find(cache, spec.config)
+    kernel = (guest_kernel.find_installed(pathlib.Path(spec.system), spec.config) if spec.system
+              else guest_kernel.find(cache, spec.config))
     files = SimpleNamespace(folder=folder, kernel=kernel.image, initramfs=folder / "initramfs",
                             xen=folder / "xen")
     modules, display_modules = _modules(kernel, spec)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The package that builds the module by DKMS, in a Debian system that has nothing but the basics:
-installed, upgraded, taken along by a new kernel, failing to build, removed."""
+installed, upgraded, taken along by a new kernel, booted, failing to build, removed."""
 
 import copy
 import re
@@ -21,8 +21,10 @@ LIMIT = 3600
 class DebSuite:
     """The steps, in the order in which a machine's owner would take them."""
 
-    def __init__(self, context):
+    def __init__(self, context, boot_installed):
+        """BOOT_INSTALLED boots a kernel of a Debian system, and has the results."""
         self.context = context
+        self.boot_installed = boot_installed
         cache = context.cache
         build_root.ensure(cache)
         self.debs = [dkms_package.ensure(cache, version, cache.root / "deb-test")
@@ -55,12 +57,13 @@ class DebSuite:
             self.unfit(stable)
             self.failing_build(older, newer)
             self.kernel_upgrade(older, newer)
+            self.boot(newer[0])
             self.remove(older, newer)
             self.lint()
         except Failure as failure:
             self.tell("the steps as a whole", str(failure))
         # After a failure the system stays, to be looked at.
-        if all(test.outcome == PASSED for test in self.tests):
+        if not any(test.outcome == FAILED for test in self.tests):
             build_root.remove_root(self.root)
         return self.tests
 
@@ -174,6 +177,11 @@ class DebSuite:
         self.check("what the administrator took out stays out",
                    not self.is_built(older[0], VERSIONS[1])
                    and ": built" in self.command("dkms", "status", "-k", older[0]))
+
+    def boot(self, release):
+        """The kernel itself, as dom0 of a machine, with the module that DKMS has installed."""
+        self.apt("install", f"linux-binary-{release}")
+        self.tests += self.boot_installed(self.context, release, self.root)
 
     def remove(self, *kernels):
         """The end."""

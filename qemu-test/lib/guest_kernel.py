@@ -70,6 +70,23 @@ def _find_debian(cache, config):
     if not module.is_file():
         raise Failure(f"there is no module for Debian's kernel {found.release}; "
                       f"scripts/build-module {found.release} builds it")
+    return _of_debian(found, module, cache.debian / found.release / "unpacked")
+
+
+def find_installed(root, config):
+    """The kernel CONFIG of Debian's as it is installed in ROOT, with the driver built there."""
+    release = _which(config)
+    found = debian_kernel.DebianKernel(release, "", root, root, root)
+    built = root / "usr/lib/modules" / release / "updates"
+    modules = sorted(built.rglob(f"{external_module.FILE}*"))
+    if not modules:
+        raise Failure(f"there is no module for Debian's kernel {release} in {built}")
+    folder = root / "var/tmp" / release
+    return _of_debian(found, _unpacked(modules[:1], folder)[0], folder)
+
+
+def _of_debian(found, module, folder):
+    """The kernel FOUND with the driver MODULE; what it shipped itself is unpacked to FOLDER."""
     shipped = found.modules()
     wanted = []
     for name in PLATFORM_MODULES + OTHER_MODULES:
@@ -77,7 +94,6 @@ def _find_debian(cache, config):
         if not files:
             raise Failure(f"Debian's kernel {found.release} has no module {name}")
         wanted += [file for file in files if file not in wanted]
-    folder = cache.debian / found.release / "unpacked"
     return GuestKernel(f"Debian's kernel {found.release}", found.vmlinuz(),
                        [module, *_unpacked(wanted, folder)], PLATFORM_MODULES, 256)
 

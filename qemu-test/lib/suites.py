@@ -502,7 +502,8 @@ def _boot(context, spec, commands, setup="true", events=None):
     stay. No test is tried more than DEATHS_OF_A_TEST times, so one that kills the machine by itself
     fails.
     """
-    guest_kernel.ensure(context.cache, context.config)
+    if not spec.system:
+        guest_kernel.ensure(context.cache, context.config)
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
                                events=events or context.events, end_at_death=True)
     output = ktap.Output(commands)
@@ -638,7 +639,17 @@ def debian(context):
 
 def package(context):
     """The DKMS package in a Debian system of its own, from installation to removal."""
-    return deb_suite.DebSuite(context).run()
+    return deb_suite.DebSuite(context, boot_installed).run()
+
+
+def boot_installed(context, release, root):
+    """Debian's kernel RELEASE as a PV dom0, as it is installed in ROOT, with its driver."""
+    context = dataclasses.replace(context, config=guest_kernel.debian_config(release),
+                                  gntdev="rust")
+    spec = boot.Spec(dom0="pv", toolstack=False, timeout=BOOT_LIMIT[context.family],
+                     system=str(root),
+                     add=_programs(guest.ensure(context.cache), ["dmabuf-self"]))
+    return _boot(context, spec, {"dmabuf-self": "dmabuf-self libxengnttab"})
 
 
 # By configuration of the kernel, in the order in which they run: the fast ones first. The package

@@ -63,6 +63,16 @@ class DebianSuites(unittest.TestCase):
         self.assertEqual(set(suites.SUITES["dom0"]) - set(suites.SUITES["debian"]), ours)
 
 
+class InstalledKernel(unittest.TestCase):
+    def test_nothing_is_built_for_what_a_system_has_installed(self):
+        context = dataclasses.replace(CONTEXT, config="package", gntdev="c")
+        spec, ensured = first_boot(
+            lambda context: suites.boot_installed(context, RELEASE, "/a/root"), context)
+        self.assertEqual((spec.config, spec.system), (f"debian-{RELEASE}", "/a/root"))
+        self.assertEqual(spec.gntdev, "rust")
+        self.assertEqual(ensured, [])
+
+
 class Command(unittest.TestCase):
     def test_make_passes_the_kernel_on(self):
         # Nothing of the make that may run this.

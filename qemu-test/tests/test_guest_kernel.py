@@ -64,6 +64,21 @@ class DebianKernel(unittest.TestCase):
             self.ensure.assert_called_with(self.cache, wanted)
         self.assertFalse(guest_kernel.is_debian("dom0"))
 
+    def test_an_installed_kernel_has_the_driver_that_was_built_there(self):
+        root = self.cache.debian / RELEASE / "image"
+        (root / "var/tmp").mkdir(parents=True)
+        with self.assertRaisesRegex(Failure, "no module for Debian's kernel.*/updates$"):
+            guest_kernel.find_installed(root, f"debian-{RELEASE}")
+        built = self.modules.parents[1] / "updates/dkms/xen_gntdev_rust.ko.xz"
+        built.parent.mkdir(parents=True)
+        built.write_bytes(lzma.compress(b"built there"))
+        found = guest_kernel.find_installed(root, f"debian-{RELEASE}")
+        self.assertEqual(found.image.read_bytes(), b"kernel")
+        self.assertEqual([file.read_bytes() for file in found.modules
+                          if file.name == "xen_gntdev_rust.ko"], [b"built there"])
+        self.assertIn("xen-gntalloc.ko", [file.name for file in found.modules])
+        self.ensure.assert_not_called()
+
     def test_what_is_missing_is_named(self):
         (self.modules / "bochs.ko.xz").unlink()
         with self.assertRaisesRegex(Failure, f"{RELEASE[:6]}.* has no module bochs"):
