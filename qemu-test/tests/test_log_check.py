@@ -152,6 +152,11 @@ class Baseline(unittest.TestCase):
         texts = self.interrupt(" handle_irq_for_port+0x102/0x150")
         self.assertEqual(self.check(*texts), [])
 
+    def test_an_interrupt_does_not_stand_for_the_frame_of_an_entry(self):
+        texts = self.interrupt(" handle_irq_for_port+0x102/0x150")
+        self.assertEqual(self.check(*texts[:1], " other+0x1/0x2", *texts[-4:]),
+                         ["WARNING: known"])
+
     def test_not_when_the_event_channels_crate_did_more_than_call_the_handler(self):
         for between in ((), (" handle_irq_for_port+0x102/0x150", " _raw_spin_lock+0x1/0x2"),
                         (" ? handle_irq_for_port+0x102/0x150",)):
