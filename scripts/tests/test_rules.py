@@ -18,7 +18,8 @@ class RulesTest(unittest.TestCase):
     def test_clean_files(self):
         for path, text in (("drivers/xen/gntdev/region.rs", SAFE + "// No unsafe code here.\n"),
                            ("drivers/xen/gntdev/gntdev.rs", HEAD + "module! {\n}\n"),
-                           ("drivers/xen/rust/pages.rs", HEAD + "unsafe { f() }\n"),
+                           ("drivers/xen/gntdev/parameters.rs", HEAD + "uint_param! {\n}\n"),
+                           ("drivers/xen/rust/grant/frames.rs", HEAD + "unsafe { f() }\n"),
                            ("samples/xen/dmabuf/src/lib.rs", HEAD + "unsafe { f() }\n"),
                            ("qemu-test/programs/suites/src/cases/data.rs", HEAD),
                            ("scripts/x", "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0\n"),

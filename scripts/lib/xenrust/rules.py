@@ -11,8 +11,8 @@ UNMARKED = ("Cargo.lock", "COPYING", "README.md", ".kunitconfig")
 UNSAFE_PLACES = ("drivers/xen/rust/", "qemu-test/programs/xen-guest/",
                  "qemu-test/programs/without-grant-copy/", "samples/xen/dmabuf/")
 
-# The macros of a kernel crate's root expand to unsafe code, so it cannot forbid it.
-KERNEL_CRATE_ROOT = re.compile(r"^module! \{$", re.M)
+# These macros of the kernel and of ours expand to unsafe code: their users cannot forbid it.
+KERNEL_MACRO = re.compile(r"^(module|uint_param|per_cpu)! \{$", re.M)
 PROGRAM_CRATE_ROOT = re.compile(r"/src/(lib|main|bin/[^/]+|bin/[^/]+/main)\.rs$")
 FORBIDS_UNSAFE = re.compile(r"^#!\[forbid\(unsafe_code\)\]$", re.M)
 COMMENT_OR_STRING = re.compile(r'//.*|"(?:[^"\\]|\\.)*"')
@@ -48,7 +48,7 @@ def _unsafe_problems(path, text):
     found = [f"{path}:{number}: unsafe outside of {' and '.join(UNSAFE_PLACES)}"
              for number, line in enumerate(text.splitlines(), 1)
              if re.search(r"\bunsafe\b", COMMENT_OR_STRING.sub("", line))]
-    forbids = (not KERNEL_CRATE_ROOT.search(text) if path.startswith("drivers/")
+    forbids = (not KERNEL_MACRO.search(text) if path.startswith("drivers/")
                else PROGRAM_CRATE_ROOT.search(path))
     if forbids and not FORBIDS_UNSAFE.search(text):
         found.append(f"{path}:1: does not say #![forbid(unsafe_code)]")
