@@ -30,7 +30,7 @@ SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/lib/xen
 SCRIPT = "scripts/build-installed"
 # What DKMS runs, which runs the former.
 STEP = "scripts/pre-build"
-LEFT_OUT = re.compile(r"Kconfig|gntdev_kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
+LEFT_OUT = re.compile(r"Kconfig|kunit|\w*kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
 
 # How each template is put in: place, mode, and whether its comments stay.
 CONTROL_FILES = {"control": (0o644, False), "triggers": (0o644, False), "postinst": (0o755, True),
