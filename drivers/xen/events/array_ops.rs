@@ -14,7 +14,7 @@ use crate::{
         Port,
         Unmask, //
     },
-    xen::hypervisor::Hypervisor, //
+    xen::event::hypervisor::Hypervisor, //
 };
 use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;

@@ -18,12 +18,14 @@ use crate::{
     },
     event_word::Port,
     xen::{
-        hypervisor::Hypervisor,
-        per_cpu::PossibleCpu,
-        shared_page::{
-            PublishedPage,
-            SharedWords, //
-        }, //
+        event::{
+            hypervisor::Hypervisor,
+            shared_page::{
+                PublishedPage,
+                SharedWords, //
+            },
+        },
+        kernel::per_cpu::PossibleCpu,
     },
 };
 use core::sync::atomic::{

@@ -14,7 +14,7 @@ use crate::{
         EventWord,
         Port, //
     },
-    xen::{
+    xen::event::{
         hypervisor::Hypervisor,
         shared_page::{
             PublishedPage,

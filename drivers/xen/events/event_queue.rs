@@ -25,10 +25,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::event_word::{
-    EventWord,
-    Port,
-    SharedWord, //
+use crate::{
+    event_word::{
+        EventWord,
+        Port, //
+    },
+    xen::event::locked_word::SharedWord,
 };
 use core::sync::atomic::{
     AtomicU32,

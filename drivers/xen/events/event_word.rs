@@ -22,35 +22,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::xen::event::locked_word::SharedWord;
 use core::num::NonZeroU32;
-
-/// A 32-bit word of memory that the guest shares with the hypervisor.
-///
-/// The other side may run on another CPU even if the guest has only one, so an implementation must
-/// never leave out the atomicity where there is one CPU. The read-modify-write operations acquire
-/// and release.
-pub(crate) trait SharedWord {
-    /// Reads the word, without any order.
-    fn load(&self) -> u32;
-    /// Writes the word, without any order. Only for words that the other side does not yet change.
-    fn store(&self, value: u32);
-    /// Sets `bits`.
-    fn set_bits(&self, bits: u32);
-    /// Clears `bits`.
-    fn clear_bits(&self, bits: u32);
-    /// Writes `value` and returns what was there.
-    fn swap(&self, value: u32) -> u32;
-    /// Writes `new` if `expected` is there.
-    ///
-    /// # Errors
-    ///
-    /// What is there instead; also `expected` itself, as it may fail for no reason.
-    fn compare_exchange(&self, expected: u32, new: u32) -> Result<(), u32>;
-    /// Keeps all later reads of shared words behind all earlier ones (C: `virt_rmb()`).
-    fn read_barrier();
-    /// Says that the caller waits for the other side (C: `cpu_relax()`).
-    fn relax();
-}
 
 const PENDING: u32 = 1 << 31;
 const MASKED: u32 = 1 << 30;

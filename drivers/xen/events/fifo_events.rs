@@ -16,7 +16,8 @@
 //! where the words are, and a model checker goes through them on the host. `event_array.rs`,
 //! `array_ops.rs` and `cpu_events.rs` have the memory, with a hypervisor that a test can put in the
 //! place of Xen.
-//! `port_ops.rs` joins all this to `events_base.c`.
+//! `state.rs` has the words and queues of this domain, and `port_ops.rs` joins all this to
+//! `events_base.c`.
 //!
 //! C header: `drivers/xen/events/events_internal.h`.
 //!
@@ -30,42 +31,32 @@
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)]
-#[path = "../rust"]
-mod xen {
-    pub(crate) mod boot_param;
-    pub(crate) mod event_bindings;
-    pub(crate) mod event_channel_op;
-    pub(crate) mod evtchn_ops;
-    pub(crate) mod hypervisor;
-    pub(crate) mod per_cpu;
-    pub(crate) mod shared_page;
-}
+#[path = "../rust/built_in.rs"]
+mod xen;
 
 mod array_ops;
 mod cpu_events;
 mod event_array;
 mod event_queue;
 mod event_word;
-mod locked_word;
 mod port_ops;
+mod state;
 mod view;
 
 use crate::{
-    cpu_events::CpuEvents,
     port_ops::FifoPortOps,
     view::View,
     xen::{
-        boot_param::bool_boot_param,
-        evtchn_ops::{
+        event::evtchn_ops::{
             fifo_init,
             install,
             install_c,
             is_any_installed, //
         },
-        per_cpu::{
-            per_cpu,
-            PossibleCpu, //
-        }, //
+        kernel::{
+            boot_param::bool_boot_param,
+            per_cpu::PossibleCpu, //
+        },
     },
 };
 use core::sync::atomic::Ordering::Relaxed;
@@ -85,11 +76,6 @@ module! {
 bool_boot_param! {
     /// Whether these port operations are used, rather than those in C.
     "xen.fifo_events_rust", static USE_RUST = true;
-}
-
-per_cpu! {
-    /// The events of each CPU.
-    static CPUS: CpuEvents = CpuEvents::new();
 }
 
 fifo_init!(choose_implementation);

@@ -9,21 +9,14 @@
 //! A page that the hypervisor accepted is never freed. The same holds for pages that the fake
 //! hypervisor accepted: a run of the tests leaks some megabytes.
 
-#[path = "../rust"]
-mod xen {
-    pub(crate) mod hypervisor;
-    #[allow(dead_code, unused_imports, unused_macros)]
-    pub(crate) mod per_cpu;
-    #[allow(dead_code)]
-    pub(crate) mod shared_page;
-}
+#[path = "../rust/built_in_kunit.rs"]
+mod xen;
 
 mod array_ops;
 mod cpu_events;
 mod event_array;
 mod event_queue;
 mod event_word;
-mod locked_word;
 
 mod kunit {
     mod words;

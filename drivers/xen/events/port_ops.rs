@@ -5,25 +5,26 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    event_array::EventArray,
     event_word::Port,
-    xen::{
-        event_channel_op::Xen,
-        evtchn_ops::{
-            panic,
-            relink,
-            PortOps,
-            Upcall, //
-        },
-        per_cpu::PossibleCpu,
-        shared_page::WORDS_PER_PAGE, //
+    state::{
+        CPUS,
+        EVENT_ARRAY, //
     },
-    CPUS,
+    xen::{
+        event::{
+            event_channel_op::Xen,
+            evtchn_ops::{
+                panic,
+                relink,
+                PortOps,
+                Upcall, //
+            },
+            shared_page::WORDS_PER_PAGE,
+        },
+        kernel::per_cpu::PossibleCpu,
+    },
 };
 use kernel::prelude::*;
-
-/// The words of all ports of this domain.
-pub(crate) static EVENT_ARRAY: EventArray = EventArray::new();
 
 /// The port operations of the FIFO ABI.
 pub(crate) struct FifoPortOps;

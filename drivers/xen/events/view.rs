@@ -10,12 +10,14 @@
 use crate::{
     event_queue::Priority,
     event_word::Port,
-    port_ops::EVENT_ARRAY,
-    xen::{
-        per_cpu::PossibleCpu,
-        shared_page::WORDS_PER_PAGE, //
+    state::{
+        CPUS,
+        EVENT_ARRAY, //
     },
-    CPUS,
+    xen::{
+        event::shared_page::WORDS_PER_PAGE,
+        kernel::per_cpu::PossibleCpu, //
+    },
 };
 use core::sync::atomic::{
     AtomicU8,

@@ -14,16 +14,15 @@ use crate::{
         NotifyingMapping,
         UnmapNotify, //
     },
-    xen::{
-        grant_mapping::{
+    xen::grant::{
+        mapping::{
             GrantMapping,
             MappedFrames, //
         },
-        grant_operation::{
+        operation::{
             Access,
             GrantReference, //
         },
-        vma, //
     },
 };
 use kernel::{
@@ -32,26 +31,26 @@ use kernel::{
     sync::Arc, //
 };
 
-/// See [`crate::mapping::Mapping`].
-pub(crate) struct Mapping {
+/// See [`crate::region_mapping::RegionMapping`].
+pub(crate) struct AutoTranslatedMapping {
     kernel: NotifyingMapping,
 }
 
-impl Mapping {
-    /// See [`crate::mapping::Mapping::new`].
+impl AutoTranslatedMapping {
+    /// See [`crate::region_mapping::RegionMapping::new`].
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
         notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
-        let kernel = NotifyingMapping::new(GrantMapping::new(grants, access)?);
-        vma::insert_pages(vma, kernel.frames())?;
+        let kernel = NotifyingMapping::new(GrantMapping::new(grants, access, None)?);
+        kernel.frames().insert_at(vma)?;
         kernel.tell(notify);
         Ok(Self { kernel })
     }
 
-    /// See [`crate::mapping::Mapping::frames`].
+    /// See [`crate::region_mapping::RegionMapping::frames`].
     pub(crate) fn frames(&self) -> &MappedFrames {
         self.kernel.frames()
     }

@@ -12,12 +12,16 @@ use crate::xen::{
         self,
         gnttab_copy, //
     },
-    copy_operation::{
-        copy_operation,
-        CopyEnd,
-        Segment,
-        SegmentEnd,
-        XEN_PAGE_SIZE, //
+    gntdev::copy_segment::{
+        CopySegment,
+        SegmentEnd, //
+    },
+    grant::{
+        copy::{
+            copy_operation,
+            CopyEnd, //
+        },
+        gfn::XEN_PAGE_SIZE,
     },
 };
 use kernel::{
@@ -106,7 +110,7 @@ impl Runs {
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     /// What is to be copied.
-    pub(crate) segment: Segment,
+    pub(crate) segment: CopySegment,
     /// The index of the first pinned page of an end that is local.
     pub(crate) source_page: usize,
     /// As `source_page`.

@@ -11,7 +11,7 @@
 //!
 //!   open()                                     OpenFile
 //!   ioctl(MAP_GRANT_REF)  ---- grants --->       RegionIndex: a Region in the file's offsets
-//!   mmap(offset)          ---- offset --->          Region: a Mapping, once
+//!   mmap(offset)          ---- offset --->          Region: a RegionMapping, once
 //!                                                      |
 //!                             auto-translated <--------+--------> paravirtual
 //!                         pages of the kernel's               page-table entries that
@@ -65,30 +65,32 @@ mod xen;
 mod auto_translated;
 mod copy_plan;
 mod descriptor_index;
-mod dmabuf_export;
-mod dmabuf_import;
-mod dmabuf_layout;
-mod dmabuf_mmap;
-mod dmabuf_wait;
+mod dma_buf_export;
+mod dma_buf_exporter;
+mod dma_buf_import;
+mod dma_buf_layout;
+mod dma_buf_wait;
 mod grant_copy;
 mod limits;
-mod map_grant;
-mod mapping;
 mod open_file;
+mod parameters;
 mod paravirtual;
 mod region;
 mod region_index;
+mod region_ioctl;
+mod region_mapping;
 mod release_event;
 mod unmap_notify;
 
 use crate::{
     open_file::OpenFile,
     xen::{
-        deferred,
-        dma_device,
-        domain,
-        misc_device,
-        module_param::uint_param, //
+        dma_buf::dma_device,
+        grant::{
+            deferred,
+            domain, //
+        },
+        kernel::misc_device, //
     },
 };
 use kernel::prelude::*;
@@ -100,12 +102,6 @@ module! {
     description: "User-space granted page access driver",
     license: "GPL",
     imports_ns: ["DMA_BUF"],
-}
-
-uint_param! {
-    /// The number of grants that one region can have.
-    "xen_gntdev_rust", "limit", static LIMIT = limits::DEFAULT_LIMIT,
-    "Maximum number of grants that may be mapped by one mapping request"
 }
 
 /// What lives as long as the module is loaded.

@@ -6,39 +6,28 @@
 //! kernel that does not run on Xen. Each file in `kunit/` has the tests of the source file of the
 //! same name.
 
-#[path = "../rust"]
-mod xen {
-    #[allow(dead_code)]
-    pub(crate) mod bindings;
-    pub(crate) mod buffer_segment;
-    pub(crate) mod copy_operation;
-    #[allow(dead_code)]
-    pub(crate) mod direction;
-    #[allow(dead_code)]
-    pub(crate) mod grant_operation;
-    pub(crate) mod maple_tree;
-    pub(crate) mod unmap_operations;
-}
+#[path = "../rust/kunit.rs"]
+mod xen;
 
 mod copy_plan;
 mod descriptor_index;
-mod dmabuf_layout;
+mod dma_buf_layout;
 mod limits;
 mod region_index;
 mod release_event;
 
 mod kunit {
-    mod copy_operation;
+    mod copy;
     mod copy_plan;
     mod descriptor_index;
-    mod direction;
-    mod dmabuf_layout;
-    mod grant_operation;
+    mod dma_buf_layout;
+    mod dma_direction;
     mod limits;
     mod maple_tree;
+    mod operation;
     mod region_index;
     mod release_event;
-    mod unmap_operations;
+    mod unmap;
 }
 
 use kernel::prelude::*;

@@ -15,21 +15,33 @@ use crate::{
         Run,
         Runs, //
     },
-    open_file::OpenFile,
     xen::{
-        bindings::{
-            gntdev_grant_copy_segment,
-            gnttab_copy,
-            ioctl_gntdev_grant_copy, //
+        bindings::gnttab_copy,
+        gntdev::{
+            copy_segment::{
+                CopySegment,
+                SegmentEnd, //
+            },
+            trace,
+            uapi::{
+                gntdev_grant_copy_segment,
+                ioctl_gntdev_grant_copy, //
+            },
         },
-        copy_operation::{
-            Segment,
-            SegmentEnd, //
+        grant::{
+            gfn,
+            hypercall, //
         },
-        grant_copy, task, trace, user_memory,
-        user_pages::{
-            PinFor,
-            PinnedPages, //
+        kernel::{
+            sched::{
+                cond_resched,
+                fatal_signal_pending, //
+            },
+            user_memory,
+            user_pages::{
+                PinFor,
+                PinnedPages, //
+            },
         },
     },
 };
@@ -145,7 +157,7 @@ impl Batch {
         user_memory::read_into(address, count, &mut self.segments)?;
         let result = self.pin().and_then(|()| self.build());
         if result.is_ok() {
-            grant_copy::copy(&mut self.operations);
+            hypercall::copy(&mut self.operations);
             trace::copy(
                 self.plans.len(),
                 self.operations.len(),
@@ -163,7 +175,7 @@ impl Batch {
         self.plans.clear();
         let mut runs = Runs::default();
         for raw in &self.segments {
-            let segment = Segment::from_user(raw);
+            let segment = CopySegment::from_user(raw);
             segment.check()?;
             let destination_page = add_and_pin(
                 segment.destination,
@@ -201,8 +213,8 @@ impl Batch {
         self.operations.clear();
         for planned in self.plans.iter_mut() {
             planned.operations = planned.plan.split(
-                |page| self.sources.gfn(page),
-                |page| self.destinations.gfn(page),
+                |page| gfn::of_page(&self.sources, page),
+                |page| gfn::of_page(&self.destinations, page),
                 |operation| Ok(self.operations.push_within_capacity(operation)?),
             )?;
         }
@@ -255,26 +267,26 @@ fn pin_run(run: Option<Run>, pages: &mut PinnedPages) -> Result {
 /// `EINVAL` for a segment without a granted page, or that does not end within it; `EINTR` if the
 /// program is being killed; `ENOMEM`. The statuses mean nothing then, and some segments may have
 /// been copied.
-pub(crate) fn grant_copy(file: &OpenFile, argument: UserPtr) -> Result {
+pub(crate) fn grant_copy(pool: &BatchPool, argument: UserPtr) -> Result {
     let request: ioctl_gntdev_grant_copy = user_memory::read(argument)?;
-    let mut batch = file.batches().take()?;
+    let mut batch = pool.take()?;
     let result = copy_all(
         &mut batch,
         UserPtr::from_ptr(request.segments.cast()),
         request.count as usize,
     );
-    file.batches().put(batch);
+    pool.put(batch);
     result
 }
 
 fn copy_all(batch: &mut Batch, segments: UserPtr, count: usize) -> Result {
     for first in (0..count).step_by(BATCH) {
-        if task::is_being_killed() {
+        if fatal_signal_pending() {
             return Err(EINTR);
         }
         let address = segments.wrapping_byte_add(first * size_of::<gntdev_grant_copy_segment>());
         batch.copy(address, BATCH.min(count - first))?;
-        task::let_others_run();
+        cond_resched();
     }
     Ok(())
 }

@@ -5,12 +5,12 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    dmabuf_export,
-    dmabuf_import::{
+    dma_buf_export,
+    dma_buf_import::{
         self,
         Imports, //
     },
-    dmabuf_wait::{
+    dma_buf_wait::{
         self,
         Exports, //
     },
@@ -18,17 +18,18 @@ use crate::{
         self,
         BatchPool, //
     },
-    map_grant,
     region::Region,
     region_index::RegionIndex,
-    unmap_notify,
+    region_ioctl,
     xen::{
-        bindings,
-        misc_device::{
-            PollDevice,
-            Readiness, //
+        gntdev::uapi,
+        kernel::{
+            misc_device::{
+                PollDevice,
+                Readiness, //
+            },
+            vma, //
         },
-        vma, //
     },
 };
 use kernel::{
@@ -56,38 +57,20 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// An open file of `/dev/xen/gntdev`.
+/// An open file of `/dev/xen/gntdev`. Each ioctl gets the field that it works on.
 #[pin_data]
 pub(crate) struct OpenFile {
+    /// The regions that can be mapped.
     #[pin]
     regions: RegionIndex<Region>,
+    /// The arrays for grant copies.
     #[pin]
     batches: BatchPool,
+    /// The dma-bufs that were made of grants.
     exports: Arc<Exports>,
+    /// The dma-bufs whose pages are granted.
     #[pin]
     imports: Imports,
-}
-
-impl OpenFile {
-    /// The regions that can be mapped.
-    pub(crate) fn regions(&self) -> &RegionIndex<Region> {
-        &self.regions
-    }
-
-    /// The arrays for grant copies.
-    pub(crate) fn batches(&self) -> &BatchPool {
-        &self.batches
-    }
-
-    /// The dma-bufs that were made of grants.
-    pub(crate) fn exports(&self) -> &Arc<Exports> {
-        &self.exports
-    }
-
-    /// The dma-bufs whose pages are granted.
-    pub(crate) fn imports(&self) -> &Imports {
-        &self.imports
-    }
 }
 
 #[vtable]
@@ -110,32 +93,34 @@ impl MiscDevice for OpenFile {
     fn ioctl(file: Pin<&Self>, _: &File, command: u32, argument: usize) -> Result<isize> {
         let argument = UserPtr::from_addr(argument);
         match command {
-            bindings::IOCTL_GNTDEV_MAP_GRANT_REF => map_grant::map_grant_ref(&file, argument),
-            bindings::IOCTL_GNTDEV_UNMAP_GRANT_REF => map_grant::unmap_grant_ref(&file, argument),
-            bindings::IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR => {
-                map_grant::get_offset_for_vaddr(argument)
+            uapi::IOCTL_GNTDEV_MAP_GRANT_REF => {
+                region_ioctl::map_grant_ref(&file.regions, argument)
             }
-            bindings::IOCTL_GNTDEV_SET_UNMAP_NOTIFY => {
-                unmap_notify::set_unmap_notify(&file, argument)
+            uapi::IOCTL_GNTDEV_UNMAP_GRANT_REF => {
+                region_ioctl::unmap_grant_ref(&file.regions, argument)
             }
-            bindings::IOCTL_GNTDEV_GRANT_COPY => grant_copy::grant_copy(&file, argument),
-            bindings::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS => {
-                dmabuf_export::export_from_refs(&file, argument)
+            uapi::IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR => region_ioctl::get_offset_for_vaddr(argument),
+            uapi::IOCTL_GNTDEV_SET_UNMAP_NOTIFY => {
+                region_ioctl::set_unmap_notify(&file.regions, argument)
             }
-            bindings::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 => {
-                dmabuf_export::export_from_refs_v2(&file, argument)
+            uapi::IOCTL_GNTDEV_GRANT_COPY => grant_copy::grant_copy(&file.batches, argument),
+            uapi::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS => {
+                dma_buf_export::export_from_refs(&file.exports, argument)
             }
-            bindings::IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED => {
-                dmabuf_wait::wait_released(&file, argument)
+            uapi::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 => {
+                dma_buf_export::export_from_refs_v2(&file.exports, argument)
             }
-            bindings::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS => {
-                dmabuf_import::import_to_refs(&file, argument)
+            uapi::IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED => {
+                dma_buf_wait::wait_released(&file.exports, argument)
             }
-            bindings::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 => {
-                dmabuf_import::import_to_refs_v2(&file, argument)
+            uapi::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS => {
+                dma_buf_import::import_to_refs(&file.imports, argument)
             }
-            bindings::IOCTL_GNTDEV_DMABUF_IMP_RELEASE => {
-                dmabuf_import::import_release(&file, argument)
+            uapi::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 => {
+                dma_buf_import::import_to_refs_v2(&file.imports, argument)
+            }
+            uapi::IOCTL_GNTDEV_DMABUF_IMP_RELEASE => {
+                dma_buf_import::import_release(&file.imports, argument)
             }
             _ => Err(ENOTTY),
         }

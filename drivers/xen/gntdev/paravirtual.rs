@@ -14,19 +14,21 @@ use crate::{
         UnmapNotify, //
     },
     xen::{
-        grant_mapping::{
-            GrantMapping,
-            MappedFrames, //
+        grant::{
+            mapping::{
+                GrantMapping,
+                MappedFrames, //
+            },
+            operation::{
+                Access,
+                GrantReference, //
+            },
+            user_mapping::{
+                BeforeUnmap,
+                UserMapping, //
+            },
         },
-        grant_operation::{
-            Access,
-            GrantReference, //
-        },
-        mmu_notifier::Event,
-        user_mapping::{
-            BeforeUnmap,
-            UserMapping, //
-        },
+        kernel::mmu_notifier::Event,
     },
 };
 use core::ops::Range;
@@ -36,27 +38,27 @@ use kernel::{
     sync::Arc, //
 };
 
-/// See [`crate::mapping::Mapping`]. The page-table entries go before what is at the kernel's
-/// addresses.
-pub(crate) struct Mapping {
+/// See [`crate::region_mapping::RegionMapping`]. The page-table entries go before what is at the
+/// kernel's addresses.
+pub(crate) struct ParavirtualMapping {
     user: UserMapping<NotifyingMapping>,
 }
 
-impl Mapping {
-    /// See [`crate::mapping::Mapping::new`].
+impl ParavirtualMapping {
+    /// See [`crate::region_mapping::RegionMapping::new`].
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
         access: Access,
         notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
-        let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access)?);
+        let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access, None)?);
         let user = UserMapping::new(vma, grants, access, kernel)?;
         user.other().tell(notify);
         Ok(Self { user })
     }
 
-    /// See [`crate::mapping::Mapping::frames`].
+    /// See [`crate::region_mapping::RegionMapping::frames`].
     pub(crate) fn frames(&self) -> &MappedFrames {
         self.user.other().frames()
     }

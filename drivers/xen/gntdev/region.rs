@@ -5,17 +5,21 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    mapping::Mapping,
+    region_mapping::RegionMapping,
     unmap_notify::UnmapNotify,
     xen::{
-        bindings::ioctl_gntdev_grant_ref,
-        grant_mapping::MappedFrames,
-        grant_operation::{
-            Access,
-            GrantReference, //
+        gntdev::{
+            trace,
+            uapi::ioctl_gntdev_grant_ref, //
         },
-        trace,
-        vma::{
+        grant::{
+            mapping::MappedFrames,
+            operation::{
+                Access,
+                GrantReference, //
+            },
+        },
+        kernel::vma::{
             self,
             VmaOwner,
             VmaTable, //
@@ -57,7 +61,7 @@ pub(crate) struct Region {
 struct Mapped {
     first_page: usize,
     access: Access,
-    mapping: Mapping,
+    mapping: RegionMapping,
 }
 
 impl Region {
@@ -125,7 +129,8 @@ impl Region {
             Access::ReadOnly
         };
 
-        let mapping = Mapping::new(vma, self.grant_references(), access, self.notify.clone())?;
+        let mapping =
+            RegionMapping::new(vma, self.grant_references(), access, self.notify.clone())?;
         // Cannot be populated yet: `claimed` lets one caller come here.
         self.mapped.populate(Mapped {
             first_page: vma::first_page(vma),
@@ -170,12 +175,14 @@ impl Drop for Region {
 }
 
 impl VmaOwner for Region {
+    type Pages = MappedFrames;
+
     fn table() -> &'static VmaTable<Self> {
         static TABLE: VmaTable<Region> = VmaTable::new();
         &TABLE
     }
 
-    fn frames(&self) -> Option<&MappedFrames> {
+    fn pages(&self) -> Option<&MappedFrames> {
         Some(self.mapped.as_ref()?.mapping.frames())
     }
 

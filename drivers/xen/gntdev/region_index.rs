@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::xen::maple_tree::SharedMapleTree;
+use crate::xen::kernel::maple_tree::SharedMapleTree;
 use kernel::{
     new_mutex,
     page::PAGE_SHIFT,

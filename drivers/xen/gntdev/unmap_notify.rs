@@ -6,32 +6,18 @@
 
 #![forbid(unsafe_code)]
 
-use crate::{
-    open_file::OpenFile,
-    xen::{
-        bindings::{
-            ioctl_gntdev_unmap_notify,
-            UNMAP_NOTIFY_CLEAR_BYTE,
-            UNMAP_NOTIFY_SEND_EVENT, //
-        },
-        evtchn::{
-            EventChannel,
-            SendOnDrop, //
-        },
-        grant_mapping::{
-            GrantMapping,
-            MappedFrames, //
-        },
-        user_memory, //
+use crate::xen::{
+    event::channel::EventChannel,
+    gntdev::trace,
+    grant::mapping::{
+        GrantMapping,
+        MappedFrames, //
     },
 };
 use core::ops::Range;
 use kernel::{
     new_mutex,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SIZE,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -40,15 +26,26 @@ use kernel::{
         Mutex,
         SetOnce, //
     },
-    uaccess::UserPtr, //
 };
 
-/// What a region is to do when it is unmapped.
+/// Actions to take when a region is unmapped.
 #[derive(Default)]
-struct Actions {
+pub(crate) struct Actions {
     /// The byte to clear, counted from the start of the region.
-    clear_byte: Option<usize>,
-    send_event: Option<EventChannel>,
+    pub(crate) clear_byte: Option<usize>,
+    /// The channel to send an event on.
+    pub(crate) send_event: Option<EventChannel>,
+}
+
+/// An event that is still to be sent: dropping it sends it and drops the reference to the channel.
+/// May sleep then.
+pub(crate) struct UnmapEvent(EventChannel);
+
+impl Drop for UnmapEvent {
+    fn drop(&mut self) {
+        trace::notify_event(self.0.port());
+        self.0.notify();
+    }
 }
 
 /// The actions of a region, shared with its mapping.
@@ -68,7 +65,7 @@ impl UnmapNotify {
     }
 
     /// Replaces the actions. The event channel of the former ones is given up without an event.
-    fn set(&self, actions: Actions) {
+    pub(crate) fn set(&self, actions: Actions) {
         let former = core::mem::replace(&mut *self.actions.lock(), actions);
         // Not before the lock is released, because closing a channel allocates.
         drop(former);
@@ -86,33 +83,33 @@ impl UnmapNotify {
     }
 
     /// Does what is to be done before the pages of `range` are unmapped, once.
-    pub(crate) fn before_unmap(&self, range: Range<usize>, grants: &GrantMapping) {
+    fn before_unmap(&self, range: Range<usize>, grants: &GrantMapping<Option<UnmapEvent>>) {
         let byte = self
             .actions
             .lock()
             .clear_byte
             .take_if(|byte| range.contains(&(*byte / PAGE_SIZE)));
-        if let Some(byte) = byte {
-            grants.clear_byte(byte);
+        if let Some(byte) = byte.filter(|byte| grants.clear_byte(*byte)) {
+            trace::notify_byte(byte);
         }
     }
 
     /// The event that is to be sent when the region has been unmapped.
-    pub(crate) fn take_event(&self) -> Option<SendOnDrop> {
-        let channel = self.actions.lock().send_event.take();
-        channel.map(EventChannel::send_on_drop)
+    pub(crate) fn take_event(&self) -> Option<UnmapEvent> {
+        self.actions.lock().send_event.take().map(UnmapEvent)
     }
 }
 
 /// A mapping whose end is told to the peer, once there is a whole one.
 pub(crate) struct NotifyingMapping {
-    grants: GrantMapping,
+    /// The event goes when the grants have been unmapped, which may be later than `self`.
+    grants: GrantMapping<Option<UnmapEvent>>,
     notify: SetOnce<Arc<UnmapNotify>>,
 }
 
 impl NotifyingMapping {
     /// A mapping whose end is not told to anybody yet.
-    pub(crate) fn new(grants: GrantMapping) -> Self {
+    pub(crate) fn new(grants: GrantMapping<Option<UnmapEvent>>) -> Self {
         Self {
             grants,
             notify: SetOnce::new(),
@@ -148,44 +145,7 @@ impl Drop for NotifyingMapping {
     fn drop(&mut self) {
         self.tell_before_unmap(0..self.grants.frames().len());
         let notify = self.notify.as_ref();
-        if let Some(event) = notify.and_then(|notify| notify.take_event()) {
-            self.grants.send_at_end(event);
-        }
+        self.grants
+            .set_end(notify.and_then(|notify| notify.take_event()));
     }
-}
-
-/// `IOCTL_GNTDEV_SET_UNMAP_NOTIFY`: sets what is done when a region is unmapped, instead of what
-/// was set before.
-///
-/// # Errors
-///
-/// `EFAULT` if `argument` cannot be read; `EINVAL` for an unknown action, for an event channel
-/// that is not open, and for clearing a byte of a region that is mapped read-only; `ENOENT` if no
-/// region of the file has the index.
-pub(crate) fn set_unmap_notify(file: &OpenFile, argument: UserPtr) -> Result {
-    let request: ioctl_gntdev_unmap_notify = user_memory::read(argument)?;
-    if request.action & !(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT) != 0 {
-        return Err(EINVAL);
-    }
-    // Before the former reference is given up, which may be to the same channel and the last one.
-    let send_event = (request.action & UNMAP_NOTIFY_SEND_EVENT != 0)
-        .then(|| EventChannel::get(request.event_channel_port))
-        .transpose()?;
-
-    let index = usize::try_from(request.index).map_err(|_| ENOENT)?;
-    let (first_page, region) = file
-        .regions()
-        .get_containing(index >> PAGE_SHIFT)
-        .ok_or(ENOENT)?;
-    let clear_byte = (request.action & UNMAP_NOTIFY_CLEAR_BYTE != 0)
-        .then_some(index - (first_page << PAGE_SHIFT));
-    if clear_byte.is_some() && region.is_mapped_read_only() {
-        return Err(EINVAL);
-    }
-
-    region.notify().set(Actions {
-        clear_byte,
-        send_event,
-    });
-    Ok(())
 }

@@ -2,8 +2,10 @@
 
 //! Bindings that bindgen makes at build time from the kernel tree's own headers.
 //!
-//! Only what the [`kernel`] crate does not bind is generated; types that both know are the kernel
-//! crate's own. See `bindings_helper.h` for the headers and the Makefile for the list.
+//! Only names that the [`kernel`] crate does not bind are generated; types that both know are the
+//! kernel crate's own. Each crate has generated bindings of its own: `bindings_helper.h` and
+//! `Makefile.bindings` say which for gntdev, `event_bindings_helper.h` and the Makefile of the
+//! event channels which for these.
 
 #![allow(
     clippy::all,
@@ -17,7 +19,8 @@
     non_snake_case,
     non_upper_case_globals,
     unreachable_pub,
-    unsafe_op_in_unsafe_fn
+    unsafe_op_in_unsafe_fn,
+    unused_imports
 )]
 
 pub(crate) use kernel::bindings::*;

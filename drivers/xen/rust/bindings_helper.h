@@ -23,7 +23,7 @@
 #include <uapi/xen/gntdev_dmabuf_v2.h>
 
 #include "helpers.h"
-#include "trace.h"
+#include "gntdev/trace.h"
 
 /*
  * bindgen cannot evaluate function-like macros. A constant makes the compiler
@@ -50,6 +50,7 @@ const __u32 RUST_CONST_HELPER_IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 =
 const __u32 RUST_CONST_HELPER_EPOLLIN = (__force __u32)EPOLLIN;
 const __u32 RUST_CONST_HELPER_EPOLLRDNORM = (__force __u32)EPOLLRDNORM;
 const __u32 RUST_CONST_HELPER_EPOLLERR = (__force __u32)EPOLLERR;
+/* SERIES 7.2/7.3: the enumeration is an integer in Rust, or a structure around one. */
 const int RUST_CONST_HELPER_DMA_BIDIRECTIONAL = DMA_BIDIRECTIONAL;
 const int RUST_CONST_HELPER_DMA_TO_DEVICE = DMA_TO_DEVICE;
 const int RUST_CONST_HELPER_DMA_FROM_DEVICE = DMA_FROM_DEVICE;

@@ -16,8 +16,14 @@ mod event_queue;
 #[allow(dead_code)]
 #[path = "../../../drivers/xen/events/event_word.rs"]
 mod event_word;
-#[path = "../../../drivers/xen/events/locked_word.rs"]
-mod locked_word;
+
+/// The one file of the kernel's rooms that the state machine uses.
+#[path = "../../../drivers/xen/rust"]
+mod xen {
+    pub(crate) mod event {
+        pub(crate) mod locked_word;
+    }
+}
 
 mod hypervisor;
 mod interleavings;

@@ -3,9 +3,10 @@
 //! Long random sequences on one CPU, compared with a model that is so simple that it is right.
 
 use crate::{
-    event_word::{EventWord, Port, SharedWord},
+    event_word::{EventWord, Port},
     hypervisor::{HypervisorWord, Memory, QueueLock},
     machine::Machine,
+    xen::event::locked_word::SharedWord,
 };
 use proptest::prelude::*;
 use std::{

@@ -19,7 +19,7 @@ use crate::{
             WORDS, //
         }, //
     },
-    xen::per_cpu::PossibleCpu, //
+    xen::kernel::per_cpu::PossibleCpu, //
 };
 use kernel::prelude::*;
 

@@ -13,13 +13,15 @@ use crate::{
         WORDS, //
     },
     xen::{
-        hypervisor::Hypervisor,
-        per_cpu::PossibleCpu,
-        shared_page::{
-            HandedOver,
-            SharedPage, //
-        }, //
-    }, //
+        event::{
+            hypervisor::Hypervisor,
+            shared_page::{
+                HandedOver,
+                SharedPage, //
+            },
+        },
+        kernel::per_cpu::PossibleCpu,
+    },
 };
 use core::sync::atomic::Ordering::Relaxed;
 use kernel::prelude::*;

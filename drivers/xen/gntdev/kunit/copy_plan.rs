@@ -12,11 +12,11 @@ use crate::{
         Runs, //
     },
     xen::{
-        copy_operation::{
-            Segment,
+        gntdev::copy_segment::{
+            CopySegment,
             SegmentEnd, //
         },
-        grant_operation::GrantReference,
+        grant::operation::GrantReference,
     },
 };
 use kernel::{
@@ -89,7 +89,7 @@ mod tests {
         length: usize,
     ) -> Result<KVec<(u16, u16, u16)>> {
         let plan = Plan {
-            segment: Segment {
+            segment: CopySegment {
                 source,
                 destination,
                 length,
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_page_that_is_not_pinned_is_a_fault() -> Result {
         let plan = Plan {
-            segment: Segment {
+            segment: CopySegment {
                 source: SegmentEnd::Local(0x7000_0f00),
                 destination: SegmentEnd::Grant(GRANT, 0),
                 length: 0x180,

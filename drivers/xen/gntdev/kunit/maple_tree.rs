@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::xen::maple_tree::SharedMapleTree;
+use crate::xen::kernel::maple_tree::SharedMapleTree;
 use kernel::{
     prelude::*,
     sync::Arc, //

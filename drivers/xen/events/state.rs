@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Event words and queues of this domain. They are static: `events_base.c` names a port or a CPU,
+//! and nothing else.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    cpu_events::CpuEvents,
+    event_array::EventArray,
+    xen::kernel::per_cpu::per_cpu, //
+};
+
+/// The words of all ports of this domain.
+pub(crate) static EVENT_ARRAY: EventArray = EventArray::new();
+
+per_cpu! {
+    /// The events of each CPU.
+    static CPUS: CpuEvents = CpuEvents::new();
+}

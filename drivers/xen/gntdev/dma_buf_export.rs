@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls that make a dma-buf of grants.
+//!
+//! The buffer owns the mapping of the grants. Neither the file that it was exported by nor the file
+//! descriptor has to stay for it.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    descriptor_index::Room,
+    dma_buf_exporter::{
+        grant_references,
+        Export, //
+    },
+    dma_buf_layout::{
+        Backing,
+        DataStart, //
+    },
+    dma_buf_wait::{
+        Description,
+        Exports,
+        Record,
+        ReleaseNotice, //
+    },
+    limits,
+    parameters::LIMIT,
+    xen::{
+        dma_buf::{
+            dma_device::DmaDevices,
+            export::{
+                Buffer,
+                DmaBuf, //
+            },
+        },
+        gntdev::{
+            trace,
+            uapi::{
+                ioctl_gntdev_dmabuf_exp_from_refs,
+                ioctl_gntdev_dmabuf_exp_from_refs_v2, //
+            },
+        },
+        grant::{
+            dma_memory::{
+                Caching,
+                DmaMemory, //
+            },
+            frames::Frames,
+            mapping::GrantMapping,
+            operation::Access,
+            unpopulated_pages::UnpopulatedPages, //
+        },
+        kernel::user_memory,
+    },
+};
+use core::mem::{
+    offset_of,
+    size_of, //
+};
+use kernel::{
+    fs::file::{
+        flags::O_CLOEXEC,
+        FileDescriptorReservation, //
+    },
+    prelude::*,
+    str::CString,
+    sync::Arc,
+    uaccess::UserPtr, //
+};
+
+/// What a program asks for, in either form of the ioctl.
+struct Request {
+    flags: u32,
+    count: u32,
+    domain: u32,
+    data_offset: u32,
+    /// Where the program has the references.
+    references: UserPtr,
+    /// Where the program wants the file descriptor.
+    descriptor: UserPtr,
+}
+
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS`: makes a dma-buf of grants of one domain, mapped for reading
+/// and writing.
+///
+/// # Errors
+///
+/// `EFAULT` if `argument` cannot be read or written; `EINVAL` for a count of 0 or above the limit,
+/// flags that are unknown or exclude each other, a domain that cannot exist, or if Xen refuses one
+/// of the grants; `EMFILE`, `ENFILE`, `ENOMEM`. There is no file descriptor then, and no grant
+/// stays mapped.
+pub(crate) fn export_from_refs(exports: &Arc<Exports>, argument: UserPtr) -> Result {
+    type Argument = ioctl_gntdev_dmabuf_exp_from_refs;
+    let request: Argument = user_memory::read(argument)?;
+    traced(
+        exports,
+        Request {
+            flags: request.flags,
+            count: request.count,
+            domain: request.domid,
+            data_offset: 0,
+            references: argument.wrapping_byte_add(offset_of!(Argument, refs)),
+            descriptor: argument.wrapping_byte_add(offset_of!(Argument, fd)),
+        },
+    )
+}
+
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2`: makes a dma-buf whose data begin at an offset. Pages
+/// before the one that it is in are no part of the buffer, and their grants are not mapped.
+///
+/// # Errors
+///
+/// Those of [`export_from_refs`]; `EINVAL` for an offset that is not in the pages.
+pub(crate) fn export_from_refs_v2(exports: &Arc<Exports>, argument: UserPtr) -> Result {
+    type Argument = ioctl_gntdev_dmabuf_exp_from_refs_v2;
+    let request: Argument = user_memory::read(argument)?;
+    traced(
+        exports,
+        Request {
+            flags: request.flags,
+            count: request.count,
+            domain: request.domid,
+            data_offset: request.data_ofs,
+            references: argument.wrapping_byte_add(offset_of!(Argument, refs)),
+            descriptor: argument.wrapping_byte_add(offset_of!(Argument, fd)),
+        },
+    )
+}
+
+fn traced(exports: &Arc<Exports>, request: Request) -> Result {
+    let result = export(exports, &request);
+    trace::dmabuf_export(
+        request.domain,
+        request.count,
+        request.flags,
+        request.data_offset,
+        &result,
+    );
+    result
+}
+
+fn export(exports: &Arc<Exports>, request: &Request) -> Result {
+    let count = limits::check_count(request.count, LIMIT.get())?;
+    let backing = Backing::from_flags(request.flags)?;
+    let data = DataStart::new(request.data_offset, count)?;
+    let domain = u16::try_from(request.domain).map_err(|_| EINVAL)?;
+    // Importers rely on the size of a buffer being that of what they get, so that pages which
+    // devices do not see are no part of it.
+    let first = request
+        .references
+        .wrapping_byte_add(data.page * size_of::<u32>());
+    let references: KVVec<u32> = user_memory::read_array(first, count - data.page)?;
+
+    let record = Record::new(Description {
+        domain,
+        page_count: count,
+        backing,
+        data_offset: request.data_offset,
+    })?;
+    let notice = ReleaseNotice::new(exports.clone(), record.clone());
+    let mapping = GrantMapping::at(
+        new_frames(references.len(), backing)?,
+        grant_references(domain, &references),
+        Access::ReadWrite,
+        notice,
+    )?;
+    let name = CString::try_from_fmt(fmt!("xen_gntdev_rust:dom{domain}"))?;
+    let export = Export::new(domain, references, record.clone());
+    let buffer = Buffer::new(mapping, data.offset, name, export)?;
+
+    let room = Room::new()?;
+    let descriptor = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let buffer = DmaBuf::new(buffer)?;
+    user_memory::write(request.descriptor, &descriptor.reserved_fd())?;
+    // Nothing can fail from here on. The buffer is in the index before the program can close the
+    // descriptor.
+    exports.insert(room, descriptor.reserved_fd(), &record);
+    descriptor.fd_install(buffer.into_file());
+    Ok(())
+}
+
+/// Frames for a buffer of `count` pages. May sleep.
+fn new_frames(count: usize, backing: Backing) -> Result<Frames> {
+    let caching = match backing {
+        Backing::Ordinary => return Ok(UnpopulatedPages::new(count)?.sorted().into()),
+        Backing::WriteCombine => Caching::WriteCombine,
+        Backing::Coherent => Caching::Coherent,
+    };
+    Ok(DmaMemory::new(count, caching, DmaDevices::memory()?)?.into())
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Segments that a program wants copied.
+//!
+//! C header: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h).
+
+use crate::xen::{
+    bindings,
+    grant::{
+        gfn::XEN_PAGE_SIZE,
+        operation::GrantReference, //
+    },
+};
+use kernel::prelude::*;
+
+/// One end of a segment that a program wants copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentEnd {
+    /// Memory of the program, at this address.
+    Local(usize),
+    /// A granted page, from this offset on, in bytes.
+    Grant(GrantReference, u16),
+}
+
+/// One segment that a program wants copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CopySegment {
+    /// Where from.
+    pub(crate) source: SegmentEnd,
+    /// Where to.
+    pub(crate) destination: SegmentEnd,
+    /// How many bytes.
+    pub(crate) length: usize,
+}
+
+impl CopySegment {
+    /// Reads what the program passed. Its flags decide which variant of each end it means.
+    pub(crate) fn from_user(segment: &bindings::gntdev_grant_copy_segment) -> Self {
+        let end = |end: &bindings::gntdev_grant_copy_segment__bindgen_ty_1, flag: u32| {
+            if u32::from(segment.flags) & flag != 0 {
+                // SAFETY: All variants of the union are integers and pointers, and the program
+                // passed all of its bytes.
+                let foreign = unsafe { end.foreign };
+                let grant = GrantReference {
+                    domain: foreign.domid,
+                    reference: foreign.ref_,
+                };
+                SegmentEnd::Grant(grant, foreign.offset)
+            } else {
+                // SAFETY: As above.
+                SegmentEnd::Local(unsafe { end.virt }.addr())
+            }
+        };
+        Self {
+            source: end(&segment.source, bindings::GNTCOPY_source_gref),
+            destination: end(&segment.dest, bindings::GNTCOPY_dest_gref),
+            length: segment.len.into(),
+        }
+    }
+
+    /// Checks that the segment can be copied at all.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if both ends are the program's own memory, or a granted page would be crossed.
+    pub(crate) fn check(&self) -> Result {
+        let fits = |end| match end {
+            SegmentEnd::Local(_) => true,
+            SegmentEnd::Grant(_, offset) => usize::from(offset) + self.length <= XEN_PAGE_SIZE,
+        };
+        let both_local = matches!(
+            (self.source, self.destination),
+            (SegmentEnd::Local(_), SegmentEnd::Local(_))
+        );
+        if both_local || !fits(self.source) || !fits(self.destination) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Parts of gntdev that take `unsafe` code: its UAPI structures and its trace events.
+//!
+//! The reader is who adds an ioctl or a trace event. Files of this room may use all other rooms;
+//! only the driver in `drivers/xen/gntdev` uses them.
+
+pub(crate) mod copy_segment;
+pub(crate) mod trace;
+pub(crate) mod uapi;

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! List of what has ended for its owner but cannot be undone yet.
+//!
+//! A page of a mapping can be in use when the mapping ends: it is pinned for direct I/O, in a
+//! network buffer, or in the page tables of a forked process. The grant must stay mapped until
+//! that is over. And a page of this domain can be mapped by the one that it is granted to when the
+//! grant is taken back: the memory must stay what it is until that has ended. The process that
+//! gave up the mapping or the grant must not wait for either.
+//!
+//! So these are put on a list, and a delayed work item looks at them from time to time. (The C
+//! counterpart of the former is `gnttab_unmap_refs_async()`, whose callback may still run when the
+//! module that it is in has been unloaded.)
+//!
+//! While the list has an entry the module cannot be unloaded.
+
+use crate::xen::{
+    bindings,
+    kernel::module, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        global_lock, //
+    },
+    time::msecs_to_jiffies,
+    types::Opaque, //
+};
+
+/// How long to wait before the first look, in milliseconds; each next look waits as much longer,
+/// until something else comes.
+const DELAY_STEP: u32 = 5;
+
+/// The longest wait between two looks, in milliseconds.
+const DELAY_MAX: u32 = 1000;
+
+/// Something whose end may have to wait until others let go of its pages.
+///
+/// Dropping it after [`Self::try_finish`] returned `true` gives back all that it has. Both may
+/// sleep, and allocate nothing.
+pub(crate) trait Deferred: Send + Sync {
+    /// Undoes what can be undone by now, and returns whether that was all.
+    fn try_finish(self: Pin<&mut Self>) -> bool;
+
+    /// Called once, before the value is put on the list.
+    fn on_defer(&self) {}
+
+    /// The link to the next entry of the list, which is empty while the value is on none.
+    fn link(self: Pin<&mut Self>) -> &mut Link;
+}
+
+/// A link of the list; a field of what can be deferred.
+#[derive(Default)]
+pub(crate) struct Link(Option<Entry>);
+
+/// Ends `deferred`: now if that is possible, otherwise as soon as it is.
+///
+/// May sleep, allocates nothing. Must be called while the caller still holds the module, as an open
+/// file or a VMA of one does.
+pub(crate) fn finish<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
+    if deferred.as_mut().try_finish() {
+        return;
+    }
+    defer(Entry::new(deferred));
+}
+
+/// An entry of the list.
+///
+/// # Invariants
+///
+/// The value is pinned: it is used by [`Self::as_mut`] only, and dropped where it is.
+struct Entry(KBox<dyn Deferred>);
+
+impl Entry {
+    fn new<T: Deferred + 'static>(value: Pin<KBox<T>>) -> Self {
+        // INVARIANT: The value was pinned before.
+        // SAFETY: By the type invariants, nothing is going to move the value.
+        let value = unsafe { Pin::into_inner_unchecked(value) };
+        Self(value)
+    }
+
+    fn as_mut(&mut self) -> Pin<&mut dyn Deferred> {
+        // SAFETY: By the type invariants, the value is pinned.
+        unsafe { Pin::new_unchecked(&mut *self.0) }
+    }
+}
+
+/// Entries of the list, and the state of the work item.
+struct Pending {
+    /// A list through [`Deferred::link`].
+    first: Link,
+    /// How long the work was delayed last, in milliseconds.
+    delay: u32,
+}
+
+global_lock! {
+    // SAFETY: Initialized by `Worker::new()`, and not used before `READY` says so.
+    unsafe(uninit) static PENDING: Mutex<Pending> = Pending { first: Link(None), delay: 0 };
+}
+
+/// The one work item. Initialized by `Worker::new()`, and not used before `READY` says so.
+static WORK: Work = Work(Opaque::zeroed());
+
+/// Whether there has been a [`Worker`].
+static CLAIMED: Atomic<bool> = Atomic::new(false);
+
+/// Whether `PENDING` and `WORK` may be used.
+static READY: Atomic<bool> = Atomic::new(false);
+
+struct Work(Opaque<bindings::delayed_work>);
+
+// SAFETY: The workqueue functions may be called from any thread, also at the same time.
+unsafe impl Sync for Work {}
+
+/// What looks at the list. The module keeps it from its first to its last moment.
+pub(crate) struct Worker(());
+
+impl Worker {
+    /// Prepares the list and the work item.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there has been one before in this module.
+    pub(crate) fn new() -> Result<Self> {
+        CLAIMED.cmpxchg(false, true, Relaxed).map_err(|_| EBUSY)?;
+        // SAFETY: `CLAIMED` lets one caller come here.
+        unsafe { PENDING.init() };
+        // SAFETY: `WORK` is static, and nothing uses it before `READY` is set.
+        unsafe { bindings::xen_rust_init_delayed_work(WORK.0.get(), Some(run)) };
+        READY.store(true, Release);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Worker {
+    /// Waits for a run of the work that is under way. The list is empty: an entry would hold a
+    /// reference to the module.
+    fn drop(&mut self) {
+        READY.store(false, Relaxed);
+        // SAFETY: `Worker::new()` initialized the work.
+        unsafe { bindings::cancel_delayed_work_sync(WORK.0.get()) };
+    }
+}
+
+/// Puts `deferred` on the list, to try again until it can be undone. See [`finish`].
+fn defer(mut deferred: Entry) {
+    if !READY.load(Acquire) {
+        pr_err!("no worker to undo what is in use: it stays as it is\n");
+        core::mem::forget(deferred);
+        return;
+    }
+    deferred.0.on_defer();
+    let mut pending = PENDING.lock();
+    let rest = pending.first.0.take();
+    if rest.is_none() {
+        // SAFETY: The module is alive: by the requirement of `finish()`, something holds it.
+        unsafe { bindings::__module_get(module::this_module()) };
+    }
+    deferred.as_mut().link().0 = rest;
+    pending.first.0 = Some(deferred);
+    if pending.delay > DELAY_STEP {
+        look_soon();
+    } else {
+        // Others may come without end: they do not put off what is to happen that soon anyway.
+        look_in(DELAY_STEP);
+    }
+    pending.delay = DELAY_STEP;
+}
+
+/// Has the work run in `delay` milliseconds, unless it is to run already.
+fn look_in(delay: u32) {
+    // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in it.
+    unsafe {
+        bindings::queue_delayed_work_on(
+            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+            bindings::system_dfl_wq,
+            WORK.0.get(),
+            msecs_to_jiffies(delay),
+        )
+    };
+}
+
+/// Has the work run in [`DELAY_STEP`] milliseconds, also if it was to run later.
+fn look_soon() {
+    // SAFETY: `WORK` is initialized, because the caller found `READY` set.
+    unsafe {
+        bindings::mod_delayed_work_on(
+            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+            bindings::system_dfl_wq,
+            WORK.0.get(),
+            msecs_to_jiffies(DELAY_STEP),
+        )
+    };
+}
+
+/// Looks at each entry of the list once.
+extern "C" fn run(_work: *mut bindings::work_struct) {
+    let mut next = PENDING.lock().first.0.take();
+    let had_entries = next.is_some();
+    let mut kept = None;
+    while let Some(mut deferred) = next {
+        next = deferred.as_mut().link().0.take();
+        if !deferred.as_mut().try_finish() {
+            deferred.as_mut().link().0 = kept;
+            kept = Some(deferred);
+        }
+    }
+
+    let mut pending = PENDING.lock();
+    let newly_deferred = pending.first.0.is_some();
+    while let Some(mut deferred) = kept {
+        kept = core::mem::replace(&mut deferred.as_mut().link().0, pending.first.0.take());
+        pending.first.0 = Some(deferred);
+    }
+    if pending.first.0.is_some() {
+        pending.delay = (pending.delay + DELAY_STEP).min(DELAY_MAX);
+        look_in(pending.delay);
+    }
+    // Whoever deferred to the empty list meanwhile holds the module once more.
+    let references = usize::from(had_entries) + usize::from(newly_deferred);
+    let needed = usize::from(pending.first.0.is_some());
+    drop(pending);
+    for _ in needed..references {
+        // SAFETY: `defer()` took the reference when it found the list empty. The module cannot go
+        // away before this function returns, because `Worker::drop()` waits for it.
+        unsafe { bindings::module_put(module::this_module()) };
+    }
+}

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that were allocated for DMA and whose memory was given to the hypervisor, so that grants
+//! can be mapped at them.
+//!
+//! It is what `gnttab_dma_alloc_pages()` does in C, which only kernels with
+//! `CONFIG_XEN_GRANT_DMA_ALLOC` have, and which takes machine addresses for physical ones in a
+//! paravirtual domain.
+//!
+//! C headers: `include/xen/mem-reservation.h`,
+//! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h).
+
+use super::{
+    domain,
+    gfn::XEN_PAGE_SIZE, //
+};
+use crate::xen::{
+    bindings,
+    kernel::{
+        errno,
+        faux_device::FauxDevice,
+        page_array::PageArray, //
+    },
+};
+use core::{
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    error::to_result,
+    mm::virt::VmaNew,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How the CPU reaches memory that a device uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caching {
+    /// Writes may be combined before they reach the memory (C: `dma_alloc_wc()`).
+    WriteCombine,
+    /// CPU and device see each other's writes at once (C: `dma_alloc_coherent()`).
+    Coherent,
+}
+
+impl Caching {
+    const fn attributes(self) -> c_ulong {
+        match self {
+            Caching::WriteCombine => bindings::DMA_ATTR_WRITE_COMBINE as c_ulong,
+            Caching::Coherent => 0,
+        }
+    }
+}
+
+/// Frames of one allocation, adjacent in the kernel's physical addresses, that have no memory of
+/// their own. Dropping it takes memory back from the hypervisor and frees it; may sleep.
+///
+/// # Invariants
+///
+/// `pages` are the pages of `allocation`, in order, and `frames` has as many elements. The memory
+/// of all of them was given to the hypervisor.
+pub(crate) struct DmaMemory {
+    pages: KVVec<*mut bindings::page>,
+    /// Room for the frame numbers when the memory is taken back: nothing is allocated then.
+    frames: KVVec<bindings::xen_pfn_t>,
+    allocation: ManuallyDrop<Allocation>,
+}
+
+// SAFETY: A `struct page` is not bound to a thread, and neither is an allocation.
+unsafe impl Send for DmaMemory {}
+// SAFETY: All methods that take `&self` only read.
+unsafe impl Sync for DmaMemory {}
+
+impl DmaMemory {
+    /// Allocates `count` frames for DMA by `device` and gives their memory to the hypervisor. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no range of that size; `EFAULT` if the hypervisor does not take the
+    /// memory.
+    pub(crate) fn new(count: usize, caching: Caching, device: Arc<FauxDevice>) -> Result<Self> {
+        i32::try_from(count).map_err(|_| ENOMEM)?;
+        let allocation = Allocation::new(count, caching, device)?;
+        let mut pages = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+        let mut frames = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+        for index in 0..count {
+            let page = allocation.page(index);
+            pages.push_within_capacity(page)?;
+            // SAFETY: The page is one of the allocation.
+            let frame = unsafe { bindings::xen_rust_page_gfn(page) };
+            frames.push_within_capacity(frame as bindings::xen_pfn_t)?;
+        }
+        // SAFETY: `pages` is an array of `count` valid pages that are ours.
+        to_result(unsafe {
+            bindings::gnttab_pages_set_private(count as c_int, pages.as_mut_ptr())
+        })
+        .inspect_err(|_| clear_private(&mut pages))?;
+
+        // SAFETY: The pages are ours, and nothing uses their memory.
+        unsafe { bindings::xen_rust_reset_linear_mapping(count, pages.as_mut_ptr()) };
+        // SAFETY: `frames` is an array of `count` frames that are ours, and not mapped any more.
+        let given =
+            unsafe { bindings::xenmem_reservation_decrease(count as c_int, frames.as_mut_ptr()) };
+        let given = usize::try_from(given).unwrap_or(0).min(count);
+        if given < count {
+            // Those from `given` on still have their old memory, and need only be mapped again.
+            clear_private(&mut pages);
+            if populate(&mut pages, &mut frames, given).is_err() {
+                allocation.leak();
+            }
+            return Err(EFAULT);
+        }
+
+        // INVARIANT: The array was filled from the allocation, and the hypervisor took all.
+        Ok(Self {
+            pages,
+            frames,
+            allocation: ManuallyDrop::new(allocation),
+        })
+    }
+
+    /// The kernel address of the first frame, with the caching that was asked for. There is only
+    /// memory at it while a grant is mapped at the frame.
+    pub(super) fn address(&self) -> NonNull<c_void> {
+        self.allocation.address
+    }
+
+    /// Maps the frames at `vma` from its file offset on, with the caching that was asked for (C:
+    /// `dma_mmap_attrs()`). May sleep. Not in paravirtual domains.
+    ///
+    /// The page-table entries hold no references: the frames must stay as long as the VMA, or a
+    /// copy or part of it, does.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` if the range does not fit; `ENOMEM`; `EOPNOTSUPP` in a paravirtual domain.
+    pub(super) fn map_at(&self, vma: &VmaNew) -> Result {
+        self.allocation.map_at(vma)
+    }
+
+    /// Gives the frames up for good, with the memory of another domain that is still mapped at some
+    /// of them.
+    pub(super) fn lose(self) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped, so that this is the last use of the allocation.
+        unsafe { ManuallyDrop::take(&mut this.allocation) }.leak();
+        drop(mem::replace(&mut this.pages, KVVec::new()));
+        drop(mem::replace(&mut this.frames, KVVec::new()));
+    }
+}
+
+// SAFETY: By the type invariants, the pages are those of the allocation, in the order of their
+// addresses, and the array does not change.
+unsafe impl PageArray for DmaMemory {
+    fn pages(&self) -> &[*mut bindings::page] {
+        &self.pages
+    }
+}
+
+impl Drop for DmaMemory {
+    fn drop(&mut self) {
+        clear_private(&mut self.pages);
+        let count = self.pages.len();
+        // SAFETY: `allocation` is not used after this.
+        let allocation = unsafe { ManuallyDrop::take(&mut self.allocation) };
+        if populate(&mut self.pages, &mut self.frames, count).is_err() {
+            allocation.leak();
+        }
+    }
+}
+
+/// Takes back the mark that the grant table functions want on pages that grants are mapped at.
+fn clear_private(pages: &mut KVVec<*mut bindings::page>) {
+    // SAFETY: All callers pass an array of valid pages that are theirs, as many as fit in an `int`.
+    unsafe { bindings::gnttab_pages_clear_private(pages.len() as c_int, pages.as_mut_ptr()) };
+}
+
+/// Has the hypervisor put memory under the first `count` of `pages`, and maps it, and that of the
+/// others, which `frames` names, at the kernel's linear addresses. May sleep, allocates nothing.
+///
+/// # Errors
+///
+/// `ENOMEM` if the hypervisor has no memory. Some of the pages have none then: they must never be
+/// used again.
+fn populate(
+    pages: &mut KVVec<*mut bindings::page>,
+    frames: &mut KVVec<bindings::xen_pfn_t>,
+    count: usize,
+) -> Result {
+    for (frame, page) in frames.iter_mut().zip(pages.iter()).take(count) {
+        // SAFETY: The page is valid.
+        let address = unsafe { bindings::xen_rust_page_physical(*page) };
+        *frame = (address / XEN_PAGE_SIZE as u64) as bindings::xen_pfn_t;
+    }
+    // SAFETY: `frames` is an array of `count` elements at least; the number fits in an `int`,
+    // because it did when the pages were allocated.
+    let populated =
+        unsafe { bindings::xenmem_reservation_increase(count as c_int, frames.as_mut_ptr()) };
+    if usize::try_from(populated) != Ok(count) {
+        pr_err!("Xen gave {populated} of {count} pages back: all of them are lost\n");
+        return Err(ENOMEM);
+    }
+    // SAFETY: The frames are those of the pages: the hypervisor wrote the first ones, the others
+    // were not changed.
+    unsafe {
+        bindings::xen_rust_update_linear_mapping(
+            pages.len(),
+            pages.as_mut_ptr(),
+            frames.as_mut_ptr(),
+        )
+    };
+    Ok(())
+}
+
+/// Memory that a device can use.
+///
+/// # Invariants
+///
+/// `address` is where `origin` gave `size` bytes, which were not given back. The bytes have a
+/// `struct page` each.
+struct Allocation {
+    address: NonNull<c_void>,
+    size: usize,
+    origin: Origin,
+}
+
+/// Who gave the memory, and takes it back.
+enum Origin {
+    /// The DMA API.
+    Dma {
+        device: Arc<FauxDevice>,
+        handle: bindings::dma_addr_t,
+        caching: Caching,
+    },
+    /// The page allocator, in a paravirtual domain. There the DMA API would have the hypervisor
+    /// exchange frames until they are adjacent in the machine, only for us to give them away, and
+    /// undo that when they are not the same any more. Devices of such a domain, which x86 alone
+    /// has, are coherent with the CPU's caches, whatever the caching is that was asked for.
+    Pages,
+}
+
+impl Allocation {
+    fn new(count: usize, caching: Caching, device: Arc<FauxDevice>) -> Result<Self> {
+        let size = count.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
+        let flags = bindings::GFP_KERNEL | bindings::__GFP_NOWARN;
+        if domain::is_paravirtual() {
+            // SAFETY: The function takes any size, and answers NULL if it cannot be.
+            let address =
+                unsafe { bindings::alloc_pages_exact_noprof(size, flags | bindings::__GFP_ZERO) };
+            // INVARIANT: The page allocator just gave it.
+            return Ok(Self {
+                address: NonNull::new(address).ok_or(ENOMEM)?,
+                size,
+                origin: Origin::Pages,
+            });
+        }
+        let mut handle = 0;
+        // SAFETY: The device is valid, and `handle` can be written.
+        let address = unsafe {
+            bindings::dma_alloc_attrs(
+                device.as_raw(),
+                size,
+                &mut handle,
+                flags,
+                caching.attributes(),
+            )
+        };
+        // INVARIANT: The DMA API just gave it.
+        Ok(Self {
+            address: NonNull::new(address).ok_or(ENOMEM)?,
+            size,
+            origin: Origin::Dma {
+                device,
+                handle,
+                caching,
+            },
+        })
+    }
+
+    /// The page at `index`, which must be below the number of pages.
+    fn page(&self, index: usize) -> *mut bindings::page {
+        let address = self.address.as_ptr().wrapping_byte_add(index * PAGE_SIZE);
+        // SAFETY: By the type invariants, there is a page at the address.
+        unsafe { bindings::xen_rust_address_to_page(address) }
+    }
+
+    fn map_at(&self, vma: &VmaNew) -> Result {
+        let Origin::Dma {
+            device,
+            handle,
+            caching,
+        } = &self.origin
+        else {
+            return Err(errno::not_supported());
+        };
+        // SAFETY: By the type invariants, the DMA API gave the memory, with these values. `vma` is
+        // being set up, with the mmap lock held.
+        to_result(unsafe {
+            bindings::dma_mmap_attrs(
+                device.as_raw(),
+                vma.as_ptr(),
+                self.address.as_ptr(),
+                *handle,
+                self.size,
+                caching.attributes(),
+            )
+        })
+    }
+
+    /// Gives the memory up for good, because some of its pages have no memory under them. The
+    /// device is not kept for it: it must not outlive the module.
+    fn leak(self) {
+        let this = ManuallyDrop::new(self);
+        if let Origin::Dma { device, .. } = &this.origin {
+            // SAFETY: `this` is never dropped, so that this is the last use of the reference.
+            drop(unsafe { ptr::read(device) });
+        }
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        match &self.origin {
+            Origin::Dma {
+                device,
+                handle,
+                caching,
+            } => {
+                // SAFETY: By the type invariants, the DMA API gave the memory, with these values.
+                unsafe {
+                    bindings::dma_free_attrs(
+                        device.as_raw(),
+                        self.size,
+                        self.address.as_ptr(),
+                        *handle,
+                        caching.attributes(),
+                    )
+                }
+            }
+            Origin::Pages => {
+                // SAFETY: By the type invariants, the page allocator gave the memory.
+                unsafe { bindings::free_pages_exact(self.address.as_ptr(), self.size) }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls of the grant table hypercall, each traced by `xen_gntdev_hypercall`.
+//!
+//! The status of each operation says all that the result of a call does, so that the functions
+//! that map and copy return none. Those that unmap judge the statuses.
+//!
+//! C header: `include/xen/grant_table.h`.
+
+use super::operation;
+use crate::xen::{
+    bindings,
+    kernel::page_array::PageArray, //
+};
+use core::{
+    ops::Range,
+    ptr, //
+};
+use kernel::prelude::*;
+
+/// Maps grants at the kernel addresses of `frames`, one after the other (C: `gnttab_map_refs()`).
+/// May sleep, for long if the granting domain's pages are paged out.
+///
+/// # Errors
+///
+/// `EINVAL` if there are not as many operations as frames, or if the C function fails. Some grants
+/// may be mapped then: their operations say so.
+///
+/// # Safety
+///
+/// Each operation must be one that maps at the address of the frame of its index. The frames must
+/// be unused, and stay so until the grants are unmapped.
+pub(super) unsafe fn map_at_frames(
+    operations: &mut [bindings::gnttab_map_grant_ref],
+    frames: &impl PageArray,
+) -> Result {
+    let pages = frames.pages();
+    if pages.len() != operations.len() {
+        return Err(EINVAL);
+    }
+    let result = traced(
+        bindings::GNTTABOP_map_grant_ref,
+        operations.len(),
+        // SAFETY: Both are arrays of this length. By this function's safety requirements nothing is
+        // lost when the hypervisor puts other pages at the frames. The C function writes to the
+        // pages, but not to the array of pointers.
+        || unsafe {
+            bindings::gnttab_map_refs(
+                operations.as_mut_ptr(),
+                ptr::null_mut(),
+                pages.as_ptr().cast_mut(),
+                operations.len() as u32,
+            )
+        },
+    );
+    if result != 0 {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// Maps grants at page-table entries of a process (C: `gnttab_batch_map()`). May sleep, for long if
+/// the granting domain's pages are paged out.
+///
+/// # Safety
+///
+/// Each operation must name a page-table entry that cannot go away, and that nothing else uses
+/// until the grant is unmapped.
+pub(super) unsafe fn map_at_entries(operations: &mut [bindings::gnttab_map_grant_ref]) {
+    traced(
+        bindings::GNTTABOP_map_grant_ref,
+        operations.len(),
+        // SAFETY: An array of this length; the rest by this function's safety requirements.
+        || unsafe { bindings::gnttab_batch_map(operations.as_mut_ptr(), operations.len() as u32) },
+    );
+}
+
+/// Unmaps grants from the kernel addresses of those of `frames` that are in `range` (C:
+/// `gnttab_unmap_refs()`), and settles the operations. Returns the number of operations that the
+/// hypervisor refused. May sleep, allocates nothing.
+///
+/// # Safety
+///
+/// The operations must stand for the mappings at these frames, one for each, and nothing may refer
+/// to the frames.
+pub(super) unsafe fn unmap_from_frames(
+    operations: &mut [bindings::gnttab_unmap_grant_ref],
+    frames: &impl PageArray,
+    range: Range<usize>,
+) -> usize {
+    let Some(pages) = frames.pages().get(range) else {
+        return operations.len();
+    };
+    let count = operations.len().min(pages.len());
+    traced(
+        bindings::GNTTABOP_unmap_grant_ref,
+        count,
+        // SAFETY: Both are arrays of this length at least; the rest by this function's safety
+        // requirements. The C function does not write to the array of pointers.
+        || unsafe {
+            bindings::gnttab_unmap_refs(
+                operations.as_mut_ptr(),
+                ptr::null_mut(),
+                pages.as_ptr().cast_mut(),
+                count as u32,
+            )
+        },
+    );
+    settle(operations, false)
+}
+
+/// Unmaps grants from page-table entries of a process (C: `HYPERVISOR_grant_table_op()`), and
+/// settles the operations. Returns the number of operations that the hypervisor refused.
+///
+/// When it returns no CPU has a translation to the pages. May sleep, allocates nothing.
+///
+/// # Safety
+///
+/// The operations must stand for mappings at page-table entries, not at addresses of the kernel.
+pub(super) unsafe fn unmap_from_entries(
+    operations: &mut [bindings::gnttab_unmap_grant_ref],
+) -> usize {
+    traced(
+        bindings::GNTTABOP_unmap_grant_ref,
+        operations.len(),
+        // SAFETY: `operations` is an array of this length, of operations that the command takes;
+        // the rest by this function's safety requirements.
+        || unsafe {
+            bindings::xen_rust_grant_table_op(
+                bindings::GNTTABOP_unmap_grant_ref,
+                operations.as_mut_ptr().cast(),
+                operations.len() as u32,
+            )
+        },
+    );
+    settle(operations, true)
+}
+
+/// Has the hypervisor do `operations`, with one hypercall, and note the status in each of them (C:
+/// `gnttab_batch_copy()`). May sleep, for long if the other domain's pages are paged out.
+///
+/// The frames that are named must be pinned, and their contents be allowed to change: the
+/// hypervisor checks what the grants allow, not what the program may do.
+pub(crate) fn copy(operations: &mut [bindings::gnttab_copy]) {
+    if operations.is_empty() {
+        return;
+    }
+    // SAFETY: An array of this length, of operations that the command takes.
+    traced(bindings::GNTTABOP_copy, operations.len(), || unsafe {
+        bindings::gnttab_batch_copy(operations.as_mut_ptr(), operations.len() as u32)
+    });
+}
+
+/// Settles `operations`, which the hypervisor has answered, and traces them as unmapped from a
+/// process, if `user`, or from the kernel. Returns the number of refused ones.
+fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> usize {
+    let refused = operation::settle_unmaps(operations);
+    // SAFETY: The shim takes any numbers.
+    unsafe { bindings::xen_rust_trace_unmap(operations.len() as u32, refused as u32, user) };
+    refused
+}
+
+/// Traces the time that `hypercall` takes, with `command` on `count` operations.
+fn traced<T>(command: u32, count: usize, hypercall: impl FnOnce() -> T) -> T {
+    // SAFETY: The shim reads the clock.
+    let begin = unsafe { bindings::xen_rust_trace_hypercall_begin() };
+    let result = hypercall();
+    // SAFETY: The shim takes any numbers.
+    unsafe { bindings::xen_rust_trace_hypercall_end(begin, command, count as u32) };
+    result
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Grants of other domains, and the frames that they are mapped at.
+//!
+//! The reader is who changes how pages of other domains are mapped, unmapped or copied. Files of
+//! this room use the `kernel` room. They know nothing of dma-bufs and of `/dev/xen/gntdev`.
+//!
+//! ```text
+//!   mapping            grants at kernel addresses of frames: from mapping to the last unmap
+//!   user_mapping       grants at page-table entries of a process (paravirtual domains)
+//!   deferred           list of what has ended but cannot be undone yet, as pages are in use
+//!   unmap              unmap operations of grants that were mapped together
+//!   hypercall          the calls of the grant table hypercall, traced
+//!   copy               operations that copy from and to granted pages
+//!   operation          operations that map and unmap, as plain values
+//!   frames             frames that grants are mapped at, of either kind:
+//!   unpopulated_pages    frames without memory of their own
+//!   dma_memory           frames for DMA whose memory was given to the hypervisor
+//!   gfn                numbers that the hypervisor gives to frames
+//!   domain             kind of the Xen domain that this kernel runs in
+//! ```
+//!
+//! The order is that of the story of an unmapping: dropping a mapping unmaps what nothing refers to
+//! and leaves the rest to `deferred`; `unmap` finds runs of operations, `hypercall` has the
+//! hypervisor do them, `operation` judges the answers. Each file uses files below it only.
+
+pub(crate) mod copy;
+pub(crate) mod deferred;
+pub(crate) mod dma_memory;
+pub(crate) mod domain;
+pub(crate) mod frames;
+pub(crate) mod gfn;
+pub(crate) mod hypercall;
+pub(crate) mod mapping;
+pub(crate) mod operation;
+pub(crate) mod unmap;
+pub(crate) mod unpopulated_pages;
+pub(crate) mod user_mapping;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Unmap operations of grants that were mapped together, as plain values.
+
+use super::operation::{
+    self,
+    is_mapped, //
+};
+use crate::xen::bindings;
+use core::ops::Range;
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
+
+/// The unmap operations of grants that were mapped together, in their order.
+pub(crate) struct UnmapOperations {
+    /// One with the invalid handle has no grant mapped.
+    operations: KVVec<bindings::gnttab_unmap_grant_ref>,
+    /// How many have one mapped. When there is none, nobody has to look at them.
+    mapped: usize,
+}
+
+impl UnmapOperations {
+    /// Room for `count` operations. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(count: usize) -> Result<Self> {
+        Ok(Self {
+            operations: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
+            mapped: 0,
+        })
+    }
+
+    /// Adds what undoes each operation of `map`, as the hypervisor answered it. Returns whether it
+    /// mapped all of them. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there is no room for so many: the others are not added.
+    pub(crate) fn add(&mut self, map: &[bindings::gnttab_map_grant_ref]) -> Result<bool> {
+        let before = self.mapped;
+        for answer in map {
+            let unmap = operation::unmap_operation(answer);
+            let mapped = is_mapped(&unmap);
+            self.operations
+                .push_within_capacity(unmap)
+                .map_err(|_| ENOSPC)?;
+            self.mapped += usize::from(mapped);
+        }
+        Ok(self.mapped - before == map.len())
+    }
+
+    /// The number of operations.
+    pub(crate) fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether the grant at `index` is mapped.
+    pub(crate) fn is_mapped(&self, index: usize) -> bool {
+        self.operations.get(index).is_some_and(is_mapped)
+    }
+
+    /// Whether any grant is mapped.
+    pub(crate) fn any_mapped(&self) -> bool {
+        self.mapped != 0
+    }
+
+    /// Has `unmap` undo the mappings in `range`: it is called for each longest run of indices that
+    /// are mapped, [settles](operation::settle_unmaps) the operations of each and returns how
+    /// many the hypervisor refused.
+    ///
+    /// The unmap functions of the kernel take an array of operations: a hole in it would be an
+    /// operation on an invalid handle, which the hypervisor reports as a guest's error.
+    pub(crate) fn for_each_mapped_run(
+        &mut self,
+        range: Range<usize>,
+        unmap: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]) -> usize,
+    ) {
+        self.for_each_free_run(range, |_| true, unmap);
+    }
+
+    /// As [`Self::for_each_mapped_run`], for those that `is_free` accepts. Returns whether it
+    /// accepted all that were mapped.
+    pub(crate) fn for_each_free_run(
+        &mut self,
+        range: Range<usize>,
+        is_free: impl Fn(usize) -> bool,
+        mut unmap: impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]) -> usize,
+    ) -> bool {
+        if !self.any_mapped() {
+            return true;
+        }
+        let mut all = true;
+        let mut run = range.start..range.start;
+        for index in range {
+            let Some(operation) = self.operations.get(index) else {
+                break;
+            };
+            let mapped = is_mapped(operation);
+            if mapped && is_free(index) {
+                run.end = index + 1;
+                continue;
+            }
+            all &= !mapped;
+            self.unmap_run(run, &mut unmap);
+            run = index + 1..index + 1;
+        }
+        self.unmap_run(run, &mut unmap);
+        all
+    }
+
+    /// Calls `unmap` with the operations of `run`, all of which are mapped, if there are any.
+    fn unmap_run(
+        &mut self,
+        run: Range<usize>,
+        unmap: &mut impl FnMut(Range<usize>, &mut [bindings::gnttab_unmap_grant_ref]) -> usize,
+    ) {
+        let Some(operations) = self.operations.get_mut(run.clone()) else {
+            return;
+        };
+        if !operations.is_empty() {
+            let count = operations.len();
+            let refused = unmap(run, operations);
+            self.mapped = self.mapped.saturating_sub(count.saturating_sub(refused));
+        }
+    }
+}

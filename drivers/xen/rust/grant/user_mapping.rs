@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Grants mapped at a process' page-table entries, as paravirtual domains do.
+//!
+//! The hypervisor writes the page-table entry itself, and it has to be the hypervisor again that
+//! clears it: the kernel may not write an entry with another domain's frame.
+//!
+//! C header: `include/xen/grant_table.h`.
+
+use super::{
+    hypercall,
+    operation::{
+        self,
+        Access,
+        GrantReference,
+        Target, //
+    },
+    unmap::UnmapOperations, //
+};
+use crate::xen::{
+    bindings,
+    kernel::mmu_notifier::{
+        Event,
+        IntervalNotifier,
+        Invalidate, //
+    },
+};
+use core::{
+    ops::Range,
+    slice, //
+};
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    error::to_result,
+    mm::virt::VmaNew,
+    new_mutex,
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// Grants of other domains, mapped at the page-table entries of a VMA, one after the other, as long
+/// as the kernel leaves the entries as they are.
+///
+/// An MMU notifier has the hypervisor unmap what the kernel is about to change. Dropping it unmaps
+/// what is left; may sleep, but must not happen inside of a notifier.
+pub(crate) struct UserMapping<T: BeforeUnmap> {
+    notifier: Pin<KBox<IntervalNotifier<Guard<T>>>>,
+}
+
+/// What else is to be done when entries are unmapped. The methods are called inside of an MMU
+/// notifier, for pages counted from the start of the VMA, of which some may not be mapped any more:
+/// see [`Invalidate::invalidate`] for what they may do.
+pub(crate) trait BeforeUnmap: Send + Sync + 'static {
+    /// The entries of `pages` are going to be unmapped.
+    fn before_unmap(&self, _pages: Range<usize>) {}
+
+    /// The entries of `pages` have been unmapped, because of `event`.
+    fn after_unmap(&self, _pages: Range<usize>, _event: Event) {}
+}
+
+/// Nothing else is to be done.
+impl BeforeUnmap for () {}
+
+/// What the notifier looks after.
+#[pin_data]
+struct Guard<T> {
+    /// `None` until they are mapped, and when they have been unmapped for good. Taken inside of
+    /// MMU notifiers: nothing is allocated while it is held.
+    #[pin]
+    entries: Mutex<Option<Entries>>,
+    other: T,
+}
+
+impl<T: BeforeUnmap> UserMapping<T> {
+    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is told of what
+    /// is unmapped. A forked process does not get the VMA: it would have entries that the
+    /// hypervisor did not write.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINVAL` if there are not as many grants as pages, or if Xen refused one of them,
+    /// and then none is left mapped.
+    pub(crate) fn new(
+        vma: &VmaNew,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+        other: T,
+    ) -> Result<Self> {
+        vma.set_dontcopy();
+        vma.set_mixedmap();
+        let notifier = IntervalNotifier::new(
+            vma,
+            pin_init!(Guard {
+                entries <- new_mutex!(None, "UserMapping::entries"),
+                other,
+            }),
+        )?;
+        // Nothing can invalidate the range in between: it is not in use before `mmap()` is done.
+        let entries = Entries::new(vma, grants, access)?;
+        *notifier.target().entries.lock() = Some(entries);
+        Ok(Self { notifier })
+    }
+
+    /// What is told of what is unmapped.
+    pub(crate) fn other(&self) -> &T {
+        &self.notifier.target().other
+    }
+}
+
+impl<T: BeforeUnmap> Drop for UserMapping<T> {
+    fn drop(&mut self) {
+        // As long as the notifier is there: without it the entries could change on the way.
+        let entries = self.notifier.target().entries.lock().take();
+        drop(entries);
+    }
+}
+
+impl<T: BeforeUnmap> Invalidate for Guard<T> {
+    fn invalidate(&self, pages: Range<usize>, event: Event) {
+        self.other.before_unmap(pages.clone());
+        if let Some(entries) = &mut *self.entries.lock() {
+            entries.unmap(pages.clone());
+        }
+        self.other.after_unmap(pages, event);
+    }
+}
+
+/// Grants at page-table entries. An entry must be unmapped before the kernel clears or moves it.
+/// Dropping it unmaps what is left.
+///
+/// # Invariants
+///
+/// The operations of `unmap` stand for mappings at page-table entries of a process.
+struct Entries {
+    /// One for each page.
+    unmap: UnmapOperations,
+}
+
+impl Entries {
+    /// See [`UserMapping::new`].
+    fn new(
+        vma: &VmaNew,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+    ) -> Result<Self> {
+        let count = (vma.end() - vma.start()) >> PAGE_SHIFT;
+        if count != grants.len() {
+            return Err(EINVAL);
+        }
+        let mut map = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+        for grant in grants {
+            let nowhere_yet = Target::UserPageTableEntry(0);
+            map.push_within_capacity(operation::map_operation(grant?, nowhere_yet, access))?;
+        }
+        set_targets(&mut map, vma)?;
+        // INVARIANT: There are no operations yet. Those that are added below come from operations
+        // that `set_targets()` has pointed at page-table entries.
+        let mut mapping = Self {
+            unmap: UnmapOperations::with_capacity(count)?,
+        };
+
+        // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
+        // held: they cannot go away, and nobody else uses them. `mapping` has the grants unmapped
+        // before the kernel uses the entries for something else.
+        unsafe { hypercall::map_at_entries(&mut map) };
+
+        if !mapping.unmap.add(&map)? {
+            return Err(EINVAL);
+        }
+        Ok(mapping)
+    }
+
+    /// Unmaps the grants at the pages of `range`, of which some may not be mapped any more. When
+    /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
+    fn unmap(&mut self, range: Range<usize>) {
+        self.unmap
+            // SAFETY: By the type invariants.
+            .for_each_mapped_run(range, |_, operations| unsafe {
+                hypercall::unmap_from_entries(operations)
+            });
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        let count = self.unmap.len();
+        self.unmap(0..count);
+    }
+}
+
+/// Has each of `operations` map at the page-table entry of the page of `vma` that has its index.
+///
+/// May sleep: it allocates the page tables that are missing.
+fn set_targets(operations: &mut [bindings::gnttab_map_grant_ref], vma: &VmaNew) -> Result {
+    type MapOperations<'a> = slice::IterMut<'a, bindings::gnttab_map_grant_ref>;
+
+    /// Called with the page table's lock held, for one page after the other.
+    extern "C" fn set_target(
+        entry: *mut kernel::bindings::pte_t,
+        _address: usize,
+        operations: *mut c_void,
+    ) -> c_int {
+        // SAFETY: This is the iterator that is passed below, and nobody else uses it meanwhile.
+        let operations = unsafe { &mut *operations.cast::<MapOperations<'_>>() };
+        // SAFETY: The caller passes a valid page-table entry.
+        let address = unsafe { bindings::xen_rust_pte_machine_address(entry) };
+        match operations.next() {
+            Some(operation) => {
+                operation.host_addr = address;
+                0
+            }
+            None => ENOSPC.to_errno(),
+        }
+    }
+
+    let mut operations: MapOperations<'_> = operations.iter_mut();
+    // SAFETY: The range is that of a VMA of this address space, whose mmap lock is held because the
+    // VMA is being set up. `set_target()` takes such an iterator.
+    to_result(unsafe {
+        bindings::apply_to_page_range(
+            vma.mm().as_raw(),
+            vma.start(),
+            vma.end() - vma.start(),
+            Some(set_target),
+            (&raw mut operations).cast(),
+        )
+    })
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Arrays of pages.
+//!
+//! C header: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h), `struct page`.
+
+use crate::xen::bindings;
+
+/// An array of pages that its owner keeps.
+///
+/// # Safety
+///
+/// Each element of [`Self::pages`] must be a valid page, and stay one as long as `self` is
+/// borrowed.
+pub(crate) unsafe trait PageArray {
+    /// The pages.
+    fn pages(&self) -> &[*mut bindings::page];
+}

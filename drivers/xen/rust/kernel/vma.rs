@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations and private data of a VMA.
+//!
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h), `struct vm_operations_struct`.
+
+use super::page_array::PageArray;
+use crate::xen::bindings;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::{
+    error::to_result,
+    mm::virt::{
+        VmaNew,
+        VmaRef, //
+    },
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    types::ForeignOwnable, //
+};
+
+/// What a VMA can belong to. The VMA, and each one that is split off it or copied from it in a
+/// fork, holds a reference.
+pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
+    /// An array that the owner keeps as long as it lives.
+    type Pages: PageArray;
+
+    /// The operations of VMAs of this owner. The address of the table tells such a VMA from
+    /// others, so it must always be the same one.
+    fn table() -> &'static VmaTable<Self>;
+
+    /// The pages that the file offsets from [`Self::first_page`] on stand for.
+    fn pages(&self) -> Option<&Self::Pages>;
+
+    /// The file offset of the first page, in pages.
+    fn first_page(&self) -> usize;
+}
+
+/// A `struct vm_operations_struct` for VMAs whose private data is an `Arc<T>`.
+pub(crate) struct VmaTable<T: VmaOwner> {
+    operations: bindings::vm_operations_struct,
+    owner: PhantomData<T>,
+}
+
+// SAFETY: The table is never written.
+unsafe impl<T: VmaOwner> Sync for VmaTable<T> {}
+
+impl<T: VmaOwner> VmaTable<T> {
+    /// Makes the table, for a `static`.
+    pub(crate) const fn new() -> Self {
+        Self {
+            operations: bindings::vm_operations_struct {
+                open: Some(Self::open),
+                close: Some(Self::close),
+                find_normal_page: Some(Self::find_normal_page),
+                ..pin_init::zeroed()
+            },
+            owner: PhantomData,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `vma` must be a valid VMA that has these operations.
+    unsafe fn owner<'a>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
+        // SAFETY: Only `attach()` gives a VMA these operations, and it sets the private data to an
+        // `Arc<T>` that the VMA keeps until `close()`.
+        unsafe { Arc::<T>::borrow((*vma).vm_private_data) }
+    }
+
+    /// # Safety
+    ///
+    /// `vma` must be a copy of a VMA that has these operations.
+    unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: By this function's safety requirements. The VMA that this one is a copy of keeps
+        // its reference while it is copied.
+        let owner: Arc<T> = unsafe { Self::owner(vma) }.into();
+        // SAFETY: Nobody else can reach the new VMA yet.
+        unsafe { (*vma).vm_private_data = owner.into_foreign() };
+    }
+
+    /// # Safety
+    ///
+    /// `vma` must be a VMA that has these operations, in its last use.
+    unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: `attach()` or `open()` gave the VMA this reference, and it is in its last use.
+        drop(unsafe { Arc::<T>::from_foreign((*vma).vm_private_data) });
+    }
+
+    /// Finds the page behind a page-table entry that the hypervisor wrote, for which none can be
+    /// derived from the frame number. Called with the lock of the page table held.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be a VMA that has these operations, and `address` be in it.
+    unsafe extern "C" fn find_normal_page(
+        vma: *mut bindings::vm_area_struct,
+        address: usize,
+    ) -> *mut bindings::page {
+        // SAFETY: By this function's safety requirements.
+        let owner = unsafe { Self::owner(vma) };
+        // SAFETY: By this function's safety requirements; these fields do not change meanwhile,
+        // because the caller holds a lock of the VMA.
+        let offset = unsafe { (*vma).vm_pgoff + ((address - vma_start(vma)) >> PAGE_SHIFT) };
+        offset
+            .checked_sub(owner.first_page())
+            .and_then(|index| owner.pages()?.pages().get(index).copied())
+            .unwrap_or(ptr::null_mut())
+    }
+}
+
+/// # Safety
+///
+/// `vma` must be a valid VMA whose lock, or the mmap lock, is held.
+unsafe fn vma_start(vma: *mut bindings::vm_area_struct) -> usize {
+    // SAFETY: By this function's safety requirements.
+    unsafe { VmaRef::from_raw(vma) }.start()
+}
+
+/// The file offset that `vma` begins at, in pages.
+pub(crate) fn first_page(vma: &VmaNew) -> usize {
+    // SAFETY: `vma` is valid, and being set up by this thread.
+    unsafe { (*vma.as_ptr()).vm_pgoff }
+}
+
+/// The number of pages of `vma`.
+pub(crate) fn page_count(vma: &VmaNew) -> usize {
+    (vma.end() - vma.start()) >> PAGE_SHIFT
+}
+
+/// Makes `vma` belong to `owner`. Must be the last thing done to it: an error after this would
+/// leave nobody to close the VMA.
+pub(crate) fn attach<T: VmaOwner>(vma: &VmaNew, owner: Arc<T>) {
+    let raw = vma.as_ptr();
+    // SAFETY: `vma` is being set up by this thread. The table and the reference are what
+    // `VmaTable` expects of a VMA with these operations.
+    unsafe {
+        (*raw).vm_ops = &T::table().operations;
+        (*raw).vm_private_data = owner.into_foreign();
+    }
+}
+
+/// Returns what `vma` belongs to, if it is a `T`.
+pub(crate) fn owner<T: VmaOwner>(vma: &VmaRef) -> Option<ArcBorrow<'_, T>> {
+    // SAFETY: `vma` is valid, and its operations do not change after it was set up.
+    let operations = unsafe { (*vma.as_ptr()).vm_ops };
+    if !ptr::eq(operations, &T::table().operations) {
+        return None;
+    }
+    // SAFETY: The VMA has the operations of `VmaTable<T>`, and the reference to the VMA is a proof
+    // that the lock which keeps it open is held.
+    Some(unsafe { VmaTable::<T>::owner(vma.as_ptr()) })
+}
+
+/// Maps all of `pages` at `vma`, which must have as many (C: `vm_map_pages_zero()`). May sleep.
+/// Each page-table entry holds a reference to its page, so that the pages must have reference
+/// counts of their own.
+///
+/// # Errors
+///
+/// `ENXIO` if the numbers differ; `ENOMEM`. Some pages may have been mapped then: they are unmapped
+/// when setting up the VMA fails.
+pub(crate) fn insert_pages(vma: &VmaNew, pages: &impl PageArray) -> Result {
+    let pages = pages.pages();
+    if page_count(vma) != pages.len() {
+        return Err(ENXIO);
+    }
+    // SAFETY: `vma` is being set up, with the mmap lock held, and `pages` is an array of this
+    // length of valid pages, to which the C function does not write. The references that the
+    // entries take keep the pages.
+    to_result(unsafe {
+        bindings::vm_map_pages_zero(vma.as_ptr(), pages.as_ptr().cast_mut(), pages.len())
+    })
+}
+
+/// Maps a part of `pages` at `vma`, whose file offset says which page is the first (C:
+/// `vm_map_pages()`). May sleep. The page-table entries hold references, as with
+/// [`insert_pages`].
+///
+/// # Errors
+///
+/// `ENXIO` if the range is not within `pages`; `ENOMEM`. Some pages may have been mapped then: they
+/// are unmapped when setting up the VMA fails.
+pub(crate) fn insert_page_range(vma: &VmaNew, pages: &impl PageArray) -> Result {
+    let pages = pages.pages();
+    // SAFETY: `vma` is being set up, with the mmap lock held, and `pages` is an array of this
+    // length of valid pages, to which the C function does not write.
+    to_result(unsafe {
+        bindings::vm_map_pages(vma.as_ptr(), pages.as_ptr().cast_mut(), pages.len())
+    })
+}
