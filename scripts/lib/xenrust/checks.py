@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from . import build_root, guest, kernel, kernel_source, overlay, rules
+from . import build_root, guest, import_rules, kernel, kernel_source, overlay, rules
 from .cache import REPOSITORY
 from .failure import Failure
 from .progress import duration
@@ -57,8 +57,10 @@ class Checks:
 
     def rules(self):
         """The repository's own rules."""
-        return [problem for path in self.files for problem in
-                rules.problems(path, (REPOSITORY / path).read_text("utf-8", errors="replace"))]
+        texts = {path: (REPOSITORY / path).read_text("utf-8", errors="replace")
+                 for path in self.files}
+        return [problem for path, text in texts.items() for problem in rules.problems(path, text)
+                ] + import_rules.problems(texts)
 
     def python(self):
         """Style, and that the host's own Python can read every file."""
