@@ -53,8 +53,10 @@ class Result(unittest.TestResult):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    sys.path[:0] = [str(REPOSITORY / "scripts" / "lib"), str(REPOSITORY / "qemu-test" / "lib")]
-    tests = unittest.TestLoader().discover(str(folder))
+    sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "qemu-test" / "lib")]
+    is_package = (folder / "__init__.py").exists()
+    tests = unittest.TestLoader().discover(
+        str(folder), top_level_dir=str(folder.parent) if is_package else None)
     print(f"KTAP version 1\n1..{tests.countTestCases()}")
     result = Result()
     tests.run(result)

@@ -39,7 +39,7 @@ class Package(unittest.TestCase):
 
     def test_interpreter_is_the_one_of_the_dependencies(self):
         first, _, rest = (self.source / "scripts/build-installed").read_text().partition("\n")
-        self.assertEqual(first, "#!/usr/bin/python3")
+        self.assertEqual(first, "#!/usr/bin/python3 -B")
         original = (REPOSITORY / "scripts/build-installed").read_text(encoding="utf-8")
         self.assertEqual(rest, original.partition("\n")[2])
         self.assertIn("python3,", re.search(r"^Depends: (.*)$", self.text("DEBIAN/control"),

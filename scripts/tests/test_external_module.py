@@ -9,7 +9,7 @@ from xenrust.debian_kernel import DebianKernel
 from xenrust.external_module import ExternalModule
 from xenrust.failure import Failure
 
-import test_kernel_fit
+from . import fitting_kernel
 
 RELEASE = "7.2.12+deb13-amd64"
 
@@ -19,12 +19,12 @@ class FakeTools:
 
     def __init__(self):
         self.made = []
-        self.says = {"rustc": test_kernel_fit.RUSTC, "bindgen": "bindgen 0.71.1",
-                     "x86_64-linux-gnu-gcc-14": test_kernel_fit.CC,
+        self.says = {"rustc": fitting_kernel.RUSTC, "bindgen": "bindgen 0.71.1",
+                     "x86_64-linux-gnu-gcc-14": fitting_kernel.CC,
                      "nm": "    U gnttab_map_refs\n"}
         self.release = RELEASE
-        self.config = test_kernel_fit.CONFIG
-        self.module = test_kernel_fit.module()
+        self.config = fitting_kernel.CONFIG
+        self.module = fitting_kernel.module()
 
     def output(self, argv):
         return self.says.get(argv[0])
@@ -56,8 +56,8 @@ class Build(unittest.TestCase):
         self.source = self.folder / "source"
         headers = self.folder / "headers"
         headers.mkdir()
-        (headers / ".config").write_text(test_kernel_fit.CONFIG, encoding="utf-8")
-        (headers / "Module.symvers").write_text(test_kernel_fit.SYMVERS, encoding="utf-8")
+        (headers / ".config").write_text(fitting_kernel.CONFIG, encoding="utf-8")
+        (headers / "Module.symvers").write_text(fitting_kernel.SYMVERS, encoding="utf-8")
         self.source.mkdir()
         (self.source / "Kbuild").touch()
         self.write_version("7", "2", "12")
@@ -85,7 +85,7 @@ class Build(unittest.TestCase):
             self.assertEqual(self.build().read_bytes(), self.tools.module)
         self.assertEqual(self.tools.made, ["metadata", "module", "module"])
         self.assertEqual((self.folder / "out/metadata/Module.symvers").read_text(encoding="utf-8"),
-                         test_kernel_fit.SYMVERS)
+                         fitting_kernel.SYMVERS)
 
     def test_how_make_is_called(self):
         self.build()
@@ -132,11 +132,11 @@ class Build(unittest.TestCase):
         self.assert_stops("0 undefined symbols")
 
     def test_other_version_magic(self):
-        shipped = test_kernel_fit.module(f"{RELEASE} SMP preempt mod_unload ")
+        shipped = fitting_kernel.module(f"{RELEASE} SMP preempt mod_unload ")
         self.assert_stops("version magic '.* mod_unload ', the module's is '.* modversions '",
                           shipped)
 
     def test_misfit_does_not_leave_the_last_module(self):
         self.build()
-        self.tools.module = test_kernel_fit.module("7.2.11 ")
+        self.tools.module = fitting_kernel.module("7.2.11 ")
         self.assert_stops("version magic")

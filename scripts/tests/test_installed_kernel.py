@@ -9,7 +9,7 @@ from unittest import mock
 from xenrust import external_module, installed_kernel
 from xenrust.failure import Failure
 
-import test_kernel_fit
+from . import fitting_kernel
 
 RELEASE = "7.2.12+deb13-amd64"
 VERSION = "7.2.12-1~bpo13+1"
@@ -20,8 +20,8 @@ class FakeTools:
 
     def __init__(self):
         self.packages = {f"linux-headers-{RELEASE}": VERSION, "linux-source-7.2": VERSION}
-        self.says = {"rustc": test_kernel_fit.RUSTC, "bindgen": "bindgen 0.71.1",
-                     "x86_64-linux-gnu-gcc-14": test_kernel_fit.CC}
+        self.says = {"rustc": fitting_kernel.RUSTC, "bindgen": "bindgen 0.71.1",
+                     "x86_64-linux-gnu-gcc-14": fitting_kernel.CC}
 
     def output(self, argv):
         if argv[0] == "dpkg-query":
@@ -36,7 +36,7 @@ class Machine(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.system = pathlib.Path(folder.name)
         self.tools = FakeTools()
-        self.write_config(RELEASE, test_kernel_fit.CONFIG)
+        self.write_config(RELEASE, fitting_kernel.CONFIG)
 
     def write_config(self, release, text):
         headers = self.system / "lib/modules" / release / "build"
@@ -62,14 +62,14 @@ class Fit(Machine):
 
     def test_other_series(self):
         for release in ("6.12.9+deb13-amd64", "7.20.1+deb13-amd64", "7.4.1-amd64"):
-            self.write_config(release, test_kernel_fit.CONFIG)
+            self.write_config(release, fitting_kernel.CONFIG)
             self.assert_problem("another series than 7.2 and 7.3", release)
 
     def test_no_headers(self):
         self.assert_problem("apt install linux-headers-7.2.11-amd64", "7.2.11-amd64")
 
     def test_no_rust(self):
-        self.write_config(RELEASE, test_kernel_fit.CONFIG.replace("CONFIG_RUST=y", ""))
+        self.write_config(RELEASE, fitting_kernel.CONFIG.replace("CONFIG_RUST=y", ""))
         self.assert_problem("has CONFIG_RUST=n.*needs CONFIG_RUST=y")
 
     def test_unknown_compiler(self):
@@ -135,7 +135,7 @@ class Fit(Machine):
         cache = self.system / "cache"
         for release in ("7.2.11-amd64", "7.2.10-amd64"):
             (cache / release / "source").mkdir(parents=True)
-        self.write_config("7.2.10-amd64", test_kernel_fit.CONFIG)
+        self.write_config("7.2.10-amd64", fitting_kernel.CONFIG)
 
         def usage(_):
             kept = len(list(cache.glob("*/source")))

@@ -26,7 +26,7 @@ TEMPLATES = REPOSITORY / "scripts" / "debian"
 SERIES = "0.1"
 
 # What a build takes. The unit tests' module and the Kconfig files belong to a kernel tree.
-SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/lib/xenrust")
+SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/xenrust")
 SCRIPT = "scripts/build-installed"
 # What DKMS runs, which runs the former.
 STEP = "scripts/pre-build"
@@ -113,7 +113,7 @@ def _left_out(_folder, names):
 def _for_debian(script):
     """A script as it runs in the package: by the Python that the package depends on, whatever else
     the PATH of a hook finds."""
-    return re.sub(rb"^#!/usr/bin/env python3$", b"#!/usr/bin/python3", script, count=1, flags=re.M)
+    return re.sub(rb"^#!/usr/bin/env (-S )?python3\b", b"#!/usr/bin/python3", script, count=1)
 
 
 def _template(name, words, comments=True):

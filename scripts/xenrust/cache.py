@@ -11,7 +11,7 @@ import sys
 
 from .failure import Failure
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Cache:
