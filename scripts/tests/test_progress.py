@@ -5,12 +5,14 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 from xenrust.failure import Failure
-from xenrust.progress import Step
+from xenrust.progress import Screen, Step
 
 
 class StepTest(unittest.TestCase):
@@ -81,6 +83,69 @@ class StepTest(unittest.TestCase):
     def test_missing_log_folder_is_made(self):
         self.run_step("true")
         self.assertTrue(os.path.exists(self.log))
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written to it."""
+
+    def isatty(self):
+        return True
+
+
+class ScreenTest(unittest.TestCase):
+    """On a terminal each running step has one line, below those that stay."""
+
+    def setUp(self):
+        self.terminal = Terminal()
+        redirection = contextlib.redirect_stderr(self.terminal)
+        redirection.__enter__()
+        self.addCleanup(redirection.__exit__, None, None, None)
+        self.screen = Screen()
+
+    def shown(self):
+        """The lines that the terminal shows."""
+        lines = []
+        for part in re.split(r"(\033\[\d+F\033\[J)", self.terminal.getvalue()):
+            back = re.match(r"\033\[(\d+)F", part)
+            if back:
+                del lines[len(lines) - int(back[1]):]
+            else:
+                lines += part.splitlines()
+        return lines
+
+    def test_lines_change_in_place(self):
+        self.screen.show("a", "a: 1s")
+        self.screen.show("b", "b: 1s")
+        self.screen.show("a", "a: 2s")
+        self.assertEqual(self.shown(), ["a: 2s", "b: 1s"])
+
+    def test_lines_that_stay_are_above(self):
+        self.screen.show("a", "a: 1s")
+        self.screen.say("before")
+        self.screen.show("b", "b: 1s")
+        self.screen.remove("a")
+        self.screen.say("a: done")
+        self.assertEqual(self.shown(), ["before", "a: done", "b: 1s"])
+        self.screen.remove("b")
+        self.assertEqual(self.shown(), ["before", "a: done"])
+
+    def test_a_line_never_takes_two(self):
+        with mock.patch.dict(os.environ, {"COLUMNS": "20", "LINES": "5"}):
+            self.screen.show("a", "x" * 50)
+        self.assertEqual(self.shown(), ["x" * 19])
+
+    def test_no_terminal(self):
+        with contextlib.redirect_stderr(io.StringIO()) as printed:
+            self.screen.show("a", "a: 1s")
+            self.screen.say("text")
+            self.screen.remove("a")
+        self.assertEqual(printed.getvalue(), "text\n")
+
+    def test_a_step_leaves_no_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Step("step", pathlib.Path(folder, "log"), 20).run(["sleep", "1.5"], failed="")
+        self.assertIn("\nstep: 1s\n", "\n" + self.terminal.getvalue())
+        self.assertEqual(self.shown(), ["step: done in 1s"])
 
 
 if __name__ == "__main__":

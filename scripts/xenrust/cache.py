@@ -7,17 +7,22 @@ import os
 import pathlib
 import re
 import shutil
-import sys
+from collections.abc import Iterator
+from typing import IO
 
+from . import stopping
 from .failure import Failure
+from .progress import say
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+# A waiting thread must also see the wish to stop, so it does not sleep in the kernel.
+SECONDS_BETWEEN_TRIALS = 0.2
 
 
 class Cache:
-    """Names the places of the cache. Making one creates no folder."""
+    """Places of the cache. Making an instance creates no folder."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         given = os.environ.get("CACHE")
         if given:
             root = pathlib.Path(given).absolute()
@@ -38,7 +43,7 @@ class Cache:
         self.cargo = root / "cargo"
         self.target = root / "target"
 
-    def make_folders(self):
+    def make_folders(self) -> None:
         """Create the folders that every step may write to."""
         for folder in (self.root, self.log, self.linux, self.kernel, self.debian,
                        self.ccache, self.cargo, self.target):
@@ -48,30 +53,38 @@ class Cache:
                 raise Failure(f"cannot create {folder}: {error.strerror}; "
                               "CACHE= names another folder") from error
 
-    def require_space(self, gigabytes, what):
+    def require_space(self, gigabytes: float, purpose: str) -> None:
         """Stop before a step that would fill the disk half-way."""
         free = shutil.disk_usage(self.root).free / 1e9
         if free < gigabytes:
-            raise Failure(f"{what} needs about {gigabytes} GB, {self.root} has {free:.1f} GB "
+            raise Failure(f"{purpose} needs about {gigabytes} GB, {self.root} has {free:.1f} GB "
                           "free; make room or set CACHE= to a folder on another disk")
 
     @contextlib.contextmanager
-    def lock(self, name):
-        """Let one process at a time do the step NAME; the others wait and say so."""
+    def lock(self, name: str) -> Iterator[None]:
+        """Let one thread of one process at a time do the step NAME; the others wait and
+        say so."""
         self.make_folders()
         path = self.root / f"{name}.lock"
+        # The lock belongs to this opening of the file, so it holds between threads as well.
         with open(path, "w", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"{name}: another run is at it, waiting for it to finish "
-                      f"(lock {path})", file=sys.stderr)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _try_lock(handle):
+                say(f"{name}: another run is at it, waiting for its end (lock {path})")
+                while not _try_lock(handle):
+                    stopping.wait(SECONDS_BETWEEN_TRIALS)
             yield
 
 
-def _require_plain(path, what, remedy):
+def _try_lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _require_plain(path: pathlib.Path, place: str, remedy: str) -> None:
     """Stop before anything is fetched or built where the kernel's Makefile would refuse to work."""
     if re.search(r"[\s:]", str(path)):
-        raise Failure(f"the path of {what}, '{path}', has white space or a colon in it, which the "
+        raise Failure(f"the path of {place}, '{path}', has white space or a colon in it, which the "
                       f"kernel's build does not take; {remedy}")
