@@ -153,7 +153,7 @@ class OverlayTest(unittest.TestCase):
             finally:
                 overlay._write = real
             self.overlay().apply()
-            self.assertEqual(self.overlay().status(), ("current", []), writes)
+            self.assertEqual(self.overlay().status(), (overlay.State.CURRENT, []), writes)
             self.overlay().remove()
             self.assertEqual(snapshot(self.tree), self.pristine, writes)
             if finished:
@@ -162,11 +162,12 @@ class OverlayTest(unittest.TestCase):
         self.assertGreater(writes, 5)
 
     def test_status(self):
-        self.assertEqual(self.overlay().status(), ("absent", []))
+        self.assertEqual(self.overlay().status(), (overlay.State.ABSENT, []))
         self.overlay().apply()
-        self.assertEqual(self.overlay().status(), ("current", []))
+        self.assertEqual(self.overlay().status(), (overlay.State.CURRENT, []))
         write(self.repository / "drivers/xen/rust/mod.rs", "//! Two.\n")
-        self.assertEqual(self.overlay().status(), ("outdated", ["drivers/xen/rust/mod.rs"]))
+        self.assertEqual(self.overlay().status(),
+                         (overlay.State.OUTDATED, ["drivers/xen/rust/mod.rs"]))
 
     def test_litter_is_left_behind(self):
         for name in (".hidden", "mod.rs~", "mod.o", "__pycache__/x.pyc"):
@@ -210,7 +211,7 @@ class RealTreeTest(unittest.TestCase):
         tree = kernel_source.ensure(Cache())
         with tempfile.TemporaryDirectory(prefix="overlay-test-") as folder:
             copy = pathlib.Path(folder, "tree")
-            for path in ("drivers/xen", "samples", overlay.STATE):
+            for path in ("drivers/xen", "samples", overlay.FOLDER_OF_STATE):
                 if (tree / path).exists():
                     shutil.copytree(tree / path, copy / path)
             for path in ("Makefile", "Kbuild"):
@@ -223,7 +224,7 @@ class RealTreeTest(unittest.TestCase):
             place.apply()
             self.assertIn('source "drivers/xen/gntdev/Kconfig"',
                           (copy / "drivers/xen/Kconfig").read_text("utf-8"))
-            self.assertEqual(place.status(), ("current", []))
+            self.assertEqual(place.status(), (overlay.State.CURRENT, []))
             place.remove()
             self.assertEqual(snapshot(copy), pristine)
 

@@ -13,17 +13,19 @@ import re
 import shlex
 import signal
 import subprocess
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
 
 from . import host
-from .cache import REPOSITORY
+from .cache import REPOSITORY, Cache
 from .failure import Failure
-from .progress import Step, say
+from .progress import Arguments, Step, say
 
 SUITE = "trixie"
 
 PACKAGES = """
     bc bindgen bison build-essential busybox-static ca-certificates cargo ccache clang codespell
-    cpio file flake8 flex git gzip kmod libelf-dev libssl-dev libxen-dev lld llvm pahole perl
+    cpio file flake8 flex git gzip kmod libelf-dev libssl-dev libxen-dev lld llvm mypy pahole perl
     pkg-config python3 qemu-system-x86 qemu-system-xen rsync rust-clippy rust-src rustc rustfmt
     xen-hypervisor-4.20-amd64 xen-utils-4.20 xenstore-utils xz-utils zstd
 """.split()
@@ -41,7 +43,13 @@ PASSED_ENVIRONMENT = re.compile(
     r"CARGO_(HTTP|NET|REGISTRIES|REGISTRY|SOURCE)_\w+")
 
 
-def ensure(cache):
+class Stamp(TypedDict):
+    """Contents of STAMP."""
+    suite: str
+    packages: list[str]
+
+
+def ensure(cache: Cache) -> None:
     """Make the build root, or bring it up to date; at once when there is nothing to do."""
     if _read_stamp(cache.build_root) == _wanted_stamp():
         return
@@ -55,24 +63,26 @@ def ensure(cache):
             _make(cache)
 
 
-def run_logged(cache, step, argv, failed, **options):
+def run_logged(cache: Cache, step: Step, argv: Arguments, failed: str,
+               cwd: str | pathlib.Path | None = None, binds: Iterable[pathlib.Path] = ()) -> None:
     """Run ARGV in the build root as a logged step."""
-    step.run(command(cache, argv, **options), failed=failed)
+    step.run(command(cache, argv, cwd=cwd, binds=binds), failed=failed)
 
 
-def output(cache, argv, **options):
+def output(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None) -> str | None:
     """Run a short command in the build root and return what it prints, or None if it fails."""
-    result = subprocess.run(command(cache, argv, **options), stdin=subprocess.DEVNULL,
+    result = subprocess.run(command(cache, argv, cwd=cwd), stdin=subprocess.DEVNULL,
                             capture_output=True, text=True, check=False, timeout=300)
     return result.stdout if result.returncode == 0 else None
 
 
-def run_attached(cache, argv, **options):
+def run_attached(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None,
+                 binds: Iterable[str | pathlib.Path] = ()) -> int:
     """Run ARGV in the build root on this process's own terminal or pipes; return its status.
 
     Ending this process, whichever way, ends everything that the command started.
     """
-    with subprocess.Popen(command(cache, argv, **options),
+    with subprocess.Popen(command(cache, argv, cwd=cwd, binds=binds),
                           preexec_fn=_die_with_parent) as process:
         try:
             status = process.wait()
@@ -83,17 +93,17 @@ def run_attached(cache, argv, **options):
     return status if status >= 0 else 128 - status
 
 
-def command(cache, argv, cwd=None, binds=()):
+def command(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None,
+            binds: Iterable[str | pathlib.Path] = ()) -> list[str]:
     """Return the host command that runs ARGV in the build root.
 
     The checkout, the cache and BINDS appear in the root at their own host paths.
     """
     root = cache.build_root
     # The cache holds the root itself, so it is bound while nothing is mounted in there yet.
-    folders = dict.fromkeys(
-        pathlib.Path(folder).absolute() for folder in (cache.root, "/tmp", REPOSITORY, *binds))
+    others = {pathlib.Path(folder).absolute() for folder in ("/tmp", REPOSITORY, *binds)}
     # A bind hides what was bound below it: outer folders go first, the cache before all others.
-    folders = [cache.root] + sorted((folder for folder in folders if folder != cache.root), key=str)
+    folders = [cache.root, *sorted(others - {cache.root}, key=str)]
     lines = ["set -e"]
     for folder in folders:
         lines += [f"mkdir -p {_quote(root, folder)}",
@@ -116,11 +126,11 @@ def command(cache, argv, cwd=None, binds=()):
     return [*_namespace(), "sh", "-c", "\n".join(lines)]
 
 
-def _quote(root, place):
+def _quote(root: pathlib.Path, place: str | pathlib.Path) -> str:
     return shlex.quote(f"{root}{place}")
 
 
-def _namespace():
+def _namespace() -> list[str]:
     """Return the command prefix under which one is root and may mount and chroot."""
     prefix = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     if os.geteuid():
@@ -128,7 +138,7 @@ def _namespace():
     return prefix
 
 
-def _environment(cache):
+def _environment(cache: Cache) -> list[str]:
     passed = [f"{name}={value}" for name, value in os.environ.items()
               if PASSED_ENVIRONMENT.fullmatch(name)]
     return passed + [
@@ -138,7 +148,7 @@ def _environment(cache):
     ]
 
 
-def _network_files():
+def _network_files() -> list[tuple[pathlib.Path, str]]:
     """List (host file, place in the root) of what name resolution and TLS need today."""
     certificates = pathlib.Path(
         os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
@@ -147,30 +157,31 @@ def _network_files():
     return [(source, target) for source, target in pairs if source.is_file()]
 
 
-def _die_with_parent():
+def _die_with_parent() -> None:
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _wanted_stamp():
+def _wanted_stamp() -> Stamp:
     return {"suite": SUITE, "packages": PACKAGES}
 
 
-def _read_stamp(root):
+def _read_stamp(root: pathlib.Path) -> Stamp | None:
     try:
-        return json.loads((root / STAMP).read_text(encoding="utf-8"))
+        stamp: Stamp = json.loads((root / STAMP).read_text(encoding="utf-8"))
+        return stamp
     except (FileNotFoundError, ValueError):
         return None
 
 
-def _write_stamp(root):
+def _write_stamp(root: pathlib.Path) -> None:
     """Write the stamp, last of all: a root without one is an unfinished one."""
     text = json.dumps(_wanted_stamp())
     subprocess.run([*_namespace(), "tee", str(root / STAMP)], input=text, text=True,
                    stdout=subprocess.DEVNULL, check=True)
 
 
-def _make(cache):
+def _make(cache: Cache) -> None:
     cache.make_folders()
     cache.require_space(15, "building everything")
     host.install_missing_tools(cache)
@@ -182,7 +193,8 @@ def _make(cache):
     partial.rename(cache.build_root)
 
 
-def bootstrap(cache, folder, title, packages=()):
+def bootstrap(cache: Cache, folder: pathlib.Path, title: str,
+              packages: Sequence[str] = ()) -> None:
     """Make FOLDER a Debian system of SUITE with PACKAGES and what every such system has."""
     remove_root(folder)
     step = Step(title, cache.log / f"{title.replace(' ', '-')}.log", timeout=3600,
@@ -198,19 +210,19 @@ def bootstrap(cache, folder, title, packages=()):
                f"mirror carry {SUITE}? MIRROR= names another Debian mirror")
 
 
-def remove_root(folder):
+def remove_root(folder: pathlib.Path) -> None:
     """Remove a root folder, whose files may belong to any user."""
     if folder.exists():
         subprocess.run([*_namespace(), "rm", "-rf", "--one-file-system", str(folder)], check=True)
 
 
-def copy_root(source, target):
+def copy_root(source: pathlib.Path, target: pathlib.Path) -> None:
     """Make TARGET a copy of a root folder."""
     remove_root(target)
     subprocess.run([*_namespace(), "cp", "-a", str(source), str(target)], check=True)
 
 
-def _sources_hook():
+def _sources_hook() -> str:
     """Return the shell hook that completes mmdebstrap's own default list of archives.
 
     The default names the archives of the release, its updates and its security fixes; the hook
@@ -224,7 +236,7 @@ def _sources_hook():
     return f"sed -E -i {' '.join(script)} \"$1/etc/apt/sources.list\""
 
 
-def _install_difference(cache, present):
+def _install_difference(cache: Cache, present: Stamp) -> None:
     added = sorted(set(PACKAGES) - set(present["packages"]))
     if added:
         say(f"build root: adding {' '.join(added)}")
@@ -234,13 +246,13 @@ def _install_difference(cache, present):
     _write_stamp(cache.build_root)
 
 
-def apt_update(cache, title):
+def apt_update(cache: Cache, title: str) -> None:
     """Fetch the archives' indexes of today: the root keeps none."""
     apt_get(cache, title, ["update"], "apt-get update failed in the build root: is the network up? "
             f"To change the mirror, remove {cache.build_root} and set MIRROR=")
 
 
-def upgrade_compilers(cache):
+def upgrade_compilers(cache: Cache) -> None:
     """Bring the Rust compilers up to what the archive has by the indexes of today."""
     with cache.lock("build-root"):
         apt_get(cache, "build root: compilers",
@@ -248,7 +260,8 @@ def upgrade_compilers(cache):
                 failed="could not upgrade the compilers of the build root")
 
 
-def apt_get(cache, title, arguments, failed, cwd="/"):
+def apt_get(cache: Cache, title: str, arguments: Sequence[str], failed: str,
+            cwd: str | pathlib.Path = "/") -> None:
     """Run apt-get in the build root."""
     options = [word for option in host.apt_proxy_options() for word in ("-o", option)]
     step = Step(title, cache.log / "build-root-apt.log", timeout=3600, follow=_AptProgress())
@@ -260,12 +273,12 @@ def apt_get(cache, title, arguments, failed, cwd="/"):
 class _AptProgress:
     """Counts what apt and dpkg say they did."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.fetched = 0
         self.unpacked = 0
         self.set_up = 0
 
-    def __call__(self, line):
+    def __call__(self, line: str) -> str:
         self.fetched += line.startswith("Get:")
         self.unpacked += line.startswith("Unpacking ")
         self.set_up += line.startswith("Setting up ")
@@ -273,7 +286,7 @@ class _AptProgress:
                 f"{self.set_up} set up")
 
 
-def _require_namespaces():
+def _require_namespaces() -> None:
     """Say early and clearly when this system does not let us enter a root."""
     trial = subprocess.run([*_namespace(), "mount", "-t", "tmpfs", "none", "/mnt"],
                            capture_output=True, text=True, check=False)

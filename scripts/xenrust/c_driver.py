@@ -5,9 +5,11 @@ It asks Xen for a device mapping beside the kernel's, which Xen gives to no auto
 Without that, its exports can be compared with others.
 """
 
+import pathlib
 import re
 
 from . import kernel, kernel_source
+from .cache import Cache
 from .failure import Failure
 
 MODULE = "xen-gntdev"
@@ -16,7 +18,7 @@ EXPORTS = "gntdev-dmabuf.c"
 DEVICE_MAP = re.compile(r"^[^\n]*\|=\s*GNTMAP_device_map;\n", re.M)
 
 
-def ensure(cache, config="dom0"):
+def ensure(cache: Cache, config: str = "dom0") -> pathlib.Path:
     """Return the file of the changed module for the kernel CONFIG."""
     kernel.ensure(cache, config)
     tree = kernel_source.ensure(cache)
@@ -34,7 +36,7 @@ def ensure(cache, config="dom0"):
     return folder / f"{MODULE}.ko"
 
 
-def changed_files(source):
+def changed_files(source: pathlib.Path) -> dict[str, str]:
     """The files of the changed module, by name, from the folder SOURCE of a kernel tree."""
     paths = sorted((*source.glob("gntdev*.c"), *source.glob("gntdev*.h")))
     files = {path.name: path.read_text(encoding="utf-8") for path in paths}
@@ -46,7 +48,7 @@ def changed_files(source):
     return files
 
 
-def without_device_map(text):
+def without_device_map(text: str) -> str:
     """The text of a C file without the statement that asks for device mappings."""
     changed, places = DEVICE_MAP.subn("", text)
     if places != 1:
@@ -55,7 +57,7 @@ def without_device_map(text):
     return changed
 
 
-def _write(path, text):
+def _write(path: pathlib.Path, text: str) -> None:
     """Write a file unless it is as wanted: make goes by the time of the last change."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

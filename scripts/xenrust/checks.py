@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Formatting, lint and the rules of the repository: what `make check` runs."""
 
+import pathlib
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 
 from . import build_root, guest, import_rules, kernel, kernel_source, overlay, rules
-from .cache import REPOSITORY
+from .cache import REPOSITORY, Cache
 from .failure import Failure
-from .progress import duration
+from .progress import Arguments, duration
 
 # What checkpatch knows to read. It wants kernel style of C, and of the rest what holds anywhere:
 # SPDX lines, line length, trailing blanks, spelling.
@@ -24,20 +26,24 @@ TRACE_EXCEPTIONS = ("OPEN_ENDED_LINE", "PARENTHESIS_ALIGNMENT")
 SHELL = re.compile(rb"#!\s*/\S*/(ba|da)?sh\b|#!\s*/bin/busybox sh\b")
 PYTHON = re.compile(rb"#!.*\bpython3?\b")
 
+TYPED_PACKAGES = ("scripts/xenrust", "qemu-test/harness")
+# That of Debian 12.
+OLDEST_PYTHON = "3.11"
+
 
 class Checks:
     """All checks over the files that git knows, or would know after `git add`."""
 
-    def __init__(self, cache):
+    def __init__(self, cache: Cache) -> None:
+        build_root.ensure(cache)
         self.cache = cache
         self.files = _repository_files()
-        self.tree = None
+        self.tree = kernel_source.ensure(cache)
 
-    def run(self):
+    def run(self) -> int:
         """Run every check; return how many failed."""
-        build_root.ensure(self.cache)
-        self.tree = kernel_source.ensure(self.cache)
-        checks = (("rules", self.rules), ("python", self.python), ("shell", self.shell),
+        checks = (("rules", self.rules), ("python", self.python), ("types", self.types),
+                  ("shell", self.shell),
                   ("rustfmt", self.rustfmt), ("checkpatch", self.checkpatch),
                   ("spelling", self.spelling),
                   ("clippy of the programs", self.clippy_programs),
@@ -55,14 +61,14 @@ class Checks:
         print(f"{len(checks) - failed} passed, {failed} failed, 0 skipped")
         return failed
 
-    def rules(self):
+    def rules(self) -> list[str]:
         """The repository's own rules."""
         texts = {path: (REPOSITORY / path).read_text("utf-8", errors="replace")
                  for path in self.files}
         return [problem for path, text in texts.items() for problem in rules.problems(path, text)
                 ] + import_rules.problems(texts)
 
-    def python(self):
+    def python(self) -> list[str]:
         """Style, and that the host's own Python can read every file."""
         files = [path for path in self.files if path.endswith(".py") or self._runs(path, PYTHON)]
         found = []
@@ -73,12 +79,22 @@ class Checks:
                 found.append(f"{path}:{error.lineno}: {error.msg}")
         return found + self._in_root(["flake8", "--max-line-length=100", *files])
 
-    def shell(self):
+    def types(self) -> list[str]:
+        """Type hints of Python, by mypy in its strict mode."""
+        packages = [folder for folder in TYPED_PACKAGES if (REPOSITORY / folder).is_dir()]
+        scripts = [path for path in self.files if path.startswith("scripts/")
+                   and self._runs(path, PYTHON)]
+        return self._in_root(
+            ["env", "MYPYPATH=scripts:qemu-test", "mypy", "--strict", "--scripts-are-modules",
+             f"--python-version={OLDEST_PYTHON}", f"--cache-dir={self.cache.target}/mypy",
+             "--no-error-summary", *packages, *scripts])
+
+    def shell(self) -> list[str]:
         """Syntax of the shell scripts, as the guests' shell reads them."""
         files = [path for path in self.files if path.endswith(".sh") or self._runs(path, SHELL)]
         return [line for path in files for line in self._in_root(["busybox", "sh", "-n", path])]
 
-    def rustfmt(self):
+    def rustfmt(self) -> list[str]:
         """Format of the module by the kernel's settings, of the programs by the default ones."""
         module = [path for path in self.files if path.endswith(".rs")
                   and path.startswith(overlay.FOLDERS)]
@@ -88,23 +104,23 @@ class Checks:
             found += self._in_root(["cargo", "fmt", "--check", "--all"], cwd=workspace)
         return found
 
-    def checkpatch(self):
+    def checkpatch(self) -> list[str]:
         """The kernel's own style checker, in its strict mode, without a single complaint."""
         files = [path for path in self.files if path.endswith(CHECKPATCH_SUFFIXES)]
         events = [path for path in files if path.startswith(TRACE_EVENTS)]
         return (self._checkpatch(EXCEPTIONS, [path for path in files if path not in events])
                 + self._checkpatch(EXCEPTIONS + TRACE_EXCEPTIONS, events))
 
-    def _checkpatch(self, exceptions, files):
+    def _checkpatch(self, exceptions: Sequence[str], files: Sequence[str]) -> list[str]:
         return self._in_root(
             ["perl", str(self.tree / "scripts/checkpatch.pl"), "--no-tree", "--strict", "--terse",
              "--no-summary", "--show-types", f"--ignore={','.join(exceptions)}", "--file", *files])
 
-    def spelling(self):
+    def spelling(self) -> list[str]:
         """The misspellings that codespell knows."""
         return self._in_root(["codespell", "--ignore-words-list=parm", *self.files])
 
-    def clippy_programs(self):
+    def clippy_programs(self) -> list[str]:
         """Clippy on the guest programs; a warning is an error."""
         try:
             with self.cache.lock("guest"):
@@ -115,7 +131,7 @@ class Checks:
             return [str(failure)]
         return []
 
-    def clippy_kernel(self, config):
+    def clippy_kernel(self, config: str) -> list[str]:
         """Clippy on the overlay, as the kernel CONFIG sets it up; a warning is an error.
 
         It works in a build folder of its own, because clippy instead of rustc changes every
@@ -127,11 +143,11 @@ class Checks:
             return [str(failure)]
         return []
 
-    def _runs(self, path, interpreter):
+    def _runs(self, path: str, interpreter: re.Pattern[bytes]) -> bool:
         with open(REPOSITORY / path, "rb") as file:
             return bool(interpreter.match(file.readline()))
 
-    def _in_root(self, argv, cwd=REPOSITORY):
+    def _in_root(self, argv: Arguments, cwd: pathlib.Path = REPOSITORY) -> list[str]:
         """Run a checker in the build root; return its output if it fails."""
         result = subprocess.run(build_root.command(self.cache, argv, cwd=cwd),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -141,7 +157,7 @@ class Checks:
         return result.stdout.splitlines() or [f"{argv[0]}: exit status {result.returncode}"]
 
 
-def _repository_files():
+def _repository_files() -> list[str]:
     listed = subprocess.run(
         ["git", "-C", str(REPOSITORY), "-c", f"safe.directory={REPOSITORY}", "ls-files", "-z",
          "--cached", "--others", "--exclude-standard"], capture_output=True, text=True, check=False)

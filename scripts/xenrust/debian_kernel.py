@@ -14,9 +14,12 @@ import json
 import pathlib
 import re
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from . import build_root
+from .cache import Cache
 from .failure import Failure
 from .kernel_source import SUPPORTED_SERIES
 from .progress import Step, say
@@ -43,6 +46,13 @@ UNREAD_SOURCE = (
 )
 
 
+class Information(TypedDict):
+    """Contents of INFORMATION."""
+    version: str
+    signed: bool
+    packages: list[str]
+
+
 @dataclass(frozen=True)
 class DebianKernel:
     """A kernel of Debian's, and the places of what is needed of it."""
@@ -51,20 +61,20 @@ class DebianKernel:
     version: str
     headers: pathlib.Path
     source: pathlib.Path
-    # What vmlinuz and modules are found in. None where nobody needs them.
-    image: pathlib.Path | None
+    # The folder that has the kernel and its modules at their installed places.
+    image: pathlib.Path
     # Whether it was in the cache already, so that the archive may have a newer one.
     is_cached: bool = False
 
-    def config(self):
+    def config(self) -> str:
         """The text of its .config."""
         return (self.headers / ".config").read_text(encoding="utf-8")
 
-    def symvers(self):
+    def symvers(self) -> str:
         """The text of its Module.symvers."""
         return (self.headers / "Module.symvers").read_text(encoding="utf-8")
 
-    def vmlinuz(self):
+    def vmlinuz(self) -> pathlib.Path:
         """The file of the kernel itself."""
         folder = f"usr/lib/modules/{self.release}"
         for place in (f"{folder}/vmlinuz", f"{folder}/vmlinuz.unsigned",
@@ -74,7 +84,7 @@ class DebianKernel:
         raise Failure(f"there is no vmlinuz in {self.image}; remove {self.image.parent} to have "
                       "the kernel fetched again")
 
-    def modules(self):
+    def modules(self) -> list[pathlib.Path]:
         """The files of its modules, as shipped."""
         for place in (f"usr/lib/modules/{self.release}", f"lib/modules/{self.release}"):
             files = sorted((self.image / place / "kernel").rglob("*.ko*"))
@@ -84,7 +94,7 @@ class DebianKernel:
                       "the kernel fetched again")
 
 
-def ensure(cache, wanted="debian", update=False):
+def ensure(cache: Cache, wanted: str = "debian", update: bool = False) -> DebianKernel:
     """Return the kernel WANTED: "debian" for the newest of a supported series, the start of a
     version, or a release. What is in the cache is used, unless UPDATE says to ask the archive.
 
@@ -106,7 +116,7 @@ def ensure(cache, wanted="debian", update=False):
         release = choose(wanted, [name for name in with_headers
                                   if f"linux-image-{name}" in names or name == wanted])
         if not release:
-            raise Failure(_what_there_is(wanted, with_headers, names))
+            raise Failure(_offers(wanted, with_headers, names))
         if series(release) not in SUPPORTED_SERIES:
             raise Failure(f"the kernel {release} is of series {series(release)}; this driver "
                           f"supports {' and '.join(SUPPORTED_SERIES)}")
@@ -115,7 +125,7 @@ def ensure(cache, wanted="debian", update=False):
         return _read(cache, release)
 
 
-def choose(wanted, available):
+def choose(wanted: str, available: Sequence[str]) -> str | None:
     """The newest release among those AVAILABLE that WANTED names; None if there is none."""
     if wanted in available:
         return wanted
@@ -125,29 +135,31 @@ def choose(wanted, available):
     else:
         usual = {name: order for name, order in usual.items()
                  if re.match(re.escape(wanted) + r"(?![\d])", name)}
-    return max(usual, key=usual.get, default=None)
+    return max(usual, key=lambda name: usual[name], default=None)
 
 
-def series(release):
+def series(release: str) -> str:
     """The series of a release, as in 7.2."""
     found = re.match(r"\d+\.\d+", release)
     return found[0] if found else release
 
 
-def releases(names, prefix):
+def releases(names: Iterable[str], prefix: str) -> list[str]:
     """The releases in the NAMES of packages that begin with PREFIX."""
     return [name[len(prefix):] for name in names
             if name.startswith(prefix) and re.match(r"\d.*-[a-z0-9]*$", name[len(prefix):])]
 
 
-def _order(release):
+def _order(release: str) -> tuple[int, ...]:
+    """Sort key of a release that matches USUAL_RELEASE."""
     numbers = USUAL_RELEASE.fullmatch(release)
+    assert numbers
     # A release candidate comes before what it is a candidate of.
     return (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0),
             int(numbers[4]) if numbers[4] else 1 << 30, int(numbers[5] or 0))
 
 
-def _what_there_is(wanted, with_headers, names):
+def _offers(wanted: str, with_headers: Sequence[str], names: Sequence[str]) -> str:
     unsigned = [name for name in with_headers if USUAL_RELEASE.fullmatch(name)
                 and f"linux-image-{name}" not in names]
     usable = [name for name in with_headers if USUAL_RELEASE.fullmatch(name)
@@ -162,14 +174,14 @@ def _what_there_is(wanted, with_headers, names):
     return text
 
 
-def _present(cache, wanted):
+def _present(cache: Cache, wanted: str) -> list[str]:
     """The releases in the cache, of the unsigned ones only the one WANTED."""
     found = [file.parent.name for file in cache.debian.glob(f"*/{INFORMATION}")]
     return [release for release in found
             if release == wanted or _information(cache, release)["signed"]]
 
 
-def _is_wanting(cache, release, names):
+def _is_wanting(cache: Cache, release: str, names: Sequence[str]) -> bool:
     """Whether the release is to be fetched. One that was unsigned is, once the archive has it
     signed: else whoever asks for the newest gets one now and another from the cache next time."""
     if release not in _present(cache, release):
@@ -177,17 +189,19 @@ def _is_wanting(cache, release, names):
     return not _information(cache, release)["signed"] and f"linux-image-{release}" in names
 
 
-def _information(cache, release):
-    return json.loads((cache.debian / release / INFORMATION).read_text(encoding="utf-8"))
+def _information(cache: Cache, release: str) -> Information:
+    information: Information = json.loads(
+        (cache.debian / release / INFORMATION).read_text(encoding="utf-8"))
+    return information
 
 
-def _read(cache, release, is_cached=False):
+def _read(cache: Cache, release: str, is_cached: bool = False) -> DebianKernel:
     folder = cache.debian / release
     return DebianKernel(release, _information(cache, release)["version"], folder / "headers",
                         folder / "source", folder / "image", is_cached)
 
 
-def _fetch(cache, release, names):
+def _fetch(cache: Cache, release: str, names: Sequence[str]) -> None:
     cache.require_space(4, f"Debian's kernel {release}")
     title = f"Debian kernel {release}"
     headers = f"linux-headers-{release}"
@@ -220,7 +234,7 @@ def _fetch(cache, release, names):
     partial.rename(folder)
 
 
-def _field(cache, package, name):
+def _field(cache: Cache, package: str, name: str) -> str:
     shown = build_root.output(cache, ["apt-cache", "show", "--no-all-versions", package], cwd="/")
     found = re.search(rf"^{name}: (.*)$", shown or "", re.M)
     if not found:
@@ -228,7 +242,7 @@ def _field(cache, package, name):
     return found[1]
 
 
-def _require_source(cache, source, version, release):
+def _require_source(cache: Cache, source: str, version: str, release: str) -> None:
     listed = build_root.output(cache, ["apt-cache", "madison", source], cwd="/") or ""
     versions = re.findall(rf"^ *{re.escape(source)} \| (\S+) \|", listed, re.M)
     if version not in versions:
@@ -237,7 +251,7 @@ def _require_source(cache, source, version, release):
                       "kernel")
 
 
-def _unpack_script(release, headers, source, image):
+def _unpack_script(release: str, headers: str, source: str, image: Sequence[str]) -> str:
     """Unpacks the downloaded packages into the folders that the others read."""
     kept = " ".join(f"./usr/src/linux-headers-{release}/{name}"
                     for name in (".config", "Module.symvers", "vmlinux"))
@@ -252,7 +266,7 @@ def _unpack_script(release, headers, source, image):
     return "\n".join(lines)
 
 
-def unpack_source(top, folder):
+def unpack_source(top: str, folder: str | pathlib.Path) -> str:
     """The shell command that unpacks what a module's build reads of a kernel source, an archive of
     the folder TOP that comes by its standard input."""
     excluded = " ".join(f"--exclude='{top}/{pattern}'" for pattern in UNREAD_SOURCE)

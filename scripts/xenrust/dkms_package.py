@@ -14,9 +14,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 
 from . import build_root, kernel_fit
-from .cache import REPOSITORY
+from .cache import REPOSITORY, Cache
 from .failure import Failure
 from .kernel_source import SUPPORTED_SERIES
 from .progress import Step
@@ -37,7 +38,8 @@ CONTROL_FILES = {"control": (0o644, False), "triggers": (0o644, False), "postins
                  "prerm": (0o755, True), "postrm": (0o755, True)}
 
 
-def ensure(cache, version=None, output=None):
+def ensure(cache: Cache, version: str | None = None,
+           output: str | pathlib.Path | None = None) -> pathlib.Path:
     """Make the package of VERSION, by default of the last commit, and return its file."""
     version = version or default_version()
     output = pathlib.Path(output or cache.root / "deb").absolute()
@@ -52,7 +54,7 @@ def ensure(cache, version=None, output=None):
     return file
 
 
-def _pack(cache, step, folder, file):
+def _pack(cache: Cache, step: Step, folder: pathlib.Path, file: pathlib.Path) -> None:
     """Make FILE of FOLDER by this machine's dpkg-deb. Only one that has none takes a build root,
     which is half an hour's work."""
     argv = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(folder), str(file)]
@@ -65,12 +67,12 @@ def _pack(cache, step, folder, file):
                           binds=[file.parent, folder.parent])
 
 
-def default_version():
+def default_version() -> str:
     """A version that grows with each commit."""
     return time.strftime(f"{SERIES}+%Y%m%d.%H%M%S", time.gmtime(_commit_time()))
 
 
-def assemble(folder, version):
+def assemble(folder: pathlib.Path, version: str) -> None:
     """Put the files of the package together in FOLDER, as dpkg-deb wants them."""
     if not re.fullmatch(r"\d[A-Za-z0-9.+~]*", version):
         raise Failure(f"'{version}' is no version for a package: a digit comes first, then "
@@ -92,9 +94,9 @@ def assemble(folder, version):
     for name in ("gntdev-debian.rst",):
         _write(documents / f"{name}.gz", gzip.compress(
             (REPOSITORY / "Documentation/xen" / name).read_bytes(), mtime=0))
-    for path in sorted(folder.rglob("*")):
-        executable = path.is_dir() or path in (source / SCRIPT, source / STEP)
-        path.chmod(0o755 if executable else 0o644)
+    for place in sorted(folder.rglob("*")):
+        executable = place.is_dir() or place in (source / SCRIPT, source / STEP)
+        place.chmod(0o755 if executable else 0o644)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     words["SIZE"] = str(sum(path.stat().st_size for path in files) // 1024 + 1)
     sums = "".join(f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
@@ -106,17 +108,17 @@ def assemble(folder, version):
     (folder / "DEBIAN").chmod(0o755)
 
 
-def _left_out(_folder, names):
+def _left_out(_folder: str, names: list[str]) -> list[str]:
     return [name for name in names if LEFT_OUT.fullmatch(name)]
 
 
-def _for_debian(script):
+def _for_debian(script: bytes) -> bytes:
     """A script as it runs in the package: by the Python that the package depends on, whatever else
     the PATH of a hook finds."""
     return re.sub(rb"^#!/usr/bin/env (-S )?python3\b", b"#!/usr/bin/python3", script, count=1)
 
 
-def _template(name, words, comments=True):
+def _template(name: str, words: Mapping[str, str], comments: bool = True) -> bytes:
     text = (TEMPLATES / name).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
@@ -125,26 +127,26 @@ def _template(name, words, comments=True):
     return text.encode()
 
 
-def _write(path, content):
+def _write(path: pathlib.Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
 
-def _changelog(words):
+def _changelog(words: Mapping[str, str]) -> bytes:
     date = email.utils.formatdate(_commit_time())
     return (f"xen-gntdev-rust ({words['VERSION']}) unstable; urgency=medium\n\n"
             f"  * Of the sources of this version.\n\n"
             f" -- {words['MAINTAINER']}  {date}\n").encode()
 
 
-def _maintainer():
+def _maintainer() -> str:
     """Who builds the package is who has to be asked about it."""
     name = os.environ.get("DEBFULLNAME") or _git("config", "user.name") or "Local builder"
     address = os.environ.get("DEBEMAIL") or _git("config", "user.email") or "root@localhost"
     return f"{name} <{address}>"
 
 
-def _commit_time():
+def _commit_time() -> int:
     """The time of the last commit; outside of a clone that of the newest source."""
     if os.environ.get("SOURCE_DATE_EPOCH"):
         return int(os.environ["SOURCE_DATE_EPOCH"])
@@ -155,7 +157,7 @@ def _commit_time():
                    for path in (REPOSITORY / name).rglob("*")))
 
 
-def _git(*arguments):
+def _git(*arguments: str) -> str:
     try:
         result = subprocess.run(
             ["git", "-C", str(REPOSITORY), "-c", f"safe.directory={REPOSITORY}", *arguments],

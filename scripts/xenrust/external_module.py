@@ -9,13 +9,17 @@ What keeps the module from fitting is looked for before, while and after it is b
 
 import hashlib
 import os
+import pathlib
 import re
 import shutil
+from collections.abc import Sequence
 
 from . import kernel_fit, kernel_source
 from .cache import REPOSITORY
+from .debian_kernel import DebianKernel
 from .failure import Failure
-from .kernel import MakeProgress
+from .kbuild import MakeProgress
+from .kernel_tools import Tools
 from .progress import Step
 
 SOURCE = "drivers/xen/gntdev"
@@ -30,7 +34,8 @@ MADE = ".xen-rust-metadata"
 class ExternalModule:
     """The module for KERNEL, built in FOLDER by TOOLS."""
 
-    def __init__(self, kernel, tools, folder, log):
+    def __init__(self, kernel: DebianKernel, tools: Tools, folder: pathlib.Path,
+                 log: pathlib.Path) -> None:
         self.kernel = kernel
         self.tools = tools
         self.metadata = folder / METADATA
@@ -39,7 +44,7 @@ class ExternalModule:
         self.log = log
         self.title = f"module for {kernel.release}"
 
-    def build(self, shipped=None):
+    def build(self, shipped: bytes | None = None) -> pathlib.Path:
         """Bring the module up to date and return its file. SHIPPED is the content of any module
         that came with the kernel."""
         self.log.unlink(missing_ok=True)
@@ -60,23 +65,26 @@ class ExternalModule:
                        failed="the module cannot be stripped")
         return self.file
 
-    def require_fit(self):
+    def require_fit(self) -> None:
         """Stop if this kernel or these tools will not do."""
         self._stop_at(self.fit_problems())
 
-    def fit_problems(self):
+    def fit_problems(self) -> list[str]:
         """What is in the way before anything is built."""
         config = self.kernel.config()
         problems = kernel_fit.config_problems(config)
         # What a kernel without Rust was built with is of no interest.
         return problems or kernel_fit.tool_problems(config, *self._tool_versions())
 
-    def _tool_versions(self):
-        compiler = kernel_fit.compiler(self.kernel.config())
-        return [self.tools.output([tool, "--version"])
-                for tool in ("rustc", "bindgen", compiler)]
+    def _tool_versions(self) -> tuple[str | None, str | None, str | None]:
+        """Texts in which rustc, bindgen and the C compiler say their versions."""
+        def version(tool: str) -> str | None:
+            return self.tools.output([tool, "--version"])
 
-    def _make_metadata(self):
+        return version("rustc"), version("bindgen"), version(
+            kernel_fit.compiler(self.kernel.config()))
+
+    def _make_metadata(self) -> None:
         """Prepare the kernel's build folder as far as a module in Rust takes."""
         wanted = self._metadata_hash()
         stamp = self.metadata / MADE
@@ -97,19 +105,20 @@ class ExternalModule:
                 shutil.copyfile(self.kernel.headers / name, self.metadata / name)
         stamp.write_text(wanted, encoding="utf-8")
 
-    def _metadata_hash(self):
+    def _metadata_hash(self) -> str:
         parts = [self.kernel.release, self.kernel.version, self.kernel.config(),
                  *map(str, self._tool_versions())]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def _local_version(self):
+    def _local_version(self) -> str:
         """What the kernel's release has behind the version of its source."""
         version = kernel_source.version(self.kernel.source)
         if not self.kernel.release.startswith(version):
             self._stop_at(kernel_fit.release_problems(self.kernel.release, version))
         return self.kernel.release[len(version):]
 
-    def _make(self, targets, variables, title, failed):
+    def _make(self, targets: Sequence[str], variables: Sequence[str], title: str,
+              failed: str) -> None:
         compiler = kernel_fit.compiler(self.kernel.config())
         prefix = re.match(r"(.*-)?(?=gcc|clang)", compiler)
         step = Step(title, self.log, timeout=3600, follow=MakeProgress())
@@ -117,13 +126,13 @@ class ExternalModule:
                               f"CROSS_COMPILE={prefix[0] if prefix else ''}", *variables, *targets],
                        failed=failed, cwd=self.kernel.source)
 
-    def _check_built(self, built, shipped):
+    def _check_built(self, built: pathlib.Path, shipped: bytes | None) -> None:
         undefined = self.tools.output(["nm", "--undefined-only", str(built)])
         self._stop_at(kernel_fit.symbol_problems(undefined or "", self.kernel.symvers())
                       + kernel_fit.vermagic_problems(built.read_bytes(), self.kernel.release,
                                                      shipped))
 
-    def _stop_at(self, problems):
+    def _stop_at(self, problems: Sequence[str]) -> None:
         if problems:
             raise Failure(f"{MODULE} does not fit the kernel {self.kernel.release}: "
                           f"{'; '.join(problems)}")

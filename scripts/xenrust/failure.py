@@ -3,13 +3,16 @@
 
 import signal
 import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 
 class Failure(Exception):
     """A step cannot go on. The text is written for the person at the terminal."""
 
 
-def run_main(main):
+def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Call main() and turn its result, or its failure, into an exit status."""
     # A closed terminal or a time limit must run the same clean-up as Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -25,5 +28,5 @@ def run_main(main):
     sys.exit(status or 0)
 
 
-def _raise_exit(number, _frame):
+def _raise_exit(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)

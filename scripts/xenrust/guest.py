@@ -4,9 +4,10 @@
 import os
 import pathlib
 import re
+from collections.abc import Mapping, Sequence
 
 from . import build_root
-from .cache import REPOSITORY
+from .cache import REPOSITORY, Cache
 from .progress import Step
 
 PROGRAMS = REPOSITORY / "qemu-test" / "programs"
@@ -19,28 +20,47 @@ WORKSPACES = (PROGRAMS, SAMPLES, EVENT_MODEL)
 NETWORK_TABLE = re.compile(r"\[+ *(source|registry|registries|http|net)\b")
 
 
-def ensure(cache):
-    """Build the guest programs and return the folder that holds them."""
+def ensure(cache: Cache, programs: Mapping[pathlib.Path, Sequence[str]] | None = None
+           ) -> pathlib.Path:
+    """Folder of the guest programs, which are built if need be: all of them, or those that
+    PROGRAMS names for each workspace."""
     build_root.ensure(cache)
+    wanted = {workspace: () for workspace in WORKSPACES} if programs is None else programs
     with cache.lock("guest"):
-        cargo(cache, "guest programs", ["build", "--release"],
-              failed="the guest programs do not build")
+        _prepare(cache)
+        for workspace, names in wanted.items():
+            chosen = [word for name in names for word in ("--bin", name)]
+            _run_cargo(cache, "guest programs", workspace, ["build", "--release", *chosen],
+                       failed="the guest programs do not build")
     return cache.target / "release"
 
 
-def cargo(cache, title, arguments, failed):
-    """Run cargo on the guest programs as a logged step, with the committed versions of crates."""
+def cargo(cache: Cache, title: str, arguments: Sequence[str], failed: str) -> None:
+    """Run cargo on all workspaces as a logged step, with the committed versions of crates."""
+    _prepare(cache)
+    for workspace in WORKSPACES:
+        _run_cargo(cache, title, workspace, arguments, failed)
+
+
+def _prepare(cache: Cache) -> None:
+    """Write cargo's configuration and begin a new log."""
     cache.make_folders()
     (cache.cargo / "config.toml").write_text(host_network_settings(), encoding="utf-8")
-    log = cache.log / "guest.log"
-    log.unlink(missing_ok=True)
-    for workspace in WORKSPACES:
-        step = Step(title, log, timeout=1800, follow=_compiling)
-        build_root.run_logged(cache, step, ["cargo", arguments[0], "--locked", *arguments[1:]],
-                              failed=failed, cwd=workspace)
+    _log(cache).unlink(missing_ok=True)
 
 
-def host_network_settings():
+def _run_cargo(cache: Cache, title: str, workspace: pathlib.Path, arguments: Sequence[str],
+               failed: str) -> None:
+    step = Step(title, _log(cache), timeout=1800, follow=_compiling)
+    build_root.run_logged(cache, step, ["cargo", arguments[0], "--locked", *arguments[1:]],
+                          failed=failed, cwd=workspace)
+
+
+def _log(cache: Cache) -> pathlib.Path:
+    return cache.log / "guest.log"
+
+
+def host_network_settings() -> str:
     """Return what the host's own cargo is told about mirrors and proxies.
 
     Nothing else of that file may come along: linkers and targets are those of the build root.
@@ -58,7 +78,7 @@ def host_network_settings():
     return "".join(kept)
 
 
-def _compiling(line):
+def _compiling(line: str) -> str | None:
     words = line.split()
     if words[1:] and words[0] in ("Compiling", "Checking", "Downloaded"):
         return f"{words[0].lower()} {words[1]}"

@@ -7,20 +7,22 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 
+from .cache import Cache
 from .failure import Failure
 from .progress import Step, say
 
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
-def os_release():
+def os_release() -> dict[str, str]:
     """Read /etc/os-release into a dictionary."""
     text = pathlib.Path("/etc/os-release").read_text(encoding="utf-8")
     return {key: value.strip("\"'") for key, value in re.findall(r"^(\w+)=(.*)$", text, re.M)}
 
 
-def install_missing_tools(cache):
+def install_missing_tools(cache: Cache) -> None:
     """Install by apt what making the build root takes, when something of it is missing."""
     packages = []
     if not shutil.which("mmdebstrap"):
@@ -57,7 +59,7 @@ def install_missing_tools(cache):
              failed=f"could not install {names}")
 
 
-def debian_sites():
+def debian_sites() -> tuple[str | None, str | None]:
     """Return (archive, security archive) of the host's own apt configuration, None where unknown.
 
     A host that is not Debian names mirrors of its own distribution, which are of no use here.
@@ -72,7 +74,7 @@ def debian_sites():
     return (_site_of(sites, suite), _site_of(sites, f"{suite}-security"))
 
 
-def apt_proxy_options():
+def apt_proxy_options() -> list[str]:
     """Return the host's apt proxies as options for apt-get."""
     shown = subprocess.run(
         ["apt-config", "dump", "--format", "%f=%v%n", "Acquire::http::Proxy",
@@ -81,15 +83,16 @@ def apt_proxy_options():
     return [line for line in shown.stdout.splitlines() if line[-1:] != "="] if shown else []
 
 
-def _indexed_sites():
+def _indexed_sites() -> list[tuple[str, str]]:
     """List (site, suite) of the archives that apt has indexes of and that say they are Debian."""
     shown = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Origin: Debian",
          "Created-By: Packages"], capture_output=True, text=True, check=False)
-    return [tuple(line.split(" ", 1)) for line in shown.stdout.splitlines()]
+    pairs = (line.partition(" ") for line in shown.stdout.splitlines())
+    return [(site, suite) for site, _, suite in pairs]
 
 
-def _configured_sites():
+def _configured_sites() -> list[tuple[str, str]]:
     """List (site, suite) of the configured archives, also where no index was fetched yet."""
     shown = subprocess.run(["apt-get", "update", "--print-uris"], capture_output=True, text=True,
                            check=False)
@@ -99,5 +102,5 @@ def _configured_sites():
     return [pair for pair in found if pair[0] in whole] or found
 
 
-def _site_of(sites, suite):
+def _site_of(sites: Iterable[tuple[str, str]], suite: str) -> str | None:
     return next((site.rstrip("/") for site, its_suite in sites if its_suite == suite), None)

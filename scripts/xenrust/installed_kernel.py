@@ -26,7 +26,8 @@ MODULE_SIZE = 30
 class InstalledKernel:
     """The installed kernel RELEASE. What is made for it is kept in a folder of CACHE."""
 
-    def __init__(self, release, cache=CACHE, system=pathlib.Path("/")):
+    def __init__(self, release: str, cache: pathlib.Path = CACHE,
+                 system: pathlib.Path = pathlib.Path("/")) -> None:
         self.release = release
         self.system = pathlib.Path(system)
         self.folder = pathlib.Path(cache) / release
@@ -38,7 +39,7 @@ class InstalledKernel:
         self.tools = ThisMachine()
         self.source_package = f"linux-source-{series(release)}"
 
-    def problems(self):
+    def problems(self) -> list[str]:
         """What is in the way of building the module, as texts; none if it can be built."""
         if series(self.release) not in SUPPORTED_SERIES:
             return [f"the kernel is of another series than {' and '.join(SUPPORTED_SERIES)}, which "
@@ -50,7 +51,7 @@ class InstalledKernel:
             found = self._source_problems()
         return found or self._space_problems()
 
-    def build(self, log):
+    def build(self, log: pathlib.Path) -> pathlib.Path:
         """Build the module and return its file."""
         problems = self.problems()
         if problems:
@@ -61,12 +62,12 @@ class InstalledKernel:
             self._unpack_source(log)
         return self._module(log).build(self._shipped())
 
-    def _module(self, log=None):
+    def _module(self, log: pathlib.Path | None = None) -> ExternalModule:
         version = self._headers_version() or "unknown"
-        kernel = DebianKernel(self.release, version, self.headers, self.source, None)
-        return ExternalModule(kernel, self.tools, self.folder, log)
+        kernel = DebianKernel(self.release, version, self.headers, self.source, self.system)
+        return ExternalModule(kernel, self.tools, self.folder, log or self.folder / "build.log")
 
-    def _has_source(self):
+    def _has_source(self) -> bool:
         """Whether the source that goes with the headers was unpacked before."""
         try:
             kept = self.source_version.read_text(encoding="utf-8")
@@ -74,7 +75,7 @@ class InstalledKernel:
             return False
         return self.source.is_dir() and kept == self._headers_version()
 
-    def _source_problems(self):
+    def _source_problems(self) -> list[str]:
         wanted = self._headers_version()
         if not wanted:
             return [f"its headers are of no Debian package, so the version of {self.source_package}"
@@ -86,7 +87,7 @@ class InstalledKernel:
                     f"apt install {self.source_package}={wanted}"]
         return []
 
-    def _space_problems(self):
+    def _space_problems(self) -> list[str]:
         # What is there already will be kept or replaced.
         needed = (MODULE_SIZE + (0 if self.source.exists() else SOURCE_SIZE)
                   + (0 if (self.folder / METADATA).exists() else METADATA_SIZE))
@@ -99,17 +100,18 @@ class InstalledKernel:
         return [] if free >= needed else [
             f"building it takes {needed} MB in {self.folder.parent}, there are {free} MB free"]
 
-    def _headers_version(self):
+    def _headers_version(self) -> str | None:
         return self._version(f"linux-headers-{self.release}")
 
-    def _version(self, package):
+    def _version(self, package: str) -> str | None:
         """The version of a package whose files are there; None if they are not."""
         shown = self.tools.output(["dpkg-query", "--admindir", str(self.system / "var/lib/dpkg"),
                                    "-W", "-f", "${db:Status-Status} ${Version}", package])
         status, _, version = (shown or "").partition(" ")
         return version if status not in ("", "not-installed", "config-files") else None
 
-    def _unpack_source(self, log):
+    def _unpack_source(self, log: pathlib.Path) -> None:
+        version = self._headers_version()
         archives = sorted((self.system / "usr/src").glob(f"{self.source_package}.tar.*"))
         if not archives:
             raise Failure(f"{self.source_package} has no archive in /usr/src")
@@ -123,20 +125,20 @@ class InstalledKernel:
                               f"{archives[-1]}'"], failed="could not unpack the kernel source")
         partial.rename(self.source)
         # Written last: without it the source is not whole.
-        self.source_version.write_text(self._headers_version(), encoding="utf-8")
+        self.source_version.write_text(version or "", encoding="utf-8")
 
-    def _shipped(self):
+    def _shipped(self) -> bytes | None:
         """A module that came with the kernel; none where only the headers are installed."""
         files = (self.system / "lib/modules" / self.release / "kernel/drivers/xen").glob("*.ko*")
         return module_file.find(C_DRIVER, files)
 
-    def _remove_folders_of_others(self):
+    def _remove_folders_of_others(self) -> None:
         """Remove what was made for kernels that are gone."""
         for folder in self.folder.parent.glob("*"):
             if not (self.system / "lib/modules" / folder.name).exists():
                 shutil.rmtree(folder)
 
 
-def _free(place):
+def _free(place: pathlib.Path) -> int:
     """How many MB can still be written there."""
     return shutil.disk_usage(place).free // 1000000

@@ -5,11 +5,13 @@ import email.utils
 import hashlib
 import json
 import os
-import re
+import pathlib
+from collections.abc import Sequence
 
 from . import build_root, kernel_source, overlay
-from .cache import REPOSITORY
+from .cache import REPOSITORY, Cache
 from .failure import Failure
+from .kbuild import MakeProgress, merge, missing
 from .progress import Step, say
 
 CONFIGS = REPOSITORY / "qemu-test" / "configs"
@@ -31,10 +33,9 @@ MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntd
 BUILT = ".xen-rust-built"
 CONFIGURED = ".xen-rust-configured"
 
-BUILT_LINE = re.compile(r"  (CC|AS|LD|AR|RUSTC|CLIPPY|BINDGEN|HOSTCC|HOSTLD|HOSTRUSTC)\b")
 
-
-def ensure(cache, config="dom0", tree=None, only_module=False):
+def ensure(cache: Cache, config: str = "dom0", tree: str | pathlib.Path | None = None,
+           only_module: bool = False) -> pathlib.Path:
     """Return the folder of the built kernel CONFIG; at once when nothing changed since.
 
     TREE is a person's own kernel tree. ONLY_MODULE leaves the rest of a kernel that was built
@@ -49,7 +50,7 @@ def ensure(cache, config="dom0", tree=None, only_module=False):
     return build.folder
 
 
-def clippy(cache, config):
+def clippy(cache: Cache, config: str) -> None:
     """Let clippy read the overlay as the kernel CONFIG has it, in a build folder of its own; any
     warning is a failure."""
     name = f"clippy-{config}"
@@ -60,7 +61,7 @@ def clippy(cache, config):
                    failed="clippy has complaints about the overlay")
 
 
-def _overlaid_tree(cache, tree=None):
+def _overlaid_tree(cache: Cache, tree: str | pathlib.Path | None = None) -> overlay.Overlay:
     """Bring the overlay in TREE, or in our own tree, up to date and return it."""
     build_root.ensure(cache)
     place = overlay.Overlay(tree or kernel_source.ensure(cache))
@@ -76,7 +77,7 @@ def _overlaid_tree(cache, tree=None):
 class Build:
     """One build folder of one kernel tree."""
 
-    def __init__(self, cache, tree, config, name):
+    def __init__(self, cache: Cache, tree: pathlib.Path, config: str, name: str) -> None:
         self.cache = cache
         self.tree = tree
         self.config = config
@@ -84,7 +85,7 @@ class Build:
         self.title = f"kernel {name}"
         self.log = cache.log / f"kernel-{name}.log"
 
-    def ensure(self, applied, only_module):
+    def ensure(self, applied: overlay.Overlay, only_module: bool) -> None:
         """Bring the folder up to date with the tree and the overlay APPLIED to it."""
         # Taken before the build: what another run applies meanwhile counts as not built.
         built = _hash(self._configuration_hash(), applied.digest())
@@ -100,7 +101,7 @@ class Build:
         self.make(["bzImage", "modules"], failed=f"the kernel {self.config} does not build")
         (self.folder / BUILT).write_text(built, encoding="utf-8")
 
-    def configure(self):
+    def configure(self) -> None:
         """Write the .config, unless it is that of these fragments and this tree already."""
         self.log.unlink(missing_ok=True)
         if self._stamp(CONFIGURED) == self._configuration_hash():
@@ -122,7 +123,8 @@ class Build:
                   failed="the build root's Rust cannot build this kernel")
         (self.folder / CONFIGURED).write_text(self._configuration_hash(), encoding="utf-8")
 
-    def make(self, targets, failed, variables=(), title=None):
+    def make(self, targets: Sequence[str], failed: str, variables: Sequence[str] = (),
+             title: str | None = None) -> None:
         """Run make in the build folder as a logged step."""
         step = Step(title or self.title, self.log, timeout=3 * 3600, follow=MakeProgress())
         build_root.run_logged(
@@ -130,7 +132,7 @@ class Build:
             ["make", f"-j{os.cpu_count()}", f"O={self.folder}", *self.variables(), *variables,
              *targets], failed=failed, cwd=self.tree, binds=[self.tree])
 
-    def variables(self):
+    def variables(self) -> list[str]:
         """Return the make variables that every use of the build folder must agree in."""
         # Fixed words instead of this moment and this machine: equal sources, equal kernels.
         released = email.utils.formatdate((self.tree / "Makefile").stat().st_mtime)
@@ -140,58 +142,24 @@ class Build:
             variables.append(f"ARCH={ARCHITECTURES[self.config]}")
         return variables
 
-    def _fragment(self):
+    def _fragment(self) -> dict[str, str]:
         return merge([(CONFIGS / name).read_text(encoding="utf-8")
                       for name in FRAGMENTS[self.config]])
 
-    def _configuration_hash(self):
+    def _configuration_hash(self) -> str:
         return _hash(kernel_source.version(self.tree), json.dumps(self._fragment()),
                      self._overlay_kconfig())
 
-    def _overlay_kconfig(self):
+    def _overlay_kconfig(self) -> str:
         return "".join(path.read_text(encoding="utf-8") for path in
                        sorted((REPOSITORY / "drivers/xen").glob("*/Kconfig")))
 
-    def _stamp(self, name):
+    def _stamp(self, name: str) -> str | None:
         try:
             return (self.folder / name).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
 
 
-def merge(texts):
-    """Merge config fragments into a dictionary; the last one to name an option decides."""
-    merged = {}
-    for text in texts:
-        for line in text.splitlines():
-            off = re.fullmatch(r"# (CONFIG_\w+) is not set", line)
-            if off:
-                merged[off[1]] = "n"
-            elif line and line[0] != "#":
-                name, _, value = line.partition("=")
-                merged[name] = value
-    return merged
-
-
-def missing(fragment, config):
-    """List the options of FRAGMENT that the text of a .config does not carry."""
-    actual = merge([config])
-    return [f"{name}={value}" for name, value in fragment.items()
-            if actual.get(name, "n") != value]
-
-
-def _hash(*parts):
+def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-class MakeProgress:
-    """Counts what kbuild says it built."""
-
-    def __init__(self):
-        self.count = 0
-
-    def __call__(self, line):
-        if BUILT_LINE.match(line):
-            self.count += 1
-            return f"{self.count} objects, last {line.split()[-1]}"
-        return None

@@ -6,7 +6,7 @@ Each function lists what is in the way, as texts that name both values; an empty
 
 import re
 
-from .kernel import merge
+from .kbuild import merge
 
 # What the driver takes of the kernel: what its Kconfig file depends on and selects.
 NEEDED_OPTIONS = {
@@ -26,7 +26,7 @@ OPTIONS_OF_TOOLS = re.compile(r"CONFIG_(\w+_VERSION|\w+_VERSION_TEXT|\w+_MAJOR_V
 MODINFO = re.compile(rb"(?<=\0)vermagic=([^\0]*)\0")
 
 
-def config_problems(config):
+def config_problems(config: str) -> list[str]:
     """What of NEEDED_OPTIONS the text of a .config lacks."""
     actual = merge([config])
     found = [f"the kernel has {name}={actual.get(name, 'n')}, the driver needs {name}={value}"
@@ -37,7 +37,7 @@ def config_problems(config):
     return found
 
 
-def config_differences(shipped, made):
+def config_differences(shipped: str, made: str) -> list[str]:
     """Options that came out otherwise than in the .config that the kernel was built with: a
     structure may then be laid out otherwise, too."""
     before, after = merge([shipped]), merge([made])
@@ -48,12 +48,13 @@ def config_differences(shipped, made):
             and not OPTIONS_OF_TOOLS.fullmatch(name)]
 
 
-def compiler(config):
+def compiler(config: str) -> str:
     """The name of the C compiler that the kernel was built with, as in x86_64-linux-gnu-gcc-14."""
     return _text(config, "CONFIG_CC_VERSION_TEXT").split(" ")[0] or "gcc"
 
 
-def tool_problems(config, rustc, bindgen, cc):
+def tool_problems(config: str, rustc: str | None, bindgen: str | None,
+                  cc: str | None) -> list[str]:
     """Whether the tools are those that the kernel was built with. RUSTC, BINDGEN and CC are what
     they say of their versions, None where there is no such tool.
 
@@ -75,14 +76,14 @@ def tool_problems(config, rustc, bindgen, cc):
     return found
 
 
-def release_problems(wanted, made):
+def release_problems(wanted: str, made: str) -> list[str]:
     """Whether the release string that the tree makes is the kernel's."""
     return [] if wanted == made else [
         f"the kernel's release is {wanted}, that of the source as configured here is "
         f"{made or 'unknown'}"]
 
 
-def symbol_problems(undefined, symvers):
+def symbol_problems(undefined: str, symvers: str) -> list[str]:
     """Which of the UNDEFINED symbols (text of nm) the kernel's Module.symvers does not have."""
     exported = {line.split("\t")[1] for line in symvers.splitlines() if line.count("\t") >= 2}
     # Weak ones may stay undefined.
@@ -95,13 +96,13 @@ def symbol_problems(undefined, symvers):
             for symbol in wanted if symbol not in exported]
 
 
-def vermagic(module):
+def vermagic(module: bytes) -> str | None:
     """The version magic in the bytes of a module, None if there is none."""
     found = MODINFO.search(b"\0" + module)
     return found[1].decode(errors="replace") if found else None
 
 
-def vermagic_problems(module, release, shipped=None):
+def vermagic_problems(module: bytes, release: str, shipped: bytes | None = None) -> list[str]:
     """Whether the kernel will take the bytes of MODULE for one of its own. SHIPPED is a module that
     came with the kernel; without one only the release is compared."""
     ours = vermagic(module)
@@ -111,15 +112,15 @@ def vermagic_problems(module, release, shipped=None):
     return [f"the kernel wants modules with the version magic '{theirs}', the module's is '{ours}'"]
 
 
-def _text(config, name):
+def _text(config: str, name: str) -> str:
     return merge([config]).get(name, "").strip('"')
 
 
-def _first_line(text):
+def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _major(text):
+def _major(text: str) -> tuple[bool, str] | None:
     """The kind of a C compiler and the first number of its version; None if there is none."""
     version = re.search(r"\b(\d+)\.\d+[\d.]*(?= |$)", text)
     return ("clang" in text, version[1]) if version else None

@@ -6,6 +6,7 @@ import re
 import shutil
 
 from . import build_root
+from .cache import Cache
 from .failure import Failure
 from .progress import Step, say
 
@@ -13,7 +14,7 @@ from .progress import Step, say
 SUPPORTED_SERIES = ("7.2", "7.3")
 
 
-def ensure(cache):
+def ensure(cache: Cache) -> pathlib.Path:
     """Return the kernel tree in the cache, fetched and unpacked if it is not there yet."""
     present = _newest(cache)
     if present:
@@ -23,26 +24,25 @@ def ensure(cache):
         return present or _fetch(cache)
 
 
-def version(tree):
+def version(tree: str | pathlib.Path) -> str:
     """Read the version of a kernel tree from its Makefile, as in 7.2.1."""
     makefile = pathlib.Path(tree) / "Makefile"
     try:
         text = makefile.read_text(encoding="utf-8", errors="replace")[:2000]
     except OSError as error:
         raise Failure(f"{tree} is not a kernel tree: {makefile}: {error.strerror}") from error
-    found = {name: re.search(rf"^{name} = ?(\d*)$", text, re.M)
-             for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")}
-    if not all(found.values()) or not (makefile.parent / "Kbuild").exists():
+    found = re.search(r"^VERSION = ?(\d*)\nPATCHLEVEL = ?(\d*)\nSUBLEVEL = ?(\d*)$", text, re.M)
+    if not found or not (makefile.parent / "Kbuild").exists():
         raise Failure(f"{tree} is not a kernel tree: its Makefile names no kernel version")
-    return ".".join(match[1] or "0" for match in found.values())
+    return ".".join(number or "0" for number in found.groups())
 
 
-def series(tree):
+def series(tree: str | pathlib.Path) -> str:
     """Return the series of a kernel tree, as in 7.2."""
     return version(tree).rpartition(".")[0]
 
 
-def _newest(cache):
+def _newest(cache: Cache) -> pathlib.Path | None:
     """Return the tree to use: of the preferred series if there is one, else of the next."""
     numbers = [tuple(map(int, folder.name.split("."))) for folder in cache.linux.glob("[0-9]*")
                if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
@@ -53,7 +53,7 @@ def _newest(cache):
     return cache.linux / ".".join(map(str, best))
 
 
-def _fetch(cache):
+def _fetch(cache: Cache) -> pathlib.Path:
     build_root.ensure(cache)
     cache.require_space(5, "the kernel source")
     partial = cache.linux / "fetch.partial"
@@ -77,7 +77,7 @@ def _fetch(cache):
     return tree
 
 
-def _package(cache):
+def _package(cache: Cache) -> str:
     """Choose the package of the wanted series, or of the next one that the archive still has."""
     listed = build_root.output(cache, ["apt-cache", "search", "--names-only",
                                        r"^linux-source-[0-9]+\.[0-9]+$"], cwd="/") or ""

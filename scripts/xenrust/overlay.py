@@ -6,12 +6,15 @@ that taking out restores the tree byte for byte. The manifest is written before 
 interrupted run is finished, or undone, by the next one.
 """
 
-import collections
 import hashlib
 import json
 import os
 import pathlib
+import enum
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, TypedDict
 
 from . import kernel_source
 from .cache import REPOSITORY
@@ -24,9 +27,34 @@ FOLDERS = ("drivers/xen/gntdev", "drivers/xen/rust", "drivers/xen/events", "incl
 LITTER = ("~", ".o", ".ko", ".mod", ".orig", ".rej")
 HIDDEN_BUT_OURS = (".kunitconfig",)
 
-# A line of ours in a file of the kernel. It goes in before the last line that equals `before`, or
-# at the end, and only if `needs` is in the overlay.
-Hook = collections.namedtuple("Hook", "file line before needs")
+
+class State(enum.Enum):
+    """State of the overlay in a tree; the value completes a sentence about the tree."""
+    ABSENT = "carries no overlay"
+    CURRENT = "carries the overlay as it is now"
+    OUTDATED = "carries another state of the overlay; these differ:"
+
+
+class Entry(TypedDict):
+    """One file in the manifest: the hashes of its contents that are ours, and whether the tree had
+    a file of that name before."""
+    hashes: list[str]
+    replaced: bool
+
+
+Manifest: TypeAlias = dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A line of ours in a file of the kernel. It goes in before the last line that equals `before`,
+    or at the end, and only if `needs` is in the overlay."""
+    file: str
+    line: str
+    before: str | None
+    needs: str
+
+
 HOOKS = (
     Hook("drivers/xen/Kconfig", 'source "drivers/xen/gntdev/Kconfig"\n', "endmenu\n",
          "drivers/xen/gntdev/Kconfig"),
@@ -37,43 +65,44 @@ HOOKS = (
          "drivers/xen/events/Makefile.fifo_rust"),
 )
 
-STATE = pathlib.PurePath(".xen-rust-overlay")
+FOLDER_OF_STATE = pathlib.PurePath(".xen-rust-overlay")
 
 
 class Overlay:
     """The overlay of one kernel tree."""
 
-    def __init__(self, tree, repository=REPOSITORY):
+    def __init__(self, tree: str | pathlib.Path,
+                 repository: str | pathlib.Path = REPOSITORY) -> None:
         self.tree = pathlib.Path(tree).absolute()
         self.repository = pathlib.Path(repository)
-        self.manifest_file = self.tree / STATE / "manifest.json"
-        self.originals = self.tree / STATE / "original"
+        self.manifest_file = self.tree / FOLDER_OF_STATE / "manifest.json"
+        self.originals = self.tree / FOLDER_OF_STATE / "original"
         kernel_source.version(self.tree)
 
-    def require_supported(self):
+    def require_supported(self) -> None:
         """Stop at a tree of a series that the overlay was not written for."""
         series = kernel_source.series(self.tree)
         if series not in kernel_source.SUPPORTED_SERIES:
             raise Failure(f"{self.tree} is a kernel of series {series}; this overlay supports "
                           f"{' and '.join(kernel_source.SUPPORTED_SERIES)}")
 
-    def digest(self):
+    def digest(self) -> str:
         """Return a hash of all that the last apply() put into the tree."""
         return _hash(self.manifest_file.read_bytes())
 
-    def status(self):
-        """Return (state, paths): 'absent', 'current', or 'outdated' with the paths that differ."""
+    def status(self) -> tuple[State, list[str]]:
+        """State of the overlay, and the paths that differ if it is outdated."""
         manifest = self._read_manifest()
         if not manifest:
-            return "absent", []
+            return State.ABSENT, []
         wanted = self._wanted()
         differing = [path for path, content in wanted.items()
                      if self._read(path) != content]
         differing += [path for path in manifest if path not in wanted]
         differing += [hook.file for hook in self._hooks(wanted) if not self._is_hooked(hook)]
-        return ("outdated", differing) if differing else ("current", [])
+        return (State.OUTDATED, differing) if differing else (State.CURRENT, [])
 
-    def apply(self):
+    def apply(self) -> int:
         """Make the tree carry the overlay as it is now; return how many files were written."""
         wanted = self._wanted()
         before = self._read_manifest()
@@ -99,7 +128,7 @@ class Overlay:
                               for path, content in wanted.items()})
         return written
 
-    def remove(self):
+    def remove(self) -> int:
         """Take the overlay out again; return how many files were taken out or restored."""
         manifest = self._read_manifest()
         self._refuse_foreign_changes(manifest, {})
@@ -107,10 +136,10 @@ class Overlay:
             self._unhook(hook)
         for path, entry in manifest.items():
             self._take_out(path, entry)
-        shutil.rmtree(self.tree / STATE, ignore_errors=True)
+        shutil.rmtree(self.tree / FOLDER_OF_STATE, ignore_errors=True)
         return len(manifest)
 
-    def _wanted(self):
+    def _wanted(self) -> dict[str, bytes]:
         """Map each path of the overlay to its content, in a fixed order."""
         found = {}
         for folder in FOLDERS:
@@ -124,22 +153,23 @@ class Overlay:
                         found[str(file.relative_to(self.repository))] = file.read_bytes()
         return found
 
-    def _read(self, path):
+    def _read(self, path: str) -> bytes | None:
         try:
             return (self.tree / path).read_bytes()
         except FileNotFoundError:
             return None
 
-    def _read_manifest(self):
+    def _read_manifest(self) -> Manifest:
         try:
-            return json.loads(self.manifest_file.read_text(encoding="utf-8"))
+            manifest: Manifest = json.loads(self.manifest_file.read_text(encoding="utf-8"))
+            return manifest
         except FileNotFoundError:
             return {}
 
-    def _write_manifest(self, manifest):
+    def _write_manifest(self, manifest: Manifest) -> None:
         _write(self.manifest_file, (json.dumps(manifest, indent=1) + "\n").encode())
 
-    def _refuse_foreign_changes(self, manifest, wanted):
+    def _refuse_foreign_changes(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> None:
         """Stop if somebody edited our files in the tree: that work would be lost."""
         for path, entry in manifest.items():
             content = self._read(path)
@@ -153,7 +183,7 @@ class Overlay:
                               f"carry the change over to {self.repository / path} or delete the "
                               "file, then run this again")
 
-    def _save_originals(self, before, wanted):
+    def _save_originals(self, before: Manifest, wanted: Mapping[str, bytes]) -> Manifest:
         """Keep the kernel's own version of files that we replace; return the manifest to be."""
         manifest = dict(before)
         for path, content in wanted.items():
@@ -169,7 +199,7 @@ class Overlay:
             manifest[path] = _entry(content, replaced)
         return manifest
 
-    def _take_out(self, path, entry):
+    def _take_out(self, path: str, entry: Entry) -> None:
         target = self.tree / path
         if entry["replaced"]:
             saved = self.originals / path
@@ -184,19 +214,19 @@ class Overlay:
             except OSError:
                 break
 
-    def _hooks(self, wanted):
+    def _hooks(self, wanted: Mapping[str, bytes]) -> list[Hook]:
         return [hook for hook in HOOKS if hook.needs in wanted]
 
-    def _is_hooked(self, hook):
+    def _is_hooked(self, hook: Hook) -> bool:
         return hook.line in self._hook_lines(hook)
 
-    def _hook_lines(self, hook):
+    def _hook_lines(self, hook: Hook) -> list[str]:
         text = self._read(hook.file)
         if text is None:
             raise Failure(f"{self.tree} has no {hook.file}: not a whole kernel tree")
         return text.decode().splitlines(keepends=True)
 
-    def _hook(self, hook):
+    def _hook(self, hook: Hook) -> None:
         lines = self._hook_lines(hook)
         if hook.line in lines:
             return
@@ -209,22 +239,22 @@ class Overlay:
         lines.insert(at, hook.line)
         _write(self.tree / hook.file, "".join(lines).encode())
 
-    def _unhook(self, hook):
+    def _unhook(self, hook: Hook) -> None:
         lines = self._hook_lines(hook)
         if hook.line in lines:
             lines.remove(hook.line)
             _write(self.tree / hook.file, "".join(lines).encode())
 
 
-def _entry(content, replaced):
+def _entry(content: bytes, replaced: bool) -> Entry:
     return {"hashes": [_hash(content)], "replaced": replaced}
 
 
-def _hash(content):
+def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _write(path, content):
+def _write(path: pathlib.Path, content: bytes) -> None:
     """Write a file so that it is never seen half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")

@@ -26,7 +26,7 @@ PLACES = (
 )
 
 
-def problems(path, text):
+def problems(path: str, text: str) -> list[str]:
     """List what is wrong with the file at PATH, a path inside the repository."""
     found = []
     lines = text.splitlines()
@@ -42,7 +42,7 @@ def problems(path, text):
     return found
 
 
-def _unsafe_problems(path, text):
+def _unsafe_problems(path: str, text: str) -> list[str]:
     if path.startswith(UNSAFE_PLACES):
         return []
     found = [f"{path}:{number}: unsafe outside of {' and '.join(UNSAFE_PLACES)}"
