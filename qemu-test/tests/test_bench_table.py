@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The benchmark's table says what was measured, and refuses what was not."""
 
-import pathlib
-import sys
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "lib"),
-                str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib")]
-
-import bench_table  # noqa: E402
-from xenrust.failure import Failure  # noqa: E402
+from harness import bench_table
+from xenrust.failure import Failure
 
 
 def output(rust=50.0, rounds=3, names=bench_table.DRIVERS):
@@ -137,7 +132,3 @@ class Rows(unittest.TestCase):
         growth = {row.split(",")[1].split()[0]: row for row in rows if "by among 100" in row}
         self.assertIn(" 9.000 ", growth["C"])
         self.assertIn(" 1.000 ", growth["Rust"])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,83 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The suites that run on Debian's own kernels, and how a person says on which."""
+"""The suites that run on Debian's own kernels, and the ways to name one."""
 
-import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
 import unittest
-from unittest import mock
+
+from harness import suites
+from harness.choices import Driver
+from harness.engine import registry
+from harness.engine.context import Context
+from harness.engine.registry import SuiteList, suites_of
+from harness.suites import package
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
-
-import suites  # noqa: E402
-
 RELEASE = "7.2.9+deb13-amd64"
-CONTEXT = suites.Context("debian", "rust", "rust", on_test=lambda test: None,
-                         on_note=lambda text: None, on_progress=lambda text: None)
+
+registry.load(suites)
 
 
-class Stop(Exception):
-    pass
-
-
-def first_boot(suite, context):
-    """What SUITE boots first, and the kernel that it sees to before."""
-    ensured = []
-
-    def stop(spec, **_rest):
-        raise Stop(spec)
-
-    with mock.patch.object(suites.boot, "boot", stop), \
-            mock.patch.object(suites.guest, "ensure", lambda cache: pathlib.Path("programs")), \
-            mock.patch.object(suites.guest_kernel, "ensure",
-                              lambda cache, config: ensured.append(config)):
-        try:
-            suite(context)
-        except Stop as stopped:
-            return stopped.args[0], ensured
-    raise AssertionError("boots nothing")
+def spec_of(job):
+    """The boot of JOB, of either kind."""
+    return job.spec if hasattr(job, "spec") else job.function.args[-1]
 
 
 class DebianSuites(unittest.TestCase):
     def test_all_run_on_the_kernel_that_a_person_names(self):
         for config in ("debian", f"debian-{RELEASE}"):
-            context = dataclasses.replace(CONTEXT, config=config)
-            for name, suite in suites.SUITES["debian"].items():
-                with self.subTest(name, config=config):
-                    spec, ensured = first_boot(suite, context)
-                    self.assertEqual(spec.config, config)
-                    self.assertEqual(ensured, [config])
+            for name, suite in suites_of(SuiteList.DEBIAN).items():
+                for job in suite.plan(Context(config)):
+                    with self.subTest(name, config=config):
+                        self.assertEqual(spec_of(job).config, config)
+                        kernels = [need.name for need in job.needs if "kernel" in need.name]
+                        self.assertEqual(kernels, [f"kernel {config}"])
 
     def test_a_certain_kernel_has_as_much_time_as_the_newest(self):
-        context = dataclasses.replace(CONTEXT, config=f"debian-{RELEASE}")
-        for name, suite in suites.SUITES["debian"].items():
-            with self.subTest(name):
-                self.assertEqual(first_boot(suite, context)[0].timeout,
-                                 first_boot(suite, CONTEXT)[0].timeout)
+        for name, suite in suites_of(SuiteList.DEBIAN).items():
+            for one, other in zip(suite.plan(Context(f"debian-{RELEASE}")),
+                                  suite.plan(Context("debian")), strict=True):
+                with self.subTest(name):
+                    self.assertEqual(spec_of(one).limits, spec_of(other).limits)
 
     def test_what_needs_no_kernel_of_our_own_runs_there(self):
         ours = {"host", "programs", "kunit", "event-path", "events", "events-pvh", "debian"}
-        self.assertEqual(set(suites.SUITES["dom0"]) - set(suites.SUITES["debian"]), ours)
+        self.assertEqual(set(suites_of(SuiteList.DOM0)) - set(suites_of(SuiteList.DEBIAN)), ours)
 
 
 class InstalledKernel(unittest.TestCase):
     def test_nothing_is_built_for_what_a_system_has_installed(self):
-        context = dataclasses.replace(CONTEXT, config="package", gntdev="c")
-        spec, ensured = first_boot(
-            lambda context: suites.boot_installed(context, RELEASE, "/a/root"), context)
-        self.assertEqual((spec.config, spec.system), (f"debian-{RELEASE}", "/a/root"))
-        self.assertEqual(spec.gntdev, "rust")
-        self.assertEqual(ensured, [])
+        job = package.boot_installed(Context("debian", Driver.C), RELEASE,
+                                     pathlib.Path("/a/root"))
+        self.assertEqual((job.spec.config, job.spec.system), (f"debian-{RELEASE}", "/a/root"))
+        self.assertEqual(job.spec.gntdev, Driver.RUST)
+        self.assertEqual([need.name for need in job.needs], ["guest programs"])
 
 
 class Command(unittest.TestCase):
     def test_make_passes_the_kernel_on(self):
         # Nothing of the make that may run this.
         environment = {name: value for name, value in os.environ.items()
-                       if name not in ("KERNEL", "MAKEFLAGS", "MAKELEVEL")}
+                       if name not in ("KERNEL", "JOBS", "MAKEFLAGS", "MAKELEVEL")}
         for given, expected in (([], "debian"), ([f"KERNEL={RELEASE}"], RELEASE)):
             made = subprocess.run(["make", "-n", "test-debian", *given], cwd=REPOSITORY, text=True,
                                   env=environment, stdout=subprocess.PIPE, check=True)
@@ -90,7 +73,3 @@ class Command(unittest.TestCase):
                 text=True, stderr=subprocess.PIPE, check=False)
             self.assertIn("there is no suite kunit of debian, only c-driver", refused.stderr)
             self.assertEqual(refused.returncode, 2)
-
-
-if __name__ == "__main__":
-    unittest.main()

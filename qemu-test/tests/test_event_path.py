@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """What an event takes, out of what the emulator writes."""
 
-import pathlib
-import sys
 import unittest
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
-
-import event_path  # noqa: E402
-from event_path import Cost, Function  # noqa: E402
-from xenrust.failure import Failure  # noqa: E402
+from harness import event_path
+from harness.choices import EventOperations
+from harness.event_path import Cost, Function
+from xenrust.failure import Failure
 
 RUST = "_RINvNtNtCs1_11fifo_events3xen10evtchn_ops13handle_eventsNtNtB6_8port_ops11FifoPortOpsEB6_"
 SYMBOLS = f"""\
@@ -55,10 +51,10 @@ def cost(*blocks):
 
 class Symbols(unittest.TestCase):
     def test_the_functions_are_found(self):
-        functions, handler = event_path.find(SYMBOLS, "rust")
+        functions, handler = event_path.find(SYMBOLS, EventOperations.RUST)
         self.assertEqual(functions, [Function(RUST, 0xffffffff81003000, 0x40)])
         self.assertEqual(handler, 0xffffffff81004000)
-        functions, _ = event_path.find(SYMBOLS, "c")
+        functions, _ = event_path.find(SYMBOLS, EventOperations.C)
         self.assertEqual([function.start for function in functions],
                          [0xffffffff81001000, 0xffffffff81002000])
 
@@ -66,7 +62,7 @@ class Symbols(unittest.TestCase):
         for symbols in (SYMBOLS.replace(RUST, "other"), SYMBOLS + SYMBOLS,
                         SYMBOLS.replace("handle_irq_for_port", "other")):
             with self.assertRaises(Failure):
-                event_path.find(symbols, "rust")
+                event_path.find(symbols, EventOperations.RUST)
 
 
 class Costs(unittest.TestCase):
@@ -117,7 +113,3 @@ class Strangers(unittest.TestCase):
     def test_nothing_disassembled_is_a_failure(self):
         with self.assertRaises(Failure):
             event_path.strangers("", self.FUNCTION)
-
-
-if __name__ == "__main__":
-    unittest.main()

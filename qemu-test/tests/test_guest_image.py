@@ -5,19 +5,15 @@ import os
 import pathlib
 import stat
 import struct
-import sys
 import tempfile
 import unittest
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
+from harness import architecture, elf, guest_image, newc
+from harness.choices import Processor
+from xenrust.failure import Failure
 
-import elf  # noqa: E402
-import guest_image  # noqa: E402
-import newc  # noqa: E402
-from xenrust.failure import Failure  # noqa: E402
-
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
+X86 = architecture.of(Processor.X86_64)
+LIBRARIES = X86.library_folder
 
 
 def unpack(archive):
@@ -66,17 +62,17 @@ def program(*libraries, interpreter=None, search=None, elf_machine=62):
 class Elf(unittest.TestCase):
     def test_needs(self):
         data = program("libone.so.1", "libtwo.so", interpreter="/lib64/ld.so", search="/a:$ORIGIN")
-        self.assertEqual(elf.needs(data), ("/lib64/ld.so", ["libone.so.1", "libtwo.so"],
-                                           ["/a", "$ORIGIN"]))
+        self.assertEqual(elf.needs(data, X86.elf_machine),
+                         ("/lib64/ld.so", ["libone.so.1", "libtwo.so"], ["/a", "$ORIGIN"]))
 
     def test_a_real_program(self):
-        needs = elf.needs(pathlib.Path("/bin/sh").resolve().read_bytes())
+        needs = elf.needs(pathlib.Path("/bin/sh").resolve().read_bytes(), X86.elf_machine)
         self.assertIn("libc.so.6", needs.libraries)
         self.assertTrue(os.path.exists(needs.interpreter))
 
     def test_another_machine(self):
         with self.assertRaises(elf.NotForThisMachine):
-            elf.needs(program("libc.so.6", elf_machine=183))
+            elf.needs(program("libc.so.6", elf_machine=183), X86.elf_machine)
 
 
 class Archive(unittest.TestCase):
@@ -119,7 +115,7 @@ class Image(unittest.TestCase):
         return path
 
     def image(self, *additions):
-        image = guest_image.Image(self.root)
+        image = guest_image.Image(self.root, X86)
         for addition in additions:
             image.add(*addition)
         return unpack(image.finish())
@@ -192,7 +188,3 @@ class Image(unittest.TestCase):
     def test_a_program_of_another_machine(self):
         tool = self.on_host("tool", program("libc.so.6", elf_machine=183), True)
         self.assertRegex(self.refused((tool,)), "tool: it is an ELF file of another machine")
-
-
-if __name__ == "__main__":
-    unittest.main()

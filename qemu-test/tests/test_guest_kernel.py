@@ -3,17 +3,13 @@
 
 import lzma
 import pathlib
-import sys
 import tempfile
 import unittest
 from unittest import mock
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
-
-import guest_kernel  # noqa: E402
-from xenrust import debian_kernel  # noqa: E402
-from xenrust.failure import Failure  # noqa: E402
+from harness import guest_kernel
+from xenrust import debian_kernel
+from xenrust.failure import Failure
 
 RELEASE = "7.2.12+deb13-amd64"
 NEEDS = {"xenfs": "xen-privcmd", "bochs": "drm", "drm": ""}
@@ -86,7 +82,3 @@ class DebianKernel(unittest.TestCase):
         self.ours.unlink()
         with self.assertRaisesRegex(Failure, "scripts/build-module"):
             guest_kernel.find(self.cache, "debian")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """A processor that the emulator forgot is told from one that waits, or that goes on."""
 
-import pathlib
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-
-import halted_processor  # noqa: E402
+from harness.architecture.x86 import halted_processor
 
 ON, OFF = 0x246, 0x046
 
@@ -40,8 +36,8 @@ class Looks(unittest.TestCase):
     def look(self, all_registers, all_apics, forget_after=None):
         """What is found in as many looks as there are registers."""
         found = []
-        watch = halted_processor.Watch(Monitor(registers=all_registers, lapic=all_apics),
-                                       found.append)
+        watch = halted_processor.HaltedProcessorWatch(
+            Monitor(registers=all_registers, lapic=all_apics), found.append)
         for number in range(len(all_registers)):
             watch.look()
             if number == forget_after:
@@ -82,7 +78,3 @@ class Looks(unittest.TestCase):
 
     def test_not_when_interrupts_are_off(self):
         self.assertEqual(self.look([registers((OFF, True))] * 3, []), [])
-
-
-if __name__ == "__main__":
-    unittest.main()

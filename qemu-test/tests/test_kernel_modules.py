@@ -2,14 +2,10 @@
 """The order in which kernel modules are loaded."""
 
 import pathlib
-import sys
 import tempfile
 import unittest
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
-
-import kernel_modules  # noqa: E402
+from harness import kernel_modules
 
 NEEDS = {"bochs": "drm_kms_helper,drm", "drm_kms_helper": "drm", "drm": "i2c-core,built_in",
          "i2c-core": "", "other": ""}
@@ -36,7 +32,3 @@ class LoadOrder(unittest.TestCase):
 
     def test_no_such_module(self):
         self.assertIsNone(kernel_modules.with_needs("vgem", self.files))
-
-
-if __name__ == "__main__":
-    unittest.main()

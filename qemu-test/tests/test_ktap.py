@@ -3,10 +3,12 @@
 
 import unittest
 
-import boot_log
-import ktap
-import suites
-from ktap import FAILED, PASSED, SKIPPED
+from harness import architecture, boot_log, ktap
+from harness.boot_log import Source
+from harness.choices import Processor
+from harness.engine import boot_job
+from harness.results import FAILED, PASSED, SKIPPED
+from harness.suites import kunit, programs
 
 GOOD = """\
 KTAP version 1
@@ -172,25 +174,29 @@ class OutputTest(unittest.TestCase):
 
 
 class DeathTest(unittest.TestCase):
-    FAULT = boot_log.Line(2.0, "xen", "(XEN) d1v0 Triple fault - invoking HVM shutdown action 1")
+    FAULT = boot_log.Line(2.0, Source.XEN,
+                          "(XEN) d1v0 Triple fault - invoking HVM shutdown action 1")
 
     def said(self, *texts):
-        return [boot_log.Line(1.0, "run", text) for text in texts]
+        return [boot_log.Line(1.0, Source.RUN, text) for text in texts]
+
+    def before_death(self, lines, stdout):
+        return boot_job.results_before_death(architecture.of(Processor.X86_64), lines, stdout)
 
     def test_what_failed_after_the_death_does_not_count(self):
         lines = self.said("ok 1 a", "ok 2 b") + [self.FAULT] + self.said("not ok 3 c")
-        self.assertEqual(suites.results_before_death(lines, b"not ok 3 c\n"),
+        self.assertEqual(self.before_death(lines, b"not ok 3 c\n"),
                          ["ok 1 a", "ok 2 b"])
 
     def test_half_a_line_is_no_result(self):
         lines = self.said("ok 1 a", "ok 2 hal")
-        self.assertEqual(suites.results_before_death(lines, b"ok 1 a\nok 2 hal"), ["ok 1 a"])
-        self.assertEqual(suites.results_before_death(lines + [self.FAULT], b"ok 2 hal"),
+        self.assertEqual(self.before_death(lines, b"ok 1 a\nok 2 hal"), ["ok 1 a"])
+        self.assertEqual(self.before_death(lines + [self.FAULT], b"ok 2 hal"),
                          ["ok 1 a"])
 
     def test_all_counts_without_a_death(self):
         lines = self.said("ok 1 a", "ok 2 b")
-        self.assertEqual(suites.results_before_death(lines, b"ok 1 a\nok 2 b\n"),
+        self.assertEqual(self.before_death(lines, b"ok 1 a\nok 2 b\n"),
                          ["ok 1 a", "ok 2 b"])
 
 
@@ -209,16 +215,16 @@ test other::three ... ignored
 class CargoTest(unittest.TestCase):
     def outcomes(self, text, status):
         return [test.outcome for test in
-                suites.read_cargo_tests(text, status, "log", lambda test: None)]
+                programs.read_cargo_tests(text, status, "log", lambda test: None)]
 
     def test_all_results(self):
         self.assertEqual(self.outcomes(CARGO, 0), [PASSED, PASSED, SKIPPED])
 
     def test_extents(self):
-        self.assertEqual(suites.extents(CARGO), [])
+        self.assertEqual(programs.extents(CARGO), [])
         text = ("---- one stdout ----\nexplored 12 interleavings of one\n"
                 "found in interleaving 3: two\nexplored 30 interleavings of three\n")
-        self.assertEqual(suites.extents(text), [
+        self.assertEqual(programs.extents(text), [
             "explored 12 interleavings of one", "found in interleaving 3: two",
             "explored 30 interleavings of three", "explored 42 interleavings in all"])
 
@@ -239,19 +245,15 @@ class CargoTest(unittest.TestCase):
 class KunitTest(unittest.TestCase):
     def test_reports_of_two_modules(self):
         report = "[    1.5] KTAP version 1\n[    1.5] 1..1\n[    1.5]     KTAP version 1\n"
-        self.assertEqual(suites.kunit_reports(f"[    1.0] other\n{report}{report}"),
+        self.assertEqual(kunit.split_reports(f"[    1.0] other\n{report}{report}"),
                          [report, report])
-        self.assertEqual(suites.kunit_reports("[    1.0] other\n"), [])
+        self.assertEqual(kunit.split_reports("[    1.0] other\n"), [])
 
     def test_nested_groups(self):
         group = {"name": "main", "test_cases": [], "sub_groups": [
             {"name": "index", "sub_groups": [], "test_cases": [
                 {"name": "first", "status": "PASS"}, {"name": "second", "status": "FAIL"},
                 {"name": "third", "status": "SKIP"}, {"name": "fourth", "status": "ERROR"}]}]}
-        self.assertEqual([(test.name, test.outcome) for test in suites.kunit_results(group)],
+        self.assertEqual([(test.name, test.outcome) for test in kunit.results(group)],
                          [("index: first", PASSED), ("index: second", FAILED),
                           ("index: third", SKIPPED), ("index: fourth", FAILED)])
-
-
-if __name__ == "__main__":
-    unittest.main()

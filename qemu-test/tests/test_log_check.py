@@ -3,14 +3,11 @@
 
 import pathlib
 import re
-import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-
-import boot_log  # noqa: E402
-import log_check  # noqa: E402
+from harness import boot_log, log_check
+from harness.boot_log import Source
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 
@@ -71,7 +68,7 @@ TRACE = ("Call Trace:", " <TASK>", " {frame}+0x10/0x20{module}", " do_syscall_64
          " </TASK>")
 
 
-def log(*texts, source="dom0"):
+def log(*texts, source=Source.DOM0):
     return [boot_log.Line(float(number), source, f"[    1.00000{number % 10}] {text}")
             for number, text in enumerate(texts)]
 
@@ -82,7 +79,7 @@ def report(title, frame, module=""):
 
 class Catches(unittest.TestCase):
     def test_each_kind_of_kernel_report(self):
-        for source in ("dom0", "domU"):
+        for source in (Source.DOM0, Source.DOMU):
             for name, text in REPORTS.items():
                 with self.subTest(name, source=source):
                     found = log_check.unexplained(log("before", text, "after", source=source))
@@ -92,14 +89,14 @@ class Catches(unittest.TestCase):
     def test_each_kind_of_xen_report(self):
         for name, text in XEN_REPORTS.items():
             with self.subTest(name):
-                lines = [boot_log.Line(1.0, "xen", text)]
+                lines = [boot_log.Line(1.0, Source.XEN, text)]
                 self.assertEqual([found.title for found in log_check.unexplained(lines)], [text])
 
     def test_nothing_in_a_clean_log(self):
         self.assertEqual(log_check.unexplained(log(*HARMLESS)), [])
 
     def test_what_the_command_prints_is_no_report(self):
-        self.assertEqual(log_check.unexplained(log(*REPORTS.values(), source="run")), [])
+        self.assertEqual(log_check.unexplained(log(*REPORTS.values(), source=Source.RUN)), [])
 
     def test_two_reports_in_a_row_are_two(self):
         texts = report("WARNING: first", "a") + report("BUG: second", "b")
@@ -109,7 +106,7 @@ class Catches(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "boot.log")
             writer = boot_log.Writer(path)
-            writer.add("dom0", "[    1.000000] WARNING: suspicious RCU usage")
+            writer.add(Source.DOM0, "[    1.000000] WARNING: suspicious RCU usage")
             writer.close()
             self.assertEqual(len(log_check.unexplained(boot_log.read(path))), 1)
 
@@ -178,13 +175,9 @@ class Baseline(unittest.TestCase):
             stream.write("# comment\nWARNING: everything\n")
             stream.flush()
             with self.assertRaises(ValueError):
-                log_check.read_baseline(stream.name)
+                log_check.read_baseline(pathlib.Path(stream.name))
 
     def test_the_baselines_of_the_repository_are_readable(self):
         for path in CONFIGS.glob("*-baseline"):
             with self.subTest(path.name):
                 self.assertTrue(log_check.read_baseline(path))
-
-
-if __name__ == "__main__":
-    unittest.main()

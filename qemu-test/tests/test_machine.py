@@ -8,13 +8,15 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-
-import machine  # noqa: E402
-import verdict  # noqa: E402
-from boot_log import Writer, read  # noqa: E402
+from harness import architecture, limits
+from harness.boot_log import Writer, read
+from harness.choices import Processor
+from harness.limits import BootLimits
+from harness.machine import Listeners, Machine
 
 WORD = "boot-0123"
+QEMU_TEST = pathlib.Path(__file__).resolve().parents[1]
+X86 = architecture.of(Processor.X86_64)
 
 # What a fake emulator starts with: log(), run() and domu() write to the serial ports.
 PRELUDE = """
@@ -38,14 +40,17 @@ class Run(unittest.TestCase):
         self.steps = []
         self.screens = []
 
-    def run_script(self, script, timeout=20, also_death=None):
+    def run_script(self, script, total=20, silence=None, end_at_death=False):
         log = Writer(self.path)
-        runner = machine.Machine(log, WORD, self.chunks.append, self.steps.append,
-                                 on_screen=lambda *screen: self.screens.append(screen),
-                                 also_death=also_death)
+        runner = Machine(
+            X86, log, WORD, BootLimits(total, silence),
+            Listeners(self.chunks.append, self.steps.append,
+                      lambda name, screen: self.screens.append(
+                          (name, screen.ppm.read_bytes(), screen.png.read_bytes()))),
+            end_at_death)
         try:
             return runner.run(
-                lambda ports: [sys.executable, "-c", PRELUDE + script, str(ports)], timeout)
+                lambda ports: [sys.executable, "-c", PRELUDE + script, str(ports)])
         finally:
             log.close()
 
@@ -62,7 +67,7 @@ class Run(unittest.TestCase):
         script = ("tell('run'); domu('[    9.0] Kernel panic - not syncing: why\\r\\n'); "
                   "time.sleep(0.5); tell('exit 0'); time.sleep(60)")
         self.assertEqual(self.run_script(script).end, "exit")
-        outcome = self.run_script(script, also_death=verdict.DEATH_OF_A_DOMAIN)
+        outcome = self.run_script(script, end_at_death=True)
         self.assertEqual((outcome.end, outcome.reason[:9]), ("died", "the domU:"))
 
     def test_output_is_passed_byte_for_byte(self):
@@ -98,9 +103,20 @@ class Run(unittest.TestCase):
         self.assertLess(outcome.seconds, 10)
 
     def test_the_time_limit(self):
-        outcome = self.run_script("tell('run'); time.sleep(60)", timeout=1)
-        self.assertEqual(outcome.end, "timeout")
+        outcome = self.run_script("tell('run'); time.sleep(60)", total=1)
+        self.assertEqual((outcome.end, outcome.reason), ("timeout", "no end after 1 s"))
         self.assertLess(outcome.seconds, 10)
+
+    def test_the_limit_of_silence(self):
+        outcome = self.run_script("tell('run'); time.sleep(60)", silence=1)
+        self.assertEqual((outcome.end, outcome.reason), ("timeout", "no word for 1 s"))
+        self.assertLess(outcome.seconds, 10)
+
+    def test_a_machine_that_speaks_is_not_silent(self):
+        outcome = self.run_script("tell('run')\n"
+                                  "for _ in range(12): run(b'.'); time.sleep(0.3)\n"
+                                  "tell('exit 0'); time.sleep(60)", silence=2.5)
+        self.assertEqual(outcome.end, "exit")
 
     def test_the_emulator_s_end(self):
         outcome = self.run_script("log('last words'); sys.exit(3)")
@@ -115,19 +131,20 @@ class Run(unittest.TestCase):
         self.assertIn("Kernel panic", outcome.reason)
         self.assertIn("the trace", self.texts("dom0"))
 
+    def set_limit(self, name, seconds):
+        self.addCleanup(setattr, limits, name, getattr(limits, name))
+        setattr(limits, name, seconds)
+
     def test_silence_before_init(self):
-        before = machine.SILENCE_BEFORE_INIT
-        machine.SILENCE_BEFORE_INIT = 1
-        self.addCleanup(setattr, machine, "SILENCE_BEFORE_INIT", before)
+        self.set_limit("SILENCE_BEFORE_INIT", 1)
         outcome = self.run_script("log('(XEN) started\\n'); time.sleep(60)")
         self.assertEqual(outcome.end, "silent")
 
     def run_halted(self, says):
         """A machine that has said nothing for long, whose processor 1 halts with an interrupt
         pending. After the first answer it runs SAYS."""
-        for name, seconds in (("SILENCE_BEFORE_LOOK", 0.5), ("LOOK_INTERVAL", 0.3)):
-            self.addCleanup(setattr, machine, name, getattr(machine, name))
-            setattr(machine, name, seconds)
+        self.set_limit("SILENCE_BEFORE_LOOK", 0.5)
+        self.set_limit("LOOK_INTERVAL", 0.3)
         return self.run_script(
             "import json\n"
             "tell('run')\n"
@@ -141,7 +158,7 @@ class Run(unittest.TestCase):
             "        order['arguments']['command-line']]\n"
             "    os.write(ports['monitor'], json.dumps(\n"
             "        {'return': text, 'id': order['id']}).encode() + b'\\n')\n"
-            f"    {says}\n", timeout=5)
+            f"    {says}\n", total=12)
 
     def test_a_processor_that_the_emulator_forgot(self):
         outcome = self.run_halted("pass")
@@ -170,16 +187,19 @@ class Run(unittest.TestCase):
             "orders, answers = said('monitor'), said('run')\n"
             "tell('run'); tell('screen first 77')\n"
             "assert json.loads(orders.readline())['execute'] == 'qmp_capabilities'\n"
-            "order = json.loads(orders.readline())\n"
-            "open(order['arguments']['filename'], 'wb').write(b'the screen')\n"
-            "os.write(ports['monitor'], b'{\"QMP\": {}}\\n{\"return\": {}}\\n' + json.dumps(\n"
-            "    {'return': {}, 'id': order['id']}).encode() + b'\\n')\n"
+            "os.write(ports['monitor'], b'{\"QMP\": {}}\\n{\"return\": {}}\\n')\n"
+            "for form in ('ppm', 'png'):\n"
+            "    order = json.loads(orders.readline())\n"
+            "    assert order['arguments']['format'] == form\n"
+            "    open(order['arguments']['filename'], 'wb').write(f'the {form}'.encode())\n"
+            "    os.write(ports['monitor'], json.dumps(\n"
+            "        {'return': {}, 'id': order['id']}).encode() + b'\\n')\n"
             "run(answers.readline().encode())\n"
             "tell('screen first 77')\n"
             "run(answers.readline().encode())\n"
             "tell('exit 0'); time.sleep(60)")
         self.assertEqual(b"".join(self.chunks), b"screen first 77 taken\n" * 2)
-        self.assertEqual(self.screens, [("first", b"the screen")])
+        self.assertEqual(self.screens, [("first", b"the ppm", b"the png")])
 
     def test_a_screen_that_cannot_be_saved(self):
         self.run_script(
@@ -211,11 +231,16 @@ class Run(unittest.TestCase):
             fake = (PRELUDE + f"open({str(mark)!r}, 'w').write(str(os.getpid())); "
                     "time.sleep(100)")
             starter = subprocess.Popen([sys.executable, "-c", (
-                f"import sys; sys.path[:0] = {sys.path!r}\n"
-                "import machine; from boot_log import Writer\n"
+                "import sys\n"
+                "from harness import architecture\n"
+                "from harness.boot_log import Writer\n"
+                "from harness.choices import Processor\n"
+                "from harness.limits import BootLimits\n"
+                "from harness.machine import Machine\n"
                 f"log = Writer({str(self.path)!r})\n"
-                f"machine.Machine(log, 'w', print, print).run("
-                f"lambda ports: [sys.executable, '-c', {fake!r}, str(ports)], 50)")])
+                "x86 = architecture.of(Processor.X86_64)\n"
+                "Machine(x86, log, 'w', BootLimits(50)).run("
+                f"lambda ports: [sys.executable, '-c', {fake!r}, str(ports)])")], cwd=QEMU_TEST)
             wait_until(lambda: mark.exists() and mark.read_text())
             emulator = pathlib.Path("/proc", mark.read_text())
             starter.kill()
@@ -230,7 +255,3 @@ def wait_until(condition, seconds=10):
         if time.monotonic() > deadline:
             raise AssertionError("nothing happened in time")
         time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    unittest.main()

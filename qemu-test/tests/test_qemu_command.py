@@ -1,60 +1,59 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What guests are told when they start."""
+"""Arguments of the emulator and of the guests' kernels."""
 
 import pathlib
-import sys
 import unittest
-from types import SimpleNamespace
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "lib"),
-                str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib")]
+from harness import guest_arguments
+from harness.architecture.base import Files
+from harness.architecture.x86 import machine
+from harness.choices import EventOperations, GuestType
+from harness.spec import Spec
 
-import boot  # noqa: E402
-import qemu_command  # noqa: E402
-
-FILES = SimpleNamespace(xen="xen", kernel="vmlinuz", initramfs="initramfs")
+FILES = Files(*map(pathlib.Path, ("folder", "vmlinuz", "initramfs", "xen")))
 
 
 def argument(spec, name):
     """What follows NAME in the emulator's command."""
-    argv = qemu_command.command(spec, FILES, pathlib.Path("ports"))
+    argv = machine.command(spec, FILES, pathlib.Path("ports"))
     return argv[argv.index(name) + 1]
 
 
 class Events(unittest.TestCase):
     def test_both_guests_are_told_the_same(self):
-        for events, wanted in (("rust", "xen.fifo_events_rust=1"), ("c", "xen.fifo_events_rust=0"),
-                               ("2-level", "xen.fifo_events=0")):
+        for events, wanted in ((EventOperations.RUST, "xen.fifo_events_rust=1"),
+                               (EventOperations.C, "xen.fifo_events_rust=0"),
+                               (EventOperations.TWO_LEVEL, "xen.fifo_events=0")):
             with self.subTest(events):
-                spec = boot.Spec(domu="pv", events=events)
+                spec = Spec(domu=GuestType.PV, events=events)
                 self.assertIn(f" {wanted}", argument(spec, "-initrd"))
-                self.assertIn(f" {wanted}", qemu_command.domu_configuration(spec, 128))
+                self.assertIn(f" {wanted}", guest_arguments.domu_configuration(spec, 128))
 
     def test_only_what_is_not_the_default_is_described(self):
-        self.assertNotIn("events", boot.Spec().describe())
-        self.assertIn("C events", boot.Spec(events="c").describe())
+        self.assertNotIn("events", Spec().describe())
+        self.assertIn("C events", Spec(events=EventOperations.C).describe())
 
     def test_a_domu_may_have_more_channels_than_the_2_level_abi(self):
-        lines = qemu_command.domu_configuration(boot.Spec(domu="pv"), 128).splitlines()
+        lines = guest_arguments.domu_configuration(Spec(domu=GuestType.PV), 128).splitlines()
         configuration = dict(line.split(" = ", 1) for line in lines)
         self.assertGreater(int(configuration["max_event_channels"]), 8192)
 
 
 class Processors(unittest.TestCase):
     def test_dom0_has_all_of_the_machine_s(self):
-        self.assertIn("dom0_max_vcpus=3 ", argument(boot.Spec(smp=3), "-append"))
+        self.assertIn("dom0_max_vcpus=3 ", argument(Spec(smp=3), "-append"))
 
     def test_guests_have_numbers_of_their_own(self):
-        spec = boot.Spec(domu="pv", dom0_vcpus=4, domu_vcpus=1)
+        spec = Spec(domu=GuestType.PV, dom0_vcpus=4, domu_vcpus=1)
         self.assertIn("dom0_max_vcpus=4 ", argument(spec, "-append"))
         self.assertEqual(argument(spec, "-smp"), "2")
-        self.assertIn("\nvcpus = 1\n", qemu_command.domu_configuration(spec, 128))
+        self.assertIn("\nvcpus = 1\n", guest_arguments.domu_configuration(spec, 128))
 
 
 class Extra(unittest.TestCase):
     def test_further_arguments_end_no_value(self):
-        spec = boot.Spec(domu="pv", domu_cmdline='one="two three" four')
-        lines = qemu_command.domu_configuration(spec, 128).splitlines()
+        spec = Spec(domu=GuestType.PV, domu_cmdline='one="two three" four')
+        lines = guest_arguments.domu_configuration(spec, 128).splitlines()
         extra = next(line for line in lines if line.startswith("extra"))
         self.assertEqual(extra.count('"'), 2)
         self.assertTrue(extra.endswith(' one=two three four"'))
@@ -63,27 +62,23 @@ class Extra(unittest.TestCase):
 class Trace(unittest.TestCase):
     def test_what_the_emulator_notes_is_asked_for_once(self):
         # Of two such options it would take the last.
-        spec = boot.Spec(trace=((0x1000, 0x20), (0x2000, 0x30)))
-        argv = qemu_command.command(spec, FILES, pathlib.Path("ports"))
+        spec = Spec(trace=((0x1000, 0x20), (0x2000, 0x30)))
+        argv = machine.command(spec, FILES, pathlib.Path("ports"))
         self.assertEqual(argv.count("-d"), 1)
         self.assertEqual(argument(spec, "-d"), "cpu_reset,in_asm,exec,nochain")
         self.assertEqual(argument(spec, "-dfilter"), "0x1000+0x20,0x2000+0x30")
-        self.assertEqual(argument(boot.Spec(), "-d"), "cpu_reset")
+        self.assertEqual(argument(Spec(), "-d"), "cpu_reset")
 
 
 class InstructionClock(unittest.TestCase):
     def test_one_thread_and_no_timer_that_ends_the_emulator(self):
-        spec = boot.Spec(smp=1, instruction_clock=True)
+        spec = Spec(smp=1, instruction_clock=True)
         self.assertEqual(argument(spec, "-accel"), "tcg,thread=single")
         self.assertEqual(argument(spec, "-icount"), "shift=0,sleep=off")
         self.assertIn("x2apic=0", argument(spec, "-append").split())
 
     def test_other_machines_have_the_hosts_clock(self):
-        argv = qemu_command.command(boot.Spec(), FILES, pathlib.Path("ports"))
+        argv = machine.command(Spec(), FILES, pathlib.Path("ports"))
         self.assertNotIn("-icount", argv)
-        self.assertEqual(argument(boot.Spec(), "-accel"), "tcg,thread=multi")
-        self.assertNotIn("x2apic=0", argument(boot.Spec(), "-append").split())
-
-
-if __name__ == "__main__":
-    unittest.main()
+        self.assertEqual(argument(Spec(), "-accel"), "tcg,thread=multi")
+        self.assertNotIn("x2apic=0", argument(Spec(), "-append").split())

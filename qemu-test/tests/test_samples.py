@@ -2,16 +2,13 @@
 """The verdict on the samples: it must not pass for a screen that shows nothing."""
 
 import pathlib
-import sys
-import tempfile
 import unittest
-from types import SimpleNamespace
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "qemu-test/lib"), str(REPOSITORY / "scripts/lib")]
-
-import suites  # noqa: E402
-from picture import Picture, to_png  # noqa: E402
+from harness.boot import Result
+from harness.ending import BootEnd
+from harness.picture import Picture
+from harness.results import PASSED
+from harness.suites import samples
 
 DRAWN = Picture(2, 1, b"abcdef")
 BLACK = Picture(2, 1, bytes(6))
@@ -25,16 +22,11 @@ grant 12: the same page, after the domU has changed it
 class Samples(unittest.TestCase):
     def failed(self, output=OUTPUT, status=0, **screens):
         """The names of the checks that fail."""
-        with tempfile.TemporaryDirectory() as folder:
-            files = {}
-            for name, picture in screens.items():
-                files[name] = pathlib.Path(folder, name)
-                files[name].write_bytes(to_png(picture))
-            result = SimpleNamespace(stdout=output, status=status, screens=files, reason="why",
-                                     log="the log")
-            self.domains = []
-            tests = suites.read_samples(result, lambda domid: self.domains.append(domid) or DRAWN)
-        return [test.name for test in tests if test.outcome != suites.PASSED]
+        result = Result(BootEnd.EXIT, status, output, pathlib.Path("log"), [], "why",
+                        screens=screens)
+        self.domains = []
+        tests = samples.read_samples(result, lambda domid: self.domains.append(domid) or DRAWN)
+        return [test.name for test in tests if test.outcome != PASSED]
 
     def test_all_is_well(self):
         self.assertEqual(self.failed(before=BLACK, during=DRAWN, after=BLACK), [])
@@ -63,7 +55,3 @@ class Samples(unittest.TestCase):
 
     def test_nothing_ran(self):
         self.assertEqual(self.failed(b""), ["the samples as a whole"])
-
-
-if __name__ == "__main__":
-    unittest.main()

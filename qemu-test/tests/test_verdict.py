@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Deaths of the emulator are told from failures of ours, in both directions."""
 
-import pathlib
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-
-import verdict  # noqa: E402
-from boot_log import Line  # noqa: E402
-from machine import Outcome  # noqa: E402
+from harness import architecture, verdict
+from harness.architecture.x86 import emulator_death
+from harness.boot_log import Line, Source
+from harness.choices import GuestType, Processor
+from harness.ending import MachineEnd, MachineRun
+from harness.spec import Spec
 
 TRIPLE_FAULT = "(XEN) d0v1 Triple fault - invoking HVM shutdown action 1"
 DOMU_TRIPLE_FAULT = "(XEN) d1v0 Triple fault - invoking HVM shutdown action 1"
@@ -33,18 +32,20 @@ RESET = "Triple fault"
 
 # What kernels write begins with the time.
 def source(text):
-    starts = {"(XEN)": "xen", "[": "dom0", RESET: "qemu"}
-    return next((name for start, name in starts.items() if text.startswith(start)), "run")
+    starts = {"(XEN)": Source.XEN, "[": Source.DOM0, RESET: Source.QEMU}
+    return next((name for start, name in starts.items() if text.startswith(start)), Source.RUN)
 
 
 def judge(*texts, end="died", stage="run", status=0, svm=True):
-    outcome = Outcome(end=end, stage=stage, status=status, reason="why")
-    return verdict.judge(outcome, [Line(1.0, source(text), text) for text in texts], svm)
+    run = MachineRun(end=MachineEnd(end), stage=stage, status=status, reason="why")
+    spec = Spec(dom0=GuestType.PVH if svm else GuestType.PV)
+    return verdict.judge(architecture.of(Processor.X86_64), spec, run,
+                         [Line(1.0, source(text), text) for text in texts])
 
 
 class EmulatorDeaths(unittest.TestCase):
     def assert_emulator(self, result, reason):
-        self.assertEqual((result.kind, result.reason), ("emulator", reason))
+        self.assertEqual((result.end, result.reason), ("emulator", reason))
 
     def test_triple_fault_of_dom0(self):
         self.assert_emulator(judge(TRIPLE_FAULT, CRASHED), "triple fault of dom0")
@@ -87,12 +88,12 @@ class EmulatorDeaths(unittest.TestCase):
 
     def test_init_killed_before_the_command(self):
         self.assert_emulator(judge(KILLED_INIT, MODULES, CRASHED, stage="xl create"),
-                             verdict.EMULATOR_BROKEN_INIT)
+                             emulator_death.EMULATOR_BROKEN_INIT)
 
 
 class FailuresOfOurs(unittest.TestCase):
     def assert_kind(self, kind, result):
-        self.assertEqual(result.kind, kind)
+        self.assertEqual(result.end, kind)
 
     def test_a_command_that_fails(self):
         self.assert_kind("exit", judge(end="exit", status=3))
@@ -159,7 +160,3 @@ class FailuresOfOurs(unittest.TestCase):
 
     def test_a_step_of_the_start_that_fails(self):
         self.assert_kind("died", judge(end="failed", stage="xenstored"))
-
-
-if __name__ == "__main__":
-    unittest.main()

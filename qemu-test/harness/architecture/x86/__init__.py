@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+"""64-bit x86: a PC in QEMU, whose Xen is loaded by multiboot."""
+
+import gzip
+import pathlib
+from collections.abc import Callable
+
+from xenrust.failure import Failure
+
+from ...boot_log import Lines
+from ...ending import MachineRun
+from ...monitor import Monitor
+from ...spec import Spec
+from ..base import Architecture, Files, Watch
+from . import emulator_death, machine
+from .halted_processor import HaltedProcessorWatch
+
+XEN_IMAGE = "xen-*-amd64.gz"
+
+
+class X86(Architecture):
+    """64-bit x86."""
+    title = "x86_64"
+    elf_machine = 62
+    library_folder = "usr/lib/x86_64-linux-gnu"
+
+    def hypervisor(self, root: pathlib.Path) -> bytes:
+        images = sorted((root / "boot").glob(XEN_IMAGE))
+        if not images:
+            raise Failure("the build root has no Xen; run scripts/build-root to bring it up to "
+                          "date")
+        # QEMU's loader does not unpack.
+        return gzip.decompress(images[-1].read_bytes())
+
+    def command(self, spec: Spec, files: Files, ports: pathlib.Path) -> list[str]:
+        return machine.command(spec, files, ports)
+
+    def watch(self, monitor: Monitor, found: Callable[[str], None]) -> Watch:
+        return HaltedProcessorWatch(monitor, found)
+
+    def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines) -> str | None:
+        return emulator_death.find(run, lines) if machine.uses_svm(spec) else None
+
+    def is_guest_fault(self, text: str) -> bool:
+        return emulator_death.TRIPLE_FAULT.search(text) is not None

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The build steps that jobs wait for."""
+
+import pathlib
+
+from xenrust import guest, kernel_source
+
+from .. import guest_kernel
+from ..spec import Addition
+from .context import Context
+from .job import Need
+
+
+def kernel(context: Context) -> Need:
+    """The kernel of CONTEXT, and the driver as a module for it."""
+    return Need(f"kernel {context.config}",
+                lambda: guest_kernel.ensure(context.cache, context.config))
+
+
+def source(context: Context) -> Need:
+    """The kernel's source, which has tools that read its results."""
+    return Need("kernel source", lambda: kernel_source.ensure(context.cache))
+
+
+def programs(context: Context) -> Need:
+    """The programs that run in guests."""
+    return Need("guest programs", lambda: guest.ensure(context.cache))
+
+
+def program_folder(context: Context) -> pathlib.Path:
+    """The folder of the programs that run in guests, which need not be there yet."""
+    return context.cache.target / "release"
+
+
+def additions(context: Context, *names: str) -> tuple[Addition, ...]:
+    """The programs NAMES, as files to add to a guest."""
+    return tuple((str(program_folder(context) / name), None) for name in names)

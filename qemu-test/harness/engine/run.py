@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A run of suites: their jobs and the build steps that these need, as tasks of one scheduler."""
+
+import functools
+from collections.abc import Sequence
+
+from xenrust import build_root
+
+from ..results import Test
+from .context import Context
+from .durations import Durations
+from .job import Load, Need, Reporter
+from .registry import Suite
+from .report import Report, SuiteRun
+from .resources import Resources
+from .scheduler import Scheduler, State, Task
+
+# A compiler run has as many threads as the host has processors, and is there for a moment or for
+# many minutes. Counted as one, it leaves room for suites that need nothing built.
+BUILD_LOAD = Load(1.0, 2048)
+
+
+def plan(suites: Sequence[Suite], context: Context,
+         durations: Durations) -> tuple[list[SuiteRun], list[Task]]:
+    """The SUITES with their tasks, and the build steps that come before these."""
+    steps: dict[Need, Task] = {}
+    runs = []
+    for suite in suites:
+        tasks = []
+        for job in suite.plan(context):
+            for need in job.needs:
+                if need not in steps:
+                    steps[need] = Task(need.name, functools.partial(_build, need), BUILD_LOAD,
+                                       is_build_step=True)
+            title = f"{suite.name} {job.title}".strip()
+            tasks.append(Task(title, job.run, job.load, [steps[need] for need in job.needs],
+                              durations.expected(f"{context.config}: {title}")))
+        runs.append(SuiteRun(suite, tasks))
+    return runs, list(steps.values())
+
+
+def run(suites: Sequence[Suite], context: Context, resources: Resources) -> bool:
+    """Run the SUITES and report them. True if tests passed and none failed."""
+    durations = Durations(context.cache)
+    runs, steps = plan(suites, context, durations)
+    if steps:
+        # It may ask for a password, which it can only in this process.
+        build_root.ensure(context.cache)
+    tasks = steps + [task for one in runs for task in one.tasks]
+    report = Report(runs)
+    report.begin()
+    Scheduler(resources, report).run(tasks)
+    durations.save({f"{context.config}: {task.title}": task.seconds for task in tasks
+                    if task.state == State.DONE and not task.is_build_step})
+    return report.summarize()
+
+
+def _build(need: Need, _reporter: Reporter) -> list[Test]:
+    """Do a build step, which has no results."""
+    need.ensure()
+    return []

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Arguments of the guests' kernels, and the domU's configuration."""
+
+from .spec import Spec
+
+# A panic ends the machine; the log takes everything that user space writes to it.
+LINUX_ARGUMENTS = "panic=-1 printk.devkmsg=on loglevel=7"
+
+# The toolstack's own limit is 1,023, less than a page of the FIFO ABI's event array.
+DOMU_EVENT_CHANNELS = 16384
+
+
+def dom0_arguments(spec: Spec) -> str:
+    """Arguments of dom0's kernel."""
+    return " ".join(["console=hvc0", LINUX_ARGUMENTS, spec.events.kernel_argument,
+                     *spec.cmdline.split()])
+
+
+def domu_configuration(spec: Spec, memory: int) -> str:
+    """Configuration of the domU as xl reads it, with MEMORY MiB."""
+    # A quotation mark would end the value.
+    extra = " ".join(["console=hvc0", LINUX_ARGUMENTS, spec.events.kernel_argument,
+                      *spec.domu_cmdline.replace('"', "").split()])
+    return f"""\
+name = "domU"
+type = "{spec.domu}"
+kernel = "/boot/vmlinuz"
+ramdisk = "/boot/domU-initramfs"
+memory = {memory}
+vcpus = {spec.domu_vcpus}
+max_event_channels = {DOMU_EVENT_CHANNELS}
+extra = "{extra}"
+on_crash = "preserve"
+on_reboot = "destroy"
+"""

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel that the machines boot: one built here, of qemu-test/configs, or one of Debian's own,
+unmodified, which is called "debian" or, for a certain one, "debian-7.2.9"."""
+
+import os
+import pathlib
+import re
+from dataclasses import dataclass
+
+from xenrust import debian_kernel, debian_module, external_module, kernel, module_file
+from xenrust.cache import Cache
+from xenrust.failure import Failure
+
+from . import kernel_modules
+
+# Modules of Debian's kernel that are built into ours, in an order in which they can be loaded: the
+# toolstack and the suites use them.
+PLATFORM_MODULES = ("xen-privcmd", "xenfs", "xen-evtchn")
+# Loaded by those that need them.
+OTHER_MODULES = ("xen-gntdev", "xen-gntalloc", "xen-blkfront", "bochs")
+
+
+@dataclass(frozen=True)
+class GuestKernel:
+    """Kernel and modules that the guests boot."""
+    # The name that messages use.
+    title: str
+    image: pathlib.Path
+    # Files of modules, unpacked.
+    modules: list[pathlib.Path]
+    # The names of those that every guest loads first.
+    platform_modules: tuple[str, ...]
+    # In MiB.
+    domu_memory: int
+
+
+def debian_config(wanted: str) -> str:
+    """Name in this package for the kernel of Debian's that a person names WANTED: "debian" for the
+    newest one, the start of a version, or a release."""
+    return "debian" if wanted == "debian" else f"debian-{wanted}"
+
+
+def is_debian(config: str) -> bool:
+    """True if CONFIG names one of Debian's kernels."""
+    return re.fullmatch(r"debian(-.+)?", config) is not None
+
+
+def ensure(cache: Cache, config: str) -> None:
+    """Fetch and build all that a boot of the kernel CONFIG takes; at once when nothing is
+    missing."""
+    if is_debian(config):
+        debian_module.ensure(cache, _which(config))
+    else:
+        kernel.ensure(cache, config)
+
+
+def find(cache: Cache, config: str) -> GuestKernel:
+    """The kernel CONFIG as ensure() left it."""
+    return _find_debian(cache, config) if is_debian(config) else _find_own(cache, config)
+
+
+def _find_own(cache: Cache, config: str) -> GuestKernel:
+    folder = cache.kernel / config
+    image = folder / kernel.IMAGE
+    if not image.is_file():
+        raise Failure(f"there is no kernel in {folder}; "
+                      f"scripts/build-kernel --config {config} builds it")
+    return GuestKernel(f"{config} kernel", image, sorted(folder.rglob("*.ko")), (), 128)
+
+
+def _find_debian(cache: Cache, config: str) -> GuestKernel:
+    found = debian_kernel.ensure(cache, _which(config))
+    module = cache.debian / found.release / external_module.FILE
+    if not module.is_file():
+        raise Failure(f"there is no module for Debian's kernel {found.release}; "
+                      f"scripts/build-module {found.release} builds it")
+    return _of_debian(found, module, cache.debian / found.release / "unpacked")
+
+
+def find_installed(root: pathlib.Path, config: str) -> GuestKernel:
+    """The kernel CONFIG of Debian's as it is installed in ROOT, with the driver built there."""
+    release = _which(config)
+    found = debian_kernel.DebianKernel(release, "", root, root, root)
+    built = root / "usr/lib/modules" / release / "updates"
+    modules = sorted(built.rglob(f"{external_module.FILE}*"))
+    if not modules:
+        raise Failure(f"there is no module for Debian's kernel {release} in {built}")
+    folder = root / "var/tmp" / release
+    return _of_debian(found, _unpacked(modules[:1], folder)[0], folder)
+
+
+def _of_debian(found: debian_kernel.DebianKernel, module: pathlib.Path,
+               folder: pathlib.Path) -> GuestKernel:
+    """The kernel FOUND with the driver MODULE; its own modules are unpacked to FOLDER."""
+    shipped = found.modules()
+    wanted: list[pathlib.Path] = []
+    for name in PLATFORM_MODULES + OTHER_MODULES:
+        files = kernel_modules.with_needs(name, shipped)
+        if not files:
+            raise Failure(f"Debian's kernel {found.release} has no module {name}")
+        wanted += [file for file in files if file not in wanted]
+    return GuestKernel(f"Debian's kernel {found.release}", found.vmlinuz(),
+                       [module, *_unpacked(wanted, folder)], PLATFORM_MODULES, 256)
+
+
+def _unpacked(files: list[pathlib.Path], folder: pathlib.Path) -> list[pathlib.Path]:
+    """The same modules as plain files in FOLDER."""
+    folder.mkdir(exist_ok=True)
+    unpacked = []
+    for file in files:
+        plain = folder / f"{module_file.name(file)}.ko"
+        if not plain.exists():
+            # Several boots may be at it at the same time.
+            partial = plain.with_suffix(f".partial-{os.getpid()}")
+            partial.write_bytes(module_file.read(file))
+            partial.rename(plain)
+        unpacked.append(plain)
+    return unpacked
+
+
+def _which(config: str) -> str:
+    return config.partition("-")[2] or "debian"

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+"""All time limits of the harness. They end what hangs, and are far longer than anything takes.
+
+Each counts seconds of a `clock.Clock`, which stops while the emulator, or the command, waits for a
+processor of the host: other load on the host trips none of them. Guests have limits of their own
+in their scripts.
+
+A boot has two: a total, and the longest silence, that is time in which nothing arrived on any port
+of the machine. The total ends a guest that repeats itself for ever. The silence ends one that
+hangs, busy or idle, sooner.
+"""
+
+from dataclasses import dataclass
+
+# No output for so long before init starts: the machine hangs. On a quiet machine nothing there
+# takes more than six seconds.
+SILENCE_BEFORE_INIT = 90.0
+# No output for so long: the processors are looked at, and again after each interval.
+SILENCE_BEFORE_LOOK = 60.0
+LOOK_INTERVAL = 5.0
+# No output for so long under a suite. To save a domU of 4 GiB of addresses is the longest that any
+# test is silent: about three minutes.
+SILENCE_OF_SUITE = 900.0
+
+
+@dataclass(frozen=True)
+class BootLimits:
+    """Limits of one boot, in seconds; None is no limit."""
+    total: float | None = 300.0
+    silence: float | None = None
+
+
+# A quiet machine takes about two minutes for the longest of each kind.
+SUITE = BootLimits(900.0, SILENCE_OF_SUITE)
+# The debug kernel, and Debian's, which is larger.
+SLOW_SUITE = BootLimits(1800.0, SILENCE_OF_SUITE)
+# Suites of many domains. Debian's kernel starts there a hundred times.
+CLIENTS = BootLimits(2400.0, SILENCE_OF_SUITE)
+SLOW_CLIENTS = BootLimits(4800.0, SILENCE_OF_SUITE)
+
+# Commands on the host.
+SHORT_COMMAND = 300.0
+CARGO = 1800.0
+# A build of Rust metadata, and apt's downloads.
+PACKAGE_COMMAND = 3600.0
+
+
+def suite(kernel: str) -> BootLimits:
+    """Limits of a boot with the kernel family KERNEL under a suite."""
+    return SUITE if kernel == "dom0" else SLOW_SUITE
+
+
+def clients(kernel: str) -> BootLimits:
+    """Limits of a boot with the kernel family KERNEL under a suite of many domains."""
+    return SLOW_CLIENTS if kernel == "debian" else CLIENTS

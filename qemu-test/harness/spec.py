@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One boot as it is asked for."""
+
+from dataclasses import dataclass
+
+from .choices import Driver, EventOperations, GuestType, Processor
+from .limits import BootLimits
+
+# A file or folder of the host, and its place in the guest; None for the usual place.
+Addition = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One boot. Each field up to `display` is an option of qemu-test/boot, whose --help explains
+    it."""
+    dom0: GuestType = GuestType.PV
+    domu: GuestType = GuestType.NONE
+    gntdev: Driver = Driver.RUST
+    events: EventOperations = EventOperations.RUST
+    config: str = "dom0"
+    xen: bool = True
+    toolstack: bool = True
+    smp: int = 2
+    dom0_vcpus: int | None = None
+    domu_vcpus: int = 1
+    mem: int | None = None
+    domu_mem: int | None = None
+    add: tuple[Addition, ...] = ()
+    run: str | None = None
+    domu_add: tuple[Addition, ...] = ()
+    domu_run: str | None = None
+    cmdline: str = ""
+    domu_cmdline: str = ""
+    xen_cmdline: str = ""
+    limits: BootLimits = BootLimits()
+    log: str | None = None
+    shell: bool = False
+    display: bool = False
+    processor: Processor = Processor.X86_64
+    # The command makes domains of any type.
+    makes_domains: bool = False
+    # End as soon as the kernel of any domain dies.
+    end_at_death: bool = False
+    # File of a module that takes the place of the kernel's own C driver.
+    c_module: str | None = None
+    # Places in the kernel, by address and size, of which the log has each block of instructions
+    # that is run.
+    trace: tuple[tuple[int, int], ...] = ()
+    # The machine's clocks go on by a nanosecond for each instruction that it runs.
+    instruction_clock: bool = False
+    # Root of a Debian system that has the kernel installed, and the driver built by itself.
+    system: str | None = None
+
+    @property
+    def has_domu(self) -> bool:
+        """True if a domU is started."""
+        return self.domu != GuestType.NONE
+
+    def describe(self) -> str:
+        """One line for messages: the guests, and all that is not the usual."""
+        if not self.xen:
+            return f"kernel {self.config} without Xen"
+        guests = f"{self.dom0.upper()} dom0"
+        if self.has_domu:
+            guests += f" and {self.domu.upper()} domU"
+        kernel = "" if self.config == "dom0" else f", {self.config} kernel"
+        driver = {Driver.RUST: "Rust", Driver.C: "changed C" if self.c_module else "C"}[self.gntdev]
+        events = {EventOperations.RUST: "", EventOperations.C: ", C events",
+                  EventOperations.TWO_LEVEL: ", 2-level events"}[self.events]
+        vcpus = f", {self.dom0_vcpus} vCPUs in dom0" if self.dom0_vcpus else ""
+        if self.has_domu and self.domu_vcpus > 1:
+            vcpus += f", {self.domu_vcpus} in the domU"
+        return f"{guests}{kernel}, {driver} gntdev{events}{vcpus}"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The suites of gntdev's usual clients: the toolstack, QEMU and libxenvchan."""
+
+from .. import limits
+from ..choices import GuestType
+from ..engine import needs
+from ..engine.boot_job import boot_job
+from ..engine.context import Context
+from ..engine.job import Job
+from ..engine.registry import SuiteList, suite
+from ..spec import Spec
+
+# Clients of the device, and the command that tries each. The first ones are the shortest.
+COMMANDS = {
+    "client-tools": "client-tools",
+    "module-unload": "domu-run module-unload",
+    "client-vchan": "client-vchan",
+    "client-saved": "client-saved",
+    "client-daemons": "client-daemons",
+    "client-death": "client-death",
+    "client-disk": "client-disk",
+}
+PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-saved",
+            "client-daemons", "client-death", "client-disk")
+# All domains of these suites start from one image. A shell answers on its console.
+AGENT = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
+DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
+# The console of the domains that the suites make goes the way of the first domU's.
+CONSOLE_SETUP = "ln -s guest-domU.log /var/log/xen/console/guest-client.log"
+# QEMU as a back end, and a file that it does not start without even when it shows nothing.
+QEMU = ("usr/libexec/xen-qemu-system-i386", "usr/share/qemu/keymaps/en-us")
+WITHOUT_COPY = "libwithout_grant_copy.so"
+
+
+@suite("clients", order=90, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
+def paravirtual(context: Context) -> list[Job]:
+    """The toolstack, QEMU's disks, libxenvchan and dying domains in a PV dom0, with PV and PVH
+    domUs."""
+    return [_clients(context, GuestType.PV)]
+
+
+@suite("clients-pvh", order=100, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
+def auto_translated(context: Context) -> list[Job]:
+    """The toolstack, QEMU's disks, libxenvchan and dying domains in a PVH dom0, with PV and PVH
+    domUs."""
+    return [_clients(context, GuestType.PVH)]
+
+
+def _clients(context: Context, dom0: GuestType) -> Job:
+    library = needs.program_folder(context) / WITHOUT_COPY
+    # By a clock of instructions the emulator has one thread, on which domains seldom die of it.
+    spec = Spec(
+        dom0=dom0, domu=GuestType.PV, domu_run=AGENT, limits=limits.clients(context.family),
+        makes_domains=True, instruction_clock=dom0 == GuestType.PVH,
+        add=(*needs.additions(context, *PROGRAMS),
+             *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),
+             (str(library), f"/usr/local/lib/{WITHOUT_COPY}")),
+        domu_add=needs.additions(context, *DOMU_PROGRAMS))
+    return boot_job(context, spec, COMMANDS, CONSOLE_SETUP)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The suites of gntdev: grants mapped, and dma-bufs made of them."""
+
+from .. import limits
+from ..choices import GuestType
+from ..engine import needs
+from ..engine.boot_job import boot_job
+from ..engine.context import Context
+from ..engine.job import Job
+from ..engine.registry import SuiteList, suite
+from ..spec import Spec
+
+# The domU grants 64 MiB and has as much of dom0's mapped.
+DOMU_MEMORY = 256
+
+
+@suite("pv", order=40,
+       lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP, SuiteList.DEBIAN))
+def paravirtual(context: Context) -> list[Job]:
+    """A PV dom0 maps its own grants, and those of a PV domU, and makes dma-bufs of both."""
+    # The last rule of gntdev-domu ends the domU.
+    return [gntdev_boot(context, GuestType.PV, "gntdev-self", "dmabuf-self", "dmabuf-domu",
+                        "gntdev-domu")]
+
+
+@suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
+def auto_translated(context: Context) -> list[Job]:
+    """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
+    return [gntdev_boot(context, GuestType.PVH, "dmabuf-domu", "gntdev-domu")]
+
+
+def gntdev_boot(context: Context, guests: GuestType, *programs: str, title: str = "",
+                display: bool = False) -> Job:
+    """The PROGRAMS in a dom0 with a domU that grants, both of one type."""
+    spec = Spec(dom0=guests, domu=guests, domu_run="granter", domu_mem=DOMU_MEMORY,
+                limits=limits.suite(context.family), display=display,
+                add=needs.additions(context, *programs),
+                domu_add=needs.additions(context, "granter"))
+    return boot_job(context, spec, {name: name for name in programs}, title=title)
