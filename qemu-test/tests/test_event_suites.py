@@ -101,5 +101,5 @@ class EventSuites(unittest.TestCase):
     def test_the_person_chooses_the_operations(self):
         for asked, chosen in ((None, EventOperations.C),
                               (EventOperations.TWO_LEVEL, EventOperations.TWO_LEVEL)):
-            job = boot_job.boot_job(CONTEXT, Spec(), {"any": "any"}, events=asked)
+            job = boot_job.boot_job(CONTEXT, Spec(), {"any": "any"}, 1, events=asked)
             self.assertEqual(job.spec.events, chosen)

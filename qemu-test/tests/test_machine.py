@@ -5,7 +5,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 from harness import architecture, limits
@@ -13,6 +12,8 @@ from harness.boot_log import Writer, read
 from harness.choices import Processor
 from harness.limits import BootLimits
 from harness.machine import Listeners, Machine
+
+from .processes import has_ended, wait_until
 
 WORD = "boot-0123"
 QEMU_TEST = pathlib.Path(__file__).resolve().parents[1]
@@ -242,16 +243,6 @@ class Run(unittest.TestCase):
                 "Machine(x86, log, 'w', BootLimits(50)).run("
                 f"lambda ports: [sys.executable, '-c', {fake!r}, str(ports)])")], cwd=QEMU_TEST)
             wait_until(lambda: mark.exists() and mark.read_text())
-            emulator = pathlib.Path("/proc", mark.read_text())
             starter.kill()
             starter.wait()
-            wait_until(lambda: not emulator.exists() or
-                       ") Z " in (emulator / "stat").read_text())
-
-
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError("nothing happened in time")
-        time.sleep(0.05)
+            wait_until(lambda: has_ended(int(mark.read_text())))

@@ -33,11 +33,11 @@ MOST_DEATHS = 60
 EMULATOR_MEMORY = 512
 
 
-def load(spec: Spec) -> Load:
-    """Share of the host that a boot takes. The emulator has a thread for each processor of the
-    machine, and about half of them idle; an instruction clock leaves it one."""
+def load_of(spec: Spec, seconds: float) -> Load:
+    """Share of the host that a boot takes, which lasts SECONDS. The emulator has a thread for each
+    processor of the machine, and about half of them idle; an instruction clock leaves it one."""
     threads = 1.0 if spec.instruction_clock else max(1.0, spec.smp / 2)
-    return Load(threads, (spec.mem or DEFAULT_MEMORY) + EMULATOR_MEMORY)
+    return Load(threads, (spec.mem or DEFAULT_MEMORY) + EMULATOR_MEMORY, seconds)
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class BootJob:
     context: Context
     spec: Spec
     commands: Mapping[str, str]
+    load: Load
     setup: str = "true"
     title: str = ""
 
@@ -54,11 +55,6 @@ class BootJob:
         """The programs, and the kernel unless a system has it installed."""
         programs = needs.programs(self.context)
         return (programs,) if self.spec.system else (programs, needs.kernel(self.context))
-
-    @property
-    def load(self) -> Load:
-        """Share of the host that the boot takes."""
-        return load(self.spec)
 
     def run(self, reporter: Reporter) -> list[Test]:
         """Run and return all results."""
@@ -99,13 +95,14 @@ class BootJob:
             output.resume()
 
 
-def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], setup: str = "true",
-             title: str = "", events: EventOperations | None = None) -> BootJob:
-    """The boot of SPEC with the kernel and the drivers of CONTEXT; EVENTS takes the place of the
-    port operations that the person wants."""
+def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds: float,
+             setup: str = "true", title: str = "",
+             events: EventOperations | None = None) -> BootJob:
+    """The boot of SPEC with the kernel and the drivers of CONTEXT, which takes about SECONDS;
+    EVENTS takes the place of the port operations that the person wants."""
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
                                events=events or context.events)
-    return BootJob(context, spec, commands, setup, title)
+    return BootJob(context, spec, commands, load_of(spec, seconds), setup, title)
 
 
 def script(setup: str, commands: Mapping[str, str], left: list[tuple[str, int]]) -> str:

@@ -36,6 +36,8 @@ class Load:
     threads: float = 1.0
     # In MiB.
     memory: int = 256
+    # Time that the job takes by itself on two processors, about: the longest start first.
+    seconds: float = 30.0
 
 
 class Job(Protocol):

@@ -8,20 +8,18 @@ from xenrust import build_root
 
 from ..results import Test
 from .context import Context
-from .durations import Durations
 from .job import Load, Need, Reporter
 from .registry import Suite
 from .report import Report, SuiteRun
 from .resources import Resources
-from .scheduler import Scheduler, State, Task
+from .scheduler import Scheduler, Task
 
 # A compiler run has as many threads as the host has processors, and is there for a moment or for
 # many minutes. Counted as one, it leaves room for suites that need nothing built.
 BUILD_LOAD = Load(1.0, 2048)
 
 
-def plan(suites: Sequence[Suite], context: Context,
-         durations: Durations) -> tuple[list[SuiteRun], list[Task]]:
+def plan(suites: Sequence[Suite], context: Context) -> tuple[list[SuiteRun], list[Task]]:
     """The SUITES with their tasks, and the build steps that come before these."""
     steps: dict[Need, Task] = {}
     runs = []
@@ -33,16 +31,14 @@ def plan(suites: Sequence[Suite], context: Context,
                     steps[need] = Task(need.name, functools.partial(_build, need), BUILD_LOAD,
                                        is_build_step=True)
             title = f"{suite.name} {job.title}".strip()
-            tasks.append(Task(title, job.run, job.load, [steps[need] for need in job.needs],
-                              durations.expected(f"{context.config}: {title}")))
+            tasks.append(Task(title, job.run, job.load, [steps[need] for need in job.needs]))
         runs.append(SuiteRun(suite, tasks))
     return runs, list(steps.values())
 
 
 def run(suites: Sequence[Suite], context: Context, resources: Resources) -> bool:
     """Run the SUITES and report them. True if tests passed and none failed."""
-    durations = Durations(context.cache)
-    runs, steps = plan(suites, context, durations)
+    runs, steps = plan(suites, context)
     if steps:
         # It may ask for a password, which it can only in this process.
         build_root.ensure(context.cache)
@@ -50,8 +46,6 @@ def run(suites: Sequence[Suite], context: Context, resources: Resources) -> bool
     report = Report(runs)
     report.begin()
     Scheduler(resources, report).run(tasks)
-    durations.save({f"{context.config}: {task.title}": task.seconds for task in tasks
-                    if task.state == State.DONE and not task.is_build_step})
     return report.summarize()
 
 

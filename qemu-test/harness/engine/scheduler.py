@@ -34,8 +34,7 @@ class Task:
     load: Load
     # Tasks that come before it.
     after: Sequence["Task"] = ()
-    # Seconds that it is expected to take. Others wait for a build step: it goes first.
-    expected: float = 0.0
+    # Others wait for a build step: it goes first.
     is_build_step: bool = False
     state: State = State.WAITING
     started: float = 0.0
@@ -103,7 +102,7 @@ class Scheduler:
         """Start the tasks that are ready and fit, in the order of their importance."""
         ready = [task for task in tasks if task.state == State.WAITING
                  and all(other.state == State.DONE for other in task.after)]
-        for task in sorted(ready, key=lambda task: (not task.is_build_step, -task.expected)):
+        for task in sorted(ready, key=lambda task: (not task.is_build_step, -task.load.seconds)):
             if self._resources.fits(task.load):
                 self._resources.take(task.load)
                 task.state, task.started = State.RUNNING, time.monotonic()

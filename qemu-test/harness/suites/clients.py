@@ -36,17 +36,17 @@ WITHOUT_COPY = "libwithout_grant_copy.so"
 def paravirtual(context: Context) -> list[Job]:
     """The toolstack, QEMU's disks, libxenvchan and dying domains in a PV dom0, with PV and PVH
     domUs."""
-    return [_clients(context, GuestType.PV)]
+    return [_clients(context, GuestType.PV, 300)]
 
 
 @suite("clients-pvh", order=100, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def auto_translated(context: Context) -> list[Job]:
     """The toolstack, QEMU's disks, libxenvchan and dying domains in a PVH dom0, with PV and PVH
     domUs."""
-    return [_clients(context, GuestType.PVH)]
+    return [_clients(context, GuestType.PVH, 600)]
 
 
-def _clients(context: Context, dom0: GuestType) -> Job:
+def _clients(context: Context, dom0: GuestType, seconds: float) -> Job:
     library = needs.program_folder(context) / WITHOUT_COPY
     # By a clock of instructions the emulator has one thread, on which domains seldom die of it.
     spec = Spec(
@@ -56,4 +56,4 @@ def _clients(context: Context, dom0: GuestType) -> Job:
              *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),
              (str(library), f"/usr/local/lib/{WITHOUT_COPY}")),
         domu_add=needs.additions(context, *DOMU_PROGRAMS))
-    return boot_job(context, spec, COMMANDS, CONSOLE_SETUP)
+    return boot_job(context, spec, COMMANDS, seconds, CONSOLE_SETUP)

@@ -32,11 +32,11 @@ def debian(context: Context) -> list[Job]:
     spec = Spec(dom0=GuestType.PVH, domu=GuestType.PVH, domu_run="granter",
                 limits=limits.suite(context.family), add=needs.additions(context, *commands),
                 domu_add=needs.additions(context, "granter"))
-    return [_c_driver(context, "PV dom0"), boot_job(context, spec, commands, title="PVH dom0")]
+    return [_c_driver(context, "PV dom0"), boot_job(context, spec, commands, 180, title="PVH dom0")]
 
 
 def _c_driver(context: Context, title: str) -> Job:
     spec = Spec(toolstack=False, limits=limits.suite(context.family),
                 add=needs.additions(context, "dmabuf-c-driver", "dmabuf-self"))
     return boot_job(context, spec, {"dmabuf-c-driver": "dmabuf-c-driver",
-                                    "dmabuf-self": "dmabuf-self libxengnttab"}, title=title)
+                                    "dmabuf-self": "dmabuf-self libxengnttab"}, 40, title=title)

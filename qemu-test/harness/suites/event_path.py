@@ -29,7 +29,7 @@ def path_of_an_event(context: Context) -> list[Job]:
     spec = Spec(smp=1, config=context.config, toolstack=False, run="true",
                 limits=limits.suite(context.family))
     return [FunctionJob(functools.partial(run, context, spec), needs=(needs.kernel(context),),
-                        load=boot_job.load(spec))]
+                        load=boot_job.load_of(spec, 40))]
 
 
 def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:

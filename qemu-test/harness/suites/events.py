@@ -49,11 +49,11 @@ def paravirtual(context: Context) -> list[Job]:
     ABI; processors go and come back, a domU is saved and restored; the same with a PVH domU, but
     for that."""
     return [
-        *_all_events(context, GuestType.PV, {
+        *_all_events(context, GuestType.PV, 300, {
             "event-storm": LONG_STORM, "event-channels": ALL_CYCLES, "event-saved": ALL_SAVED}),
-        _events(context, GuestType.PV, 2, {"event-storm": TWO_LEVEL_STORM}, "2-level ABI",
+        _events(context, GuestType.PV, 2, 60, {"event-storm": TWO_LEVEL_STORM}, "2-level ABI",
                 events=EventOperations.TWO_LEVEL),
-        _events(context, GuestType.PV, 2, {
+        _events(context, GuestType.PV, 2, 300, {
             "event-storm": PARTED_STORM, "event-channels": PARTED_CYCLES}, "PVH domU",
                 domu=GuestType.PVH)]
 
@@ -63,11 +63,11 @@ def auto_translated(context: Context) -> list[Job]:
     """1,500 event channels between a PVH dom0 and a PVH domU, of 1, 2 and 4 vCPUs, and processors
     that go and come back."""
     return [
-        *_all_events(context, GuestType.PVH, {
+        *_all_events(context, GuestType.PVH, 200, {
             "event-storm": SHORT_STORM, "event-channels": FEW_CYCLES}),
         # To save a PVH domU takes minutes: its addresses are looked through up to 4 GiB. On one
         # thread the emulator mostly lives for it.
-        _events(context, GuestType.PVH, 2, {"event-saved": ALL_SAVED}, "domU saved",
+        _events(context, GuestType.PVH, 2, 300, {"event-saved": ALL_SAVED}, "domU saved",
                 instruction_clock=True)]
 
 
@@ -75,7 +75,7 @@ def auto_translated(context: Context) -> list[Job]:
 def long_auto_translated(context: Context) -> list[Job]:
     """As many event channels as events has, between a PVH dom0 and a PVH domU; the emulator often
     dies."""
-    return [*_all_events(context, GuestType.PVH, {
+    return [*_all_events(context, GuestType.PVH, 900, {
         "event-storm": PARTED_STORM, "event-channels": PARTED_CYCLES})]
 
 
@@ -83,21 +83,21 @@ def long_auto_translated(context: Context) -> list[Job]:
 def with_checks(context: Context) -> list[Job]:
     """300 event channels between a PV dom0 and a PV domU, of 2 vCPUs, and processors that go and
     come back."""
-    return [_events(context, GuestType.PV, 2, {
+    return [_events(context, GuestType.PV, 2, 200, {
         "event-storm": CHECKED_STORM, "event-channels": CHECKED_CYCLES}, "")]
 
 
-def _all_events(context: Context, guests: GuestType,
+def _all_events(context: Context, guests: GuestType, seconds: float,
                 commands: Mapping[str, str]) -> list[BootJob]:
-    """The COMMANDS with 2 vCPUs, and short storms with less and with more."""
-    return [_events(context, guests, 2, commands, "2 vCPUs"),
-            _events(context, guests, 1, {"event-storm": SHORT_STORM}, "1 vCPU"),
-            _events(context, guests, 4, {"event-storm": CROWDED_STORM}, "4 vCPUs")]
+    """The COMMANDS with 2 vCPUs, for about SECONDS, and short storms with less and with more."""
+    return [_events(context, guests, 2, seconds, commands, "2 vCPUs"),
+            _events(context, guests, 1, 60, {"event-storm": SHORT_STORM}, "1 vCPU"),
+            _events(context, guests, 4, 90, {"event-storm": CROWDED_STORM}, "4 vCPUs")]
 
 
-def _events(context: Context, dom0: GuestType, vcpus: int, commands: Mapping[str, str], title: str,
-            domu: GuestType | None = None, events: EventOperations | None = None,
-            instruction_clock: bool = False) -> BootJob:
+def _events(context: Context, dom0: GuestType, vcpus: int, seconds: float,
+            commands: Mapping[str, str], title: str, domu: GuestType | None = None,
+            events: EventOperations | None = None, instruction_clock: bool = False) -> BootJob:
     """A boot of the COMMANDS. The machine has a second processor also where the guests have one. A
     PV dom0 has no more processors than the machine's tables tell of."""
     spec = Spec(
@@ -106,4 +106,4 @@ def _events(context: Context, dom0: GuestType, vcpus: int, commands: Mapping[str
         limits=limits.CLIENTS, instruction_clock=instruction_clock,
         add=needs.additions(context, *PROGRAMS),
         domu_add=needs.additions(context, *DOMU_PROGRAMS))
-    return boot_job(context, spec, commands, CONSOLE_SETUP, title, events)
+    return boot_job(context, spec, commands, seconds, CONSOLE_SETUP, title, events)

@@ -19,21 +19,21 @@ DOMU_MEMORY = 256
 def paravirtual(context: Context) -> list[Job]:
     """A PV dom0 maps its own grants, and those of a PV domU, and makes dma-bufs of both."""
     # The last rule of gntdev-domu ends the domU.
-    return [gntdev_boot(context, GuestType.PV, "gntdev-self", "dmabuf-self", "dmabuf-domu",
+    return [gntdev_boot(context, GuestType.PV, 130, "gntdev-self", "dmabuf-self", "dmabuf-domu",
                         "gntdev-domu")]
 
 
 @suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def auto_translated(context: Context) -> list[Job]:
     """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
-    return [gntdev_boot(context, GuestType.PVH, "dmabuf-domu", "gntdev-domu")]
+    return [gntdev_boot(context, GuestType.PVH, 150, "dmabuf-domu", "gntdev-domu")]
 
 
-def gntdev_boot(context: Context, guests: GuestType, *programs: str, title: str = "",
-                display: bool = False) -> Job:
-    """The PROGRAMS in a dom0 with a domU that grants, both of one type."""
+def gntdev_boot(context: Context, guests: GuestType, seconds: float, *programs: str,
+                title: str = "", display: bool = False) -> Job:
+    """The PROGRAMS in a dom0 with a domU that grants, both of one type, for about SECONDS."""
     spec = Spec(dom0=guests, domu=guests, domu_run="granter", domu_mem=DOMU_MEMORY,
                 limits=limits.suite(context.family), display=display,
                 add=needs.additions(context, *programs),
                 domu_add=needs.additions(context, "granter"))
-    return boot_job(context, spec, {name: name for name in programs}, title=title)
+    return boot_job(context, spec, {name: name for name in programs}, seconds, title=title)

@@ -36,7 +36,7 @@ def kunit(context: Context) -> list[Job]:
     spec = Spec(xen=False, config=context.config, run=load, limits=limits.suite(context.family))
     return [FunctionJob(functools.partial(run, context, spec),
                         needs=(needs.source(context), needs.kernel(context)),
-                        load=boot_job.load(spec))]
+                        load=boot_job.load_of(spec, 20))]
 
 
 def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:

@@ -26,7 +26,7 @@ def catch(context: Context) -> list[Job]:
                 add=needs.additions(context, "gntdev-self"), limits=limits.suite(context.family))
     return [FunctionJob(functools.partial(run, context, spec),
                         needs=(needs.programs(context), needs.kernel(context)),
-                        load=boot_job.load(spec))]
+                        load=boot_job.load_of(spec, 40))]
 
 
 def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:

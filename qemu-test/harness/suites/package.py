@@ -34,7 +34,7 @@ def deb(context: Context) -> list[Job]:
     Debian system of its own; a kernel boots with the module that it built."""
     # Its boot is one step of many, in the middle.
     return [FunctionJob(lambda reporter: PackageSteps(context, reporter).run(),
-                        needs=(needs.programs(context),), load=Load(2.0, 4096))]
+                        needs=(needs.programs(context),), load=Load(2.0, 4096, 1200))]
 
 
 def boot_installed(context: Context, release: str, root: pathlib.Path) -> Job:
@@ -43,7 +43,7 @@ def boot_installed(context: Context, release: str, root: pathlib.Path) -> Job:
                                   gntdev=Driver.RUST)
     spec = Spec(toolstack=False, limits=limits.suite(context.family), system=str(root),
                 add=needs.additions(context, "dmabuf-self"))
-    return boot_job(context, spec, {"dmabuf-self": "dmabuf-self libxengnttab"})
+    return boot_job(context, spec, {"dmabuf-self": "dmabuf-self libxengnttab"}, 60)
 
 
 class PackageSteps:

@@ -11,7 +11,7 @@ from xenrust import build_root, guest
 from .. import children, limits
 from ..engine import needs
 from ..engine.context import Context
-from ..engine.job import FunctionJob, Job, Reporter
+from ..engine.job import FunctionJob, Job, Load, Reporter
 from ..engine.registry import SuiteList, suite
 from ..results import FAILED, PASSED, SKIPPED, Test, has_failed
 
@@ -26,8 +26,10 @@ OUTCOMES = {"ok": PASSED, "FAILED": FAILED, "ignored": SKIPPED}
 def programs(context: Context) -> list[Job]:
     """Unit tests of the guests' programs, and the event channels' state machine in all
     interleavings."""
+    # The state machine takes longest.
     return [FunctionJob(functools.partial(cargo_tests, context, workspace), title=workspace.name,
-                        needs=(needs.programs(context),))
+                        needs=(needs.programs(context),),
+                        load=Load(seconds=120 if workspace == guest.EVENT_MODEL else 20))
             for workspace in guest.WORKSPACES]
 
 

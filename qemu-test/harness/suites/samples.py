@@ -53,7 +53,7 @@ def auto_translated(context: Context) -> list[Job]:
 
 
 def _samples(context: Context, guests: GuestType) -> list[Job]:
-    card = gntdev_boot(context, guests, "dmabuf-card", title="card", display=True)
+    card = gntdev_boot(context, guests, 40, "dmabuf-card", title="card", display=True)
     if context.gntdev == Driver.C:
         return [SkippedJob("the samples", "Linux's C driver cannot export a dma-buf on x86"), card]
     spec = Spec(dom0=guests, domu=guests, gntdev=context.gntdev, events=context.events,
@@ -62,7 +62,7 @@ def _samples(context: Context, guests: GuestType) -> list[Job]:
                 domu_add=needs.additions(context, *PROGRAMS))
     return [FunctionJob(functools.partial(run, context, spec), title="programs",
                         needs=(needs.programs(context), needs.kernel(context)),
-                        load=boot_job.load(spec)),
+                        load=boot_job.load_of(spec, 40)),
             card]
 
 
