@@ -3,8 +3,9 @@
 
 CONFIG := $(or $(DEBUG),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
+SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help run test test-debian test-deb test-long bench check kernel module deb clean
+.PHONY: help run test test-quick test-debian test-deb test-long bench check kernel module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -12,13 +13,15 @@ help:
 run:
 	@qemu-test/run
 test:
-	@qemu-test/run-suites --config $(CONFIG)
+	@$(SUITES) --config $(CONFIG)
+test-quick:
+	@$(SUITES) --config quick
 test-debian:
-	@qemu-test/run-suites --kernel $(or $(KERNEL),debian)
+	@$(SUITES) --kernel $(or $(KERNEL),debian)
 test-deb:
-	@qemu-test/run-suites --config package
+	@$(SUITES) --config package
 test-long:
-	@qemu-test/run-suites --config long
+	@$(SUITES) --config long
 bench:
 	@qemu-test/bench
 check:
@@ -35,6 +38,9 @@ clean:
 #: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted, and
 #:               has a picture from the domU's memory on its screen
 #: make test     run all tests; the last line counts them
+#: make test-quick
+#:               run those that take minutes: the unit tests, KUnit, and one boot of gntdev and
+#:               dma-buf. It is for each change, `make test` for what is to stay
 #: make test-debian
 #:               run those that need no kernel of our own on Debian's own kernel, the newest one
 #:               in the cache or the one that KERNEL names as for `make module`
@@ -61,4 +67,6 @@ clean:
 #: MIRROR=URL     the Debian mirror to fetch from (default: the one this machine uses)
 #: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
+#: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the
+#:                number of processors)
 #: KDIR=DIR       kernel, module: put the overlay into this kernel tree and build that

@@ -68,9 +68,12 @@ class Plans(unittest.TestCase):
         runs, steps = run.plan(list(suites_of(SuiteList.DOM0).values()), Context("dom0"))
         names = [step.title for step in steps]
         self.assertEqual(len(set(names)), len(names))
-        self.assertEqual(set(names),
-                         {"guest programs", "kernel source", "kernel dom0", "kernel debian"})
+        self.assertEqual(set(names), {
+            "guest programs", "tests of the guest programs", "kernel source", "kernel dom0",
+            "kernel debian"})
         host, = (one for one in runs if one.suite.name == "host")
         self.assertEqual([list(task.after) for task in host.tasks], [[], []])
         after = {step for one in runs for task in one.tasks for step in task.after}
         self.assertEqual(after, set(steps))
+        tests = next(step for step in steps if step.title == "tests of the guest programs")
+        self.assertEqual([step.title for step in tests.after], ["guest programs"])

@@ -181,7 +181,9 @@ class Interruption(unittest.TestCase):
         files, when nothing of it runs any more."""
         with tempfile.TemporaryDirectory() as folder:
             marks = [pathlib.Path(folder, f"{name}.pids") for name in ("one", "two")]
-            with subprocess.Popen([sys.executable, "-c", INTERRUPTED, folder], cwd=QEMU_TEST,
+            # A shell's background job ignores SIGINT, and so would its children.
+            with subprocess.Popen(["env", "--default-signal=INT", sys.executable, "-c",
+                                   INTERRUPTED, folder], cwd=QEMU_TEST,
                                   stderr=subprocess.DEVNULL, start_new_session=True) as run:
                 wait_until(lambda: all(mark.exists() for mark in marks))
                 run.send_signal(number)

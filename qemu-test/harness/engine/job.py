@@ -27,6 +27,8 @@ class Need:
     """A build step that jobs wait for. It is done once in a run."""
     name: str
     ensure: Callable[[], object] = field(compare=False)
+    # Steps that come before it.
+    after: tuple["Need", ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 import pathlib
 
 from xenrust import guest, kernel_source
+from xenrust.cache import Cache
 
 from .. import guest_kernel
 from ..spec import Addition
@@ -25,6 +26,18 @@ def source(context: Context) -> Need:
 def programs(context: Context) -> Need:
     """The programs that run in guests."""
     return Need("guest programs", lambda: guest.ensure(context.cache))
+
+
+def program_tests(context: Context) -> Need:
+    """The unit tests of the programs, built. Cargo has one build at a time in a folder."""
+    return Need("tests of the guest programs", lambda: _build_tests(context.cache),
+                after=(programs(context),))
+
+
+def _build_tests(cache: Cache) -> None:
+    with cache.lock("guest"):
+        guest.cargo(cache, "tests of the guest programs", ["test", "--release", "--no-run"],
+                    failed="the unit tests of the guest programs do not build")
 
 
 def program_folder(context: Context) -> pathlib.Path:

@@ -26,14 +26,20 @@ def plan(suites: Sequence[Suite], context: Context) -> tuple[list[SuiteRun], lis
     for suite in suites:
         tasks = []
         for job in suite.plan(context):
-            for need in job.needs:
-                if need not in steps:
-                    steps[need] = Task(need.name, functools.partial(_build, need), BUILD_LOAD,
-                                       is_build_step=True)
             title = f"{suite.name} {job.title}".strip()
-            tasks.append(Task(title, job.run, job.load, [steps[need] for need in job.needs]))
+            tasks.append(Task(title, job.run, job.load,
+                              [_step(need, steps) for need in job.needs]))
         runs.append(SuiteRun(suite, tasks))
     return runs, list(steps.values())
+
+
+def _step(need: Need, steps: dict[Need, Task]) -> Task:
+    """The task of NEED among the STEPS, which is added if it is not there, and those before it."""
+    if need not in steps:
+        after = [_step(other, steps) for other in need.after]
+        steps[need] = Task(need.name, functools.partial(_build, need), BUILD_LOAD, after,
+                           is_build_step=True)
+    return steps[need]
 
 
 def run(suites: Sequence[Suite], context: Context, resources: Resources) -> bool:

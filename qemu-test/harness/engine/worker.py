@@ -130,9 +130,8 @@ class _ProgressStream(io.TextIOBase):
 
 def _main(work: Work, connection: Connection, parent: int) -> None:
     _end_with(parent)
-    # Ctrl-C reaches the parent, which ends the workers one by one.
+    # Ctrl-C reaches the parent alone, which ends the workers one by one.
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
     reporter = _PipeReporter(connection)
