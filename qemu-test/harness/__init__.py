@@ -5,15 +5,19 @@ A module imports only modules that stand above it in this list:
 
     choices, results         words that options, suites and guests share; the result of one test
     clock, limits, children  time limits that a busy machine does not trip, and child processes
-    boot_log, newc, elf      file formats; `kernel_modules`, `picture` and `ktap` likewise
-    spec, ending             one boot as it is asked for, and as it ended
-    architecture/            emulators, by the processor that they emulate
-    monitor, machine         one emulator process from its start to its end
+    boot_log, ktap, log_check, newc, elf, kernel_modules, picture, terminal
+                             formats of text and of files; the person's terminal
+    spec, ending, guest_arguments
+                             one boot as it is asked for, as it ended, and as guests are told
+    monitor, architecture/   the emulator, by the processor that it emulates
+    machine, verdict         one emulator process from its start to its end, and the reason for that
     guest_kernel, guest_image, boot
                              the files that a machine starts from; boot() itself
-    log_check, event_path, bench_table
-                             readers of logs and of output
+    event_cost, bench_table  readers of output
     engine/                  suites as jobs: registry, scheduler, report
     suites/                  one file a family of suites
     commands/                the command lines of qemu-test/boot, run-suites and bench
+
+A new suite is a file in suites/, as `engine.registry` says; another processor is a file or a folder
+in architecture/.
 """

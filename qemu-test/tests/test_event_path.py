@@ -3,9 +3,9 @@
 
 import unittest
 
-from harness import event_path
+from harness import event_cost
 from harness.choices import EventOperations
-from harness.event_path import Cost, Function
+from harness.event_cost import Cost, Function
 from xenrust.failure import Failure
 
 RUST = "_RINvNtNtCs1_11fifo_events3xen10evtchn_ops13handle_eventsNtNtB6_8port_ops11FifoPortOpsEB6_"
@@ -46,15 +46,15 @@ def trace(*blocks):
 
 
 def cost(*blocks):
-    return event_path.cost(trace(*blocks), FUNCTIONS, HANDLER)
+    return event_cost.cost(trace(*blocks), FUNCTIONS, HANDLER)
 
 
 class Symbols(unittest.TestCase):
     def test_the_functions_are_found(self):
-        functions, handler = event_path.find(SYMBOLS, EventOperations.RUST)
+        functions, handler = event_cost.find(SYMBOLS, EventOperations.RUST)
         self.assertEqual(functions, [Function(RUST, 0xffffffff81003000, 0x40)])
         self.assertEqual(handler, 0xffffffff81004000)
-        functions, _ = event_path.find(SYMBOLS, EventOperations.C)
+        functions, _ = event_cost.find(SYMBOLS, EventOperations.C)
         self.assertEqual([function.start for function in functions],
                          [0xffffffff81001000, 0xffffffff81002000])
 
@@ -62,7 +62,7 @@ class Symbols(unittest.TestCase):
         for symbols in (SYMBOLS.replace(RUST, "other"), SYMBOLS + SYMBOLS,
                         SYMBOLS.replace("handle_irq_for_port", "other")):
             with self.assertRaises(Failure):
-                event_path.find(symbols, EventOperations.RUST)
+                event_cost.find(symbols, EventOperations.RUST)
 
 
 class Costs(unittest.TestCase):
@@ -100,7 +100,7 @@ class Strangers(unittest.TestCase):
 """
 
     def test_the_handler_is_none(self):
-        self.assertEqual(event_path.strangers(self.FINE, self.FUNCTION), [])
+        self.assertEqual(event_cost.strangers(self.FINE, self.FUNCTION), [])
 
     def test_whatever_else_is(self):
         for text in ("call   5000 <_RNvNtCs1_4core9panicking18panic_bounds_check>",
@@ -108,8 +108,8 @@ class Strangers(unittest.TestCase):
                      "jmp    5000 <handle_events_slowly+0x4>"):
             with self.subTest(text):
                 disassembly = f"{self.FINE}    200a:\t{text}\n"
-                self.assertEqual(event_path.strangers(disassembly, self.FUNCTION), [text])
+                self.assertEqual(event_cost.strangers(disassembly, self.FUNCTION), [text])
 
     def test_nothing_disassembled_is_a_failure(self):
         with self.assertRaises(Failure):
-            event_path.strangers("", self.FUNCTION)
+            event_cost.strangers("", self.FUNCTION)

@@ -6,7 +6,7 @@ import unittest
 
 from harness import guest_arguments
 from harness.architecture.base import Files
-from harness.architecture.x86 import machine
+from harness.architecture.x86 import command_line
 from harness.choices import EventOperations, GuestType
 from harness.spec import Spec
 
@@ -15,7 +15,7 @@ FILES = Files(*map(pathlib.Path, ("folder", "vmlinuz", "initramfs", "xen")))
 
 def argument(spec, name):
     """What follows NAME in the emulator's command."""
-    argv = machine.command(spec, FILES, pathlib.Path("ports"))
+    argv = command_line.command(spec, FILES, pathlib.Path("ports"))
     return argv[argv.index(name) + 1]
 
 
@@ -63,7 +63,7 @@ class Trace(unittest.TestCase):
     def test_what_the_emulator_notes_is_asked_for_once(self):
         # Of two such options it would take the last.
         spec = Spec(trace=((0x1000, 0x20), (0x2000, 0x30)))
-        argv = machine.command(spec, FILES, pathlib.Path("ports"))
+        argv = command_line.command(spec, FILES, pathlib.Path("ports"))
         self.assertEqual(argv.count("-d"), 1)
         self.assertEqual(argument(spec, "-d"), "cpu_reset,in_asm,exec,nochain")
         self.assertEqual(argument(spec, "-dfilter"), "0x1000+0x20,0x2000+0x30")
@@ -78,7 +78,7 @@ class InstructionClock(unittest.TestCase):
         self.assertIn("x2apic=0", argument(spec, "-append").split())
 
     def test_other_machines_have_the_hosts_clock(self):
-        argv = machine.command(Spec(), FILES, pathlib.Path("ports"))
+        argv = command_line.command(Spec(), FILES, pathlib.Path("ports"))
         self.assertNotIn("-icount", argv)
         self.assertEqual(argument(Spec(), "-accel"), "tcg,thread=multi")
         self.assertNotIn("x2apic=0", argument(Spec(), "-append").split())

@@ -8,7 +8,7 @@ import pathlib
 from xenrust import build_root
 from xenrust.failure import Failure
 
-from .. import children, event_path, limits
+from .. import children, event_cost, limits
 from ..boot import boot
 from ..boot_log import Source
 from ..choices import EventOperations
@@ -36,19 +36,19 @@ def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
     """Boot SPEC with the port operations in C and in Rust, and compare them."""
     image = context.cache.kernel / context.config / "vmlinux"
     symbols = _output(context, "nm", "-S", image)
-    paths: dict[EventOperations, event_path.Cost] = {}
+    paths: dict[EventOperations, event_cost.Cost] = {}
     tests: list[Test] = []
     for events in COMPARED:
-        functions, handler = event_path.find(symbols, events)
+        functions, handler = event_cost.find(symbols, events)
         traced = dataclasses.replace(spec, events=events, trace=tuple(
             (function.start, function.size) for function in functions))
         result = boot(traced, on_progress=reporter.progress)
-        paths[events] = event_path.cost(
+        paths[events] = event_cost.cost(
             (line.text for line in result.lines if line.source == Source.QEMU), functions, handler)
         reporter.note(f"an event in {events}: {paths[events]}; log {result.log}")
         tests += check_log(context, result, reporter)
-    (function,), _ = event_path.find(symbols, EventOperations.RUST)
-    strangers = event_path.strangers(
+    (function,), _ = event_cost.find(symbols, EventOperations.RUST)
+    strangers = event_cost.strangers(
         _output(context, "objdump", "-d", "--no-show-raw-insn", f"--disassemble={function.name}",
                 image), function)
     c, rust = paths[EventOperations.C], paths[EventOperations.RUST]

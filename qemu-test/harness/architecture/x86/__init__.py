@@ -12,7 +12,7 @@ from ...ending import MachineRun
 from ...monitor import Monitor
 from ...spec import Spec
 from ..base import Architecture, Files, Watch
-from . import emulator_death, machine
+from . import command_line, emulator_death
 from .halted_processor import HaltedProcessorWatch
 
 XEN_IMAGE = "xen-*-amd64.gz"
@@ -33,13 +33,13 @@ class X86(Architecture):
         return gzip.decompress(images[-1].read_bytes())
 
     def command(self, spec: Spec, files: Files, ports: pathlib.Path) -> list[str]:
-        return machine.command(spec, files, ports)
+        return command_line.command(spec, files, ports)
 
     def watch(self, monitor: Monitor, found: Callable[[str], None]) -> Watch:
         return HaltedProcessorWatch(monitor, found)
 
     def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines) -> str | None:
-        return emulator_death.find(run, lines) if machine.uses_svm(spec) else None
+        return emulator_death.find(run, lines) if command_line.uses_svm(spec) else None
 
     def is_guest_fault(self, text: str) -> bool:
         return emulator_death.TRIPLE_FAULT.search(text) is not None
