@@ -112,7 +112,7 @@ class _PipeReporter:
         self._connection.send(Progress(text))
 
 
-class _ProgressStream(io.TextIOBase):
+class _ProgressStream(io.StringIO):
     """Standard error of a job: the build steps print their progress there."""
 
     def __init__(self, reporter: Reporter) -> None:
