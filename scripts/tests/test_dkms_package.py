@@ -176,7 +176,7 @@ class Tool(unittest.TestCase):
     def test_of_a_build_root(self):
         with mock.patch.object(dkms_package.shutil, "which", return_value=None):
             file = dkms_package.ensure(self.cache, VERSION)
-        self.assertTrue(build_root.ensure.called)
+        build_root.ensure.assert_called_once_with(self.cache, build_root.Purpose.FETCH)
         _, _, argv = build_root.run_logged.call_args[0]
         self.assertEqual((argv[0], argv[-1]), ("dpkg-deb", str(file)))
         self.assertIn(file.parent, build_root.run_logged.call_args[1]["binds"])

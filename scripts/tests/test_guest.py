@@ -8,6 +8,8 @@ import unittest
 from unittest import mock
 
 from xenrust import guest
+from xenrust.build_root import Purpose
+from xenrust.cache import Cache
 
 CONFIG = """[build]
 rustflags = ["-C", "target-cpu=native"]
@@ -45,6 +47,36 @@ class NetworkSettingsTest(unittest.TestCase):
 
     def test_no_configuration(self):
         self.assertEqual(self.settings(), "")
+
+
+class Selection(unittest.TestCase):
+    """Cargo builds all programs, or those that were asked for."""
+
+    def built(self, *arguments):
+        """Command and workspace of each run of cargo."""
+        runs = []
+
+        def run(_cache, _step, argv, failed, cwd):
+            runs.append((cwd, argv))
+
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.dict(os.environ, {"CACHE": f"{folder}/cache"}), \
+                mock.patch("xenrust.build_root.ensure") as ensure, \
+                mock.patch("xenrust.build_root.run_logged", run):
+            guest.ensure(Cache(), *arguments)
+        ensure.assert_called_once_with(mock.ANY, Purpose.BOOT)
+        return runs
+
+    def test_all(self):
+        self.assertEqual(self.built(), [(workspace, ["cargo", "build", "--locked", "--release"])
+                                        for workspace in guest.WORKSPACES])
+
+    def test_some(self):
+        wanted = {guest.PROGRAMS: ("read-pages", "share-pages"), guest.SAMPLES: ("show-frame",)}
+        self.assertEqual(
+            [argv[3:] for _, argv in self.built(wanted)],
+            [["--release", "--bin", "read-pages", "--bin", "share-pages"],
+             ["--release", "--bin", "show-frame"]])
 
 
 if __name__ == "__main__":

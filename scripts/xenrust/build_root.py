@@ -6,6 +6,7 @@ else through a user namespace, in which the user is the root of the folder.
 """
 
 import ctypes
+import enum
 import json
 import os
 import pathlib
@@ -19,20 +20,40 @@ from typing import TypedDict
 from . import host
 from .cache import REPOSITORY, Cache
 from .failure import Failure
-from .progress import Arguments, Step, say
+from .progress import Arguments, Step
 
 SUITE = "trixie"
 
-PACKAGES = """
-    bc bindgen bison build-essential busybox-static ca-certificates cargo ccache clang codespell
-    cpio file flake8 flex git gzip kmod libelf-dev libssl-dev libxen-dev lld llvm mypy pahole perl
-    pkg-config python3 qemu-system-x86 qemu-system-xen rsync rust-clippy rust-src rustc rustfmt
-    xen-hypervisor-4.20-amd64 xen-utils-4.20 xenstore-utils xz-utils zstd
-""".split()
 
-# Debian's kernels take the very rustc and bindgen that they were built with. The others are of the
-# same version as rustc, or gone.
+class Purpose(enum.IntEnum):
+    """Purposes of the build root. Each includes those before it, so that the root can be used for
+    one while the packages of the next are installed."""
+    # Fetching and unpacking packages and sources.
+    FETCH = 1
+    # Building modules for Debian's kernels and programs for guests, and booting them.
+    BOOT = 2
+    # Building kernels, all checks and all tests.
+    ALL = 3
+
+
+PACKAGES = {
+    Purpose.FETCH: "ca-certificates xz-utils".split(),
+    Purpose.BOOT: """
+        bc bindgen bison build-essential busybox-static cargo cpio file flex gzip kmod libelf-dev
+        libssl-dev libxen-dev pahole perl pkg-config python3 qemu-system-x86 rust-src rustc
+        xen-hypervisor-4.20-amd64 xen-utils-4.20 xenstore-utils zstd
+    """.split(),
+    Purpose.ALL: """
+        ccache clang codespell flake8 git lld llvm mypy qemu-system-xen rsync rust-clippy rustfmt
+    """.split(),
+}
+
+# Modules for Debian's kernels need the very rustc and bindgen that the kernel was built with. The
+# others must be of the same version as rustc.
 COMPILERS = "bindgen cargo rust-clippy rust-src rustc rustfmt".split()
+
+# Roots whose indexes of the archives this process has fetched.
+_roots_with_indexes: set[pathlib.Path] = set()
 
 # Kept inside the root: it describes that folder and vanishes with it.
 STAMP = pathlib.PurePath("etc/xen-rust-build-root.json")
@@ -49,18 +70,16 @@ class Stamp(TypedDict):
     packages: list[str]
 
 
-def ensure(cache: Cache) -> None:
-    """Make the build root, or bring it up to date; at once when there is nothing to do."""
-    if _read_stamp(cache.build_root) == _wanted_stamp():
+def ensure(cache: Cache, purpose: Purpose = Purpose.ALL) -> None:
+    """Make the build root fit for PURPOSE; at once when there is nothing to do."""
+    if _fits(_read_stamp(cache.build_root), purpose):
         return
     with cache.lock("build-root"):
         present = _read_stamp(cache.build_root)
-        if present == _wanted_stamp():
-            return
-        if present and present["suite"] == SUITE:
-            _install_difference(cache, present)
-        else:
-            _make(cache)
+        if not present or present["suite"] != SUITE:
+            present = _make(cache)
+        if not _fits(present, purpose):
+            _install_difference(cache, present, purpose)
 
 
 def run_logged(cache: Cache, step: Step, argv: Arguments, failed: str,
@@ -70,7 +89,7 @@ def run_logged(cache: Cache, step: Step, argv: Arguments, failed: str,
 
 
 def output(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None) -> str | None:
-    """Run a short command in the build root and return what it prints, or None if it fails."""
+    """Standard output of a short command in the build root; None if it fails."""
     result = subprocess.run(command(cache, argv, cwd=cwd), stdin=subprocess.DEVNULL,
                             capture_output=True, text=True, check=False, timeout=300)
     return result.stdout if result.returncode == 0 else None
@@ -95,13 +114,14 @@ def run_attached(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None =
 
 def command(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None,
             binds: Iterable[str | pathlib.Path] = ()) -> list[str]:
-    """Return the host command that runs ARGV in the build root.
+    """Host command that runs ARGV in the build root.
 
     The checkout, the cache and BINDS appear in the root at their own host paths.
     """
     root = cache.build_root
     # The cache holds the root itself, so it is bound while nothing is mounted in there yet.
-    others = {pathlib.Path(folder).absolute() for folder in ("/tmp", REPOSITORY, *binds)}
+    others = {pathlib.Path("/tmp"), REPOSITORY,
+              *(pathlib.Path(folder).absolute() for folder in binds)}
     # A bind hides what was bound below it: outer folders go first, the cache before all others.
     folders = [cache.root, *sorted(others - {cache.root}, key=str)]
     lines = ["set -e"]
@@ -114,7 +134,7 @@ def command(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None
     lines.append(f"mount -t proc proc {_quote(root, '/proc')} 2>/dev/null || "
                  f"mount --rbind /proc {_quote(root, '/proc')}")
     for source, target in _network_files():
-        # A root that has no use for one has no folder for it.
+        # A root without the folder for one has no use for it.
         lines.append(f"touch {_quote(root, target)} 2>/dev/null && "
                      f"mount --bind {shlex.quote(str(source))} {_quote(root, target)}")
     inner = ["chroot", str(root), "env", "-i", *_environment(cache), "sh", "-c",
@@ -131,7 +151,7 @@ def _quote(root: pathlib.Path, place: str | pathlib.Path) -> str:
 
 
 def _namespace() -> list[str]:
-    """Return the command prefix under which one is root and may mount and chroot."""
+    """Command prefix that makes a process root and lets it mount and chroot."""
     prefix = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     if os.geteuid():
         prefix += ["--user", "--map-root-user", "--map-auto"]
@@ -149,7 +169,7 @@ def _environment(cache: Cache) -> list[str]:
 
 
 def _network_files() -> list[tuple[pathlib.Path, str]]:
-    """List (host file, place in the root) of what name resolution and TLS need today."""
+    """Host file and place in the root of each file that name resolution and TLS need."""
     certificates = pathlib.Path(
         os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
     pairs = [(pathlib.Path("/etc/resolv.conf").resolve(), "/etc/resolv.conf"),
@@ -162,8 +182,13 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _wanted_stamp() -> Stamp:
-    return {"suite": SUITE, "packages": PACKAGES}
+def _packages(purpose: Purpose) -> list[str]:
+    return sorted(package for each in Purpose if each <= purpose for package in PACKAGES[each])
+
+
+def _fits(stamp: Stamp | None, purpose: Purpose) -> bool:
+    return bool(stamp and stamp["suite"] == SUITE
+                and set(_packages(purpose)) <= set(stamp["packages"]))
 
 
 def _read_stamp(root: pathlib.Path) -> Stamp | None:
@@ -174,28 +199,32 @@ def _read_stamp(root: pathlib.Path) -> Stamp | None:
         return None
 
 
-def _write_stamp(root: pathlib.Path) -> None:
+def _write_stamp(root: pathlib.Path, stamp: Stamp) -> None:
     """Write the stamp, last of all: a root without one is an unfinished one."""
-    text = json.dumps(_wanted_stamp())
-    subprocess.run([*_namespace(), "tee", str(root / STAMP)], input=text, text=True,
+    subprocess.run([*_namespace(), "tee", str(root / STAMP)], input=json.dumps(stamp), text=True,
                    stdout=subprocess.DEVNULL, check=True)
 
 
-def _make(cache: Cache) -> None:
+def _make(cache: Cache) -> Stamp:
+    """Make a root that can fetch the rest by itself."""
     cache.make_folders()
-    cache.require_space(15, "building everything")
+    cache.require_space(4, "the build root")
     host.install_missing_tools(cache)
     _require_namespaces()
     partial = cache.root / "build-root.partial"
     remove_root(cache.build_root)
-    bootstrap(cache, partial, "build root", PACKAGES)
-    _write_stamp(partial)
+    stamp: Stamp = {"suite": SUITE, "packages": _packages(Purpose.FETCH)}
+    bootstrap(cache, partial, "build root", stamp["packages"], keep_indexes=True)
+    _write_stamp(partial, stamp)
     partial.rename(cache.build_root)
+    _roots_with_indexes.add(cache.build_root)
+    return stamp
 
 
 def bootstrap(cache: Cache, folder: pathlib.Path, title: str,
-              packages: Sequence[str] = ()) -> None:
-    """Make FOLDER a Debian system of SUITE with PACKAGES and what every such system has."""
+              packages: Sequence[str] = (), keep_indexes: bool = False) -> None:
+    """Make FOLDER a Debian system of SUITE with PACKAGES and the essential ones; KEEP_INDEXES lets
+    its apt go on without fetching the archives' indexes again."""
     remove_root(folder)
     step = Step(title, cache.log / f"{title.replace(' ', '-')}.log", timeout=3600,
                 follow=_AptProgress())
@@ -203,8 +232,11 @@ def bootstrap(cache: Cache, folder: pathlib.Path, title: str,
                (option.partition("=") for option in host.apt_proxy_options())]
     step.run(
         [*_namespace(), "mmdebstrap", "--mode=root", "--variant=minbase", "--verbose",
+         # A root costs less to make anew after a crash than fsync() of each of its files.
+         "--dpkgopt=force-unsafe-io",
          f"--keyring={host.KEYRING}", *([f"--include={','.join(packages)}"] if packages else []),
          "--aptopt=APT::Install-Recommends \"false\"", *proxies,
+         *(["--skip=cleanup/apt/lists"] if keep_indexes else []),
          f"--setup-hook={_sources_hook()}", SUITE, str(folder)],
         failed=f"could not make the Debian {SUITE} {title}: is the network up, and does the "
                f"mirror carry {SUITE}? MIRROR= names another Debian mirror")
@@ -223,7 +255,7 @@ def copy_root(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _sources_hook() -> str:
-    """Return the shell hook that completes mmdebstrap's own default list of archives.
+    """Shell hook that completes mmdebstrap's own default list of archives.
 
     The default names the archives of the release, its updates and its security fixes; the hook
     puts the host's mirrors in their place where it has some, and adds the backports.
@@ -236,42 +268,54 @@ def _sources_hook() -> str:
     return f"sed -E -i {' '.join(script)} \"$1/etc/apt/sources.list\""
 
 
-def _install_difference(cache: Cache, present: Stamp) -> None:
-    added = sorted(set(PACKAGES) - set(present["packages"]))
-    if added:
-        say(f"build root: adding {' '.join(added)}")
-        apt_update(cache, "build root")
-        apt_get(cache, "build root", ["install", "--yes", *added],
-                failed=f"could not add packages to the build root: {' '.join(added)}")
-    _write_stamp(cache.build_root)
+def _install_difference(cache: Cache, present: Stamp, purpose: Purpose) -> None:
+    added = sorted(set(_packages(purpose)) - set(present["packages"]))
+    title = f"build root: adding {' '.join(added) if len(added) < 4 else f'{len(added)} packages'}"
+    apt_update(cache)
+    apt_get(cache, title, ["install", "--yes", *added],
+            failed=f"could not add packages to the build root: {' '.join(added)}")
+    _write_stamp(cache.build_root,
+                 {"suite": SUITE, "packages": sorted({*present["packages"], *added})})
 
 
-def apt_update(cache: Cache, title: str) -> None:
-    """Fetch the archives' indexes of today: the root keeps none."""
-    apt_get(cache, title, ["update"], "apt-get update failed in the build root: is the network up? "
-            f"To change the mirror, remove {cache.build_root} and set MIRROR=")
+def apt_update(cache: Cache) -> None:
+    """Fetch the archives' indexes of today, if this process has not done so yet."""
+    with cache.lock("apt-indexes"):
+        if cache.build_root not in _roots_with_indexes:
+            apt_get(cache, "archive indexes", ["update"],
+                    "apt-get update failed in the build root: is the network up? "
+                    f"To change the mirror, remove {cache.build_root} and set MIRROR=")
+            _roots_with_indexes.add(cache.build_root)
 
 
 def upgrade_compilers(cache: Cache) -> None:
-    """Bring the Rust compilers up to what the archive has by the indexes of today."""
+    """Bring the Rust compilers up to those of the archive by the indexes of today."""
+    ensure(cache, Purpose.BOOT)
     with cache.lock("build-root"):
         apt_get(cache, "build root: compilers",
                 ["install", "--yes", "--only-upgrade", *COMPILERS],
                 failed="could not upgrade the compilers of the build root")
 
 
+def apt_download(cache: Cache, title: str, packages: Sequence[str], folder: pathlib.Path) -> None:
+    """Download packages to FOLDER. Other packages may be installed meanwhile."""
+    apt_get(cache, title, ["download", *packages], cwd=folder,
+            failed=f"could not download {' '.join(packages)}: is the network up?")
+
+
 def apt_get(cache: Cache, title: str, arguments: Sequence[str], failed: str,
             cwd: str | pathlib.Path = "/") -> None:
     """Run apt-get in the build root."""
     options = [word for option in host.apt_proxy_options() for word in ("-o", option)]
-    step = Step(title, cache.log / "build-root-apt.log", timeout=3600, follow=_AptProgress())
+    step = Step(title, cache.log / f"apt-get-{arguments[0]}.log", timeout=3600,
+                follow=_AptProgress())
     run_logged(cache, step,
                ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *arguments],
                failed=failed, cwd=cwd)
 
 
 class _AptProgress:
-    """Counts what apt and dpkg say they did."""
+    """Numbers of files and packages in the output of apt and dpkg."""
 
     def __init__(self) -> None:
         self.fetched = 0
@@ -287,7 +331,7 @@ class _AptProgress:
 
 
 def _require_namespaces() -> None:
-    """Say early and clearly when this system does not let us enter a root."""
+    """Stop early, with the remedy, on a system that refuses mount namespaces."""
     trial = subprocess.run([*_namespace(), "mount", "-t", "tmpfs", "none", "/mnt"],
                            capture_output=True, text=True, check=False)
     if trial.returncode == 0:

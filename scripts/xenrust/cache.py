@@ -69,7 +69,7 @@ class Cache:
         # The lock belongs to this opening of the file, so it holds between threads as well.
         with open(path, "w", encoding="utf-8") as handle:
             if not _try_lock(handle):
-                say(f"{name}: another run is at it, waiting for its end (lock {path})")
+                say(f"{name}: another step or run is at it, waiting for its end (lock {path})")
                 while not _try_lock(handle):
                     stopping.wait(SECONDS_BETWEEN_TRIALS)
             yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Formatting, lint and the rules of the repository: what `make check` runs."""
+"""The checks of `make check`: formatting, lint, types and the rules of the repository."""
 
 import pathlib
 import re
@@ -12,8 +12,8 @@ from .cache import REPOSITORY, Cache
 from .failure import Failure
 from .progress import Arguments, duration
 
-# What checkpatch knows to read. It wants kernel style of C, and of the rest what holds anywhere:
-# SPDX lines, line length, trailing blanks, spelling.
+# Files for checkpatch. It wants kernel style of C, and of the others SPDX lines, line length, no
+# trailing blanks, and spelling.
 CHECKPATCH_SUFFIXES = (".rs", ".c", ".h", ".sh", ".py", ".rst", "Makefile", "Kconfig")
 
 # A mount command names the file system twice, which is no slip.
@@ -69,7 +69,7 @@ class Checks:
                 ] + import_rules.problems(texts)
 
     def python(self) -> list[str]:
-        """Style, and that the host's own Python can read every file."""
+        """Style, and syntax by the host's own Python."""
         files = [path for path in self.files if path.endswith(".py") or self._runs(path, PYTHON)]
         found = []
         for path in files:
@@ -81,13 +81,12 @@ class Checks:
 
     def types(self) -> list[str]:
         """Type hints of Python, by mypy in its strict mode."""
-        packages = [folder for folder in TYPED_PACKAGES if (REPOSITORY / folder).is_dir()]
-        scripts = [path for path in self.files if path.startswith("scripts/")
+        scripts = [path for path in self.files if path.startswith(("scripts/", "qemu-test/"))
                    and self._runs(path, PYTHON)]
         return self._in_root(
             ["env", "MYPYPATH=scripts:qemu-test", "mypy", "--strict", "--scripts-are-modules",
              f"--python-version={OLDEST_PYTHON}", f"--cache-dir={self.cache.target}/mypy",
-             "--no-error-summary", *packages, *scripts])
+             "--no-error-summary", *TYPED_PACKAGES, *scripts])
 
     def shell(self) -> list[str]:
         """Syntax of the shell scripts, as the guests' shell reads them."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernels that Debian has built: which there are, and what of their packages is needed to
-build a module for one of them and to boot it.
+"""Kernels that Debian has built: the list of them, and the parts of their packages that building a
+module and booting take.
 
-apt fetches the packages and checks their signatures; nothing is installed. Of each kernel we keep
-a folder that has the kernel's release for its name:
+apt fetches the packages and checks their signatures; nothing is installed. The cache has a folder
+for each kernel, named by the kernel's release:
 
     headers/   .config, Module.symvers and vmlinux (for BTF), as the kernel was built with
-    source/    what of the source of the same version a module's build reads
+    source/    the files of the source of the same version that a module's build reads
     image/     the kernel and its modules, unpacked
 """
 
@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from . import build_root
+from .build_root import Purpose
 from .cache import Cache
 from .failure import Failure
 from .kernel_source import SUPPORTED_SERIES
 from .progress import Step, say
 
-# As in 7.2.12+deb13-amd64, without the flavours that a person did not ask for by the whole name.
-# What Debian builds anew of the same source has a number of its own, as in +deb13.1.
+# As in 7.2.12+deb13-amd64. Other flavours are taken only if the whole name is given. Another build
+# of the same source has a number of its own, as in +deb13.1.
 USUAL_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-~]rc(\d+))?"
                            r"(?:\+deb\d+(?:\.(\d+))?)?-amd64")
 INFORMATION = "package.json"
@@ -35,8 +36,7 @@ IMAGE_PACKAGES = ("linux-image-{}", "linux-binary-{}", "linux-modules-{}")
 UNSIGNED_PACKAGES = ("linux-binary-unsigned-{}", "linux-modules-{}")
 
 # Most of the source is drivers and other architectures, which only the kernel's own build reads.
-# What Kconfig reads stays everywhere, and headers, but for those of graphics cards: they are the
-# half of all.
+# Files that Kconfig reads stay, and headers but for those of graphics cards, which are half of all.
 UNREAD_SOURCE = (
     *(f"Documentation/*.{suffix}" for suffix in ("rst", "txt", "yaml", "svg")),
     *(f"{folder}/*.{suffix}"
@@ -55,7 +55,7 @@ class Information(TypedDict):
 
 @dataclass(frozen=True)
 class DebianKernel:
-    """A kernel of Debian's, and the places of what is needed of it."""
+    """A kernel of Debian's, and the folders with its parts."""
     release: str
     # The version of its packages.
     version: str
@@ -63,7 +63,7 @@ class DebianKernel:
     source: pathlib.Path
     # The folder that has the kernel and its modules at their installed places.
     image: pathlib.Path
-    # Whether it was in the cache already, so that the archive may have a newer one.
+    # True if it was in the cache already, so that the archive may have a newer one.
     is_cached: bool = False
 
     def config(self) -> str:
@@ -95,18 +95,18 @@ class DebianKernel:
 
 
 def ensure(cache: Cache, wanted: str = "debian", update: bool = False) -> DebianKernel:
-    """Return the kernel WANTED: "debian" for the newest of a supported series, the start of a
-    version, or a release. What is in the cache is used, unless UPDATE says to ask the archive.
+    """Kernel WANTED: "debian" for the newest of a supported series, the start of a version, or a
+    release. A kernel of the cache is preferred; with UPDATE the archive is asked.
 
-    A kernel is built before it is signed; one that is unsigned as yet is for trying out, and only
-    meant if its release is given.
+    Debian publishes a kernel before it is signed. A kernel that is not signed yet is for tests and
+    only taken if its release is given.
     """
-    build_root.ensure(cache)
+    build_root.ensure(cache, Purpose.FETCH)
     with cache.lock("debian-kernel"):
         release = None if update else choose(wanted, _present(cache, wanted))
         if release:
             return _read(cache, release, is_cached=True)
-        build_root.apt_update(cache, "Debian kernel: archive indexes")
+        build_root.apt_update(cache)
         if update:
             # Newer kernels are built with newer compilers.
             build_root.upgrade_compilers(cache)
@@ -126,7 +126,7 @@ def ensure(cache: Cache, wanted: str = "debian", update: bool = False) -> Debian
 
 
 def choose(wanted: str, available: Sequence[str]) -> str | None:
-    """The newest release among those AVAILABLE that WANTED names; None if there is none."""
+    """Newest release among those AVAILABLE that WANTED names; None if there is none."""
     if wanted in available:
         return wanted
     usual = {name: _order(name) for name in available if USUAL_RELEASE.fullmatch(name)}
@@ -135,7 +135,7 @@ def choose(wanted: str, available: Sequence[str]) -> str | None:
     else:
         usual = {name: order for name, order in usual.items()
                  if re.match(re.escape(wanted) + r"(?![\d])", name)}
-    return max(usual, key=lambda name: usual[name], default=None)
+    return max(usual, key=usual.__getitem__) if usual else None
 
 
 def series(release: str) -> str:
@@ -182,8 +182,9 @@ def _present(cache: Cache, wanted: str) -> list[str]:
 
 
 def _is_wanting(cache: Cache, release: str, names: Sequence[str]) -> bool:
-    """Whether the release is to be fetched. One that was unsigned is, once the archive has it
-    signed: else whoever asks for the newest gets one now and another from the cache next time."""
+    """True if the release is to be fetched. An unsigned one in the cache is fetched again once the
+    archive has it signed: otherwise the newest kernel would be one now, and another by the cache
+    next time."""
     if release not in _present(cache, release):
         return True
     return not _information(cache, release)["signed"] and f"linux-image-{release}" in names
@@ -221,8 +222,7 @@ def _fetch(cache: Cache, release: str, names: Sequence[str]) -> None:
     for leftover in (partial, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir(parents=True)
-    build_root.apt_get(cache, f"{title}: packages", ["download", *packages], cwd=partial,
-                       failed=f"could not download {' '.join(packages)}: is the network up?")
+    build_root.apt_download(cache, f"{title}: packages", packages, partial)
     log = cache.log / f"debian-kernel-{release}.log"
     log.unlink(missing_ok=True)
     build_root.run_logged(cache, Step(f"{title}: unpacking", log, timeout=1800),

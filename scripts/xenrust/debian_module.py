@@ -3,7 +3,8 @@
 
 import pathlib
 
-from . import debian_kernel, module_file
+from . import build_root, debian_kernel, module_file
+from .build_root import Purpose
 from .cache import Cache
 from .debian_kernel import DebianKernel
 from .external_module import C_DRIVER, ExternalModule
@@ -12,9 +13,15 @@ from .kernel_tools import BuildRoot
 
 def ensure(cache: Cache, wanted: str = "debian",
            update: bool = False) -> tuple[DebianKernel, pathlib.Path]:
-    """Return (kernel, file of the module) for the kernel WANTED of debian_kernel.ensure()."""
+    """Kernel WANTED of debian_kernel.ensure(), and the file of the module for it."""
     kernel = debian_kernel.ensure(cache, wanted, update)
+    return kernel, build(cache, kernel)
+
+
+def build(cache: Cache, kernel: DebianKernel) -> pathlib.Path:
+    """File of the module for KERNEL, which is brought up to date."""
+    build_root.ensure(cache, Purpose.BOOT)
     module = ExternalModule(kernel, BuildRoot(cache), cache.debian / kernel.release,
                             cache.log / f"module-{kernel.release}.log")
     with cache.lock(f"module-{kernel.release}"):
-        return kernel, module.build(module_file.find(C_DRIVER, kernel.modules()))
+        return module.build(module_file.find(C_DRIVER, kernel.modules()))

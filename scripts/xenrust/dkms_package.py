@@ -62,7 +62,7 @@ def _pack(cache: Cache, step: Step, folder: pathlib.Path, file: pathlib.Path) ->
     if shutil.which(argv[0]):
         step.run(argv, failed=failed)
         return
-    build_root.ensure(cache)
+    build_root.ensure(cache, build_root.Purpose.FETCH)
     build_root.run_logged(cache, step, argv, failed=failed, cwd="/",
                           binds=[file.parent, folder.parent])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the programs that run in the guests."""
+"""Build of the programs that run in the guests."""
 
 import os
 import pathlib
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from . import build_root
+from .build_root import Purpose
 from .cache import REPOSITORY, Cache
 from .progress import Step
 
@@ -24,13 +25,13 @@ def ensure(cache: Cache, programs: Mapping[pathlib.Path, Sequence[str]] | None =
            ) -> pathlib.Path:
     """Folder of the guest programs, which are built if need be: all of them, or those that
     PROGRAMS names for each workspace."""
-    build_root.ensure(cache)
+    build_root.ensure(cache, Purpose.BOOT)
     wanted = {workspace: () for workspace in WORKSPACES} if programs is None else programs
     with cache.lock("guest"):
         _prepare(cache)
         for workspace, names in wanted.items():
             chosen = [word for name in names for word in ("--bin", name)]
-            _run_cargo(cache, "guest programs", workspace, ["build", "--release", *chosen],
+            _run_cargo(cache, "programs", workspace, ["build", "--release", *chosen],
                        failed="the guest programs do not build")
     return cache.target / "release"
 
@@ -51,7 +52,8 @@ def _prepare(cache: Cache) -> None:
 
 def _run_cargo(cache: Cache, title: str, workspace: pathlib.Path, arguments: Sequence[str],
                failed: str) -> None:
-    step = Step(title, _log(cache), timeout=1800, follow=_compiling)
+    step = Step(f"{title} in {workspace.relative_to(REPOSITORY)}", _log(cache), timeout=1800,
+                follow=_compiling)
     build_root.run_logged(cache, step, ["cargo", arguments[0], "--locked", *arguments[1:]],
                           failed=failed, cwd=workspace)
 
@@ -61,9 +63,9 @@ def _log(cache: Cache) -> pathlib.Path:
 
 
 def host_network_settings() -> str:
-    """Return what the host's own cargo is told about mirrors and proxies.
+    """Settings of the host's own cargo for mirrors and proxies.
 
-    Nothing else of that file may come along: linkers and targets are those of the build root.
+    Nothing else of that file may be used: linkers and targets are those of the build root.
     """
     home = pathlib.Path(os.environ.get("CARGO_HOME") or pathlib.Path.home() / ".cargo")
     files = [home / name for name in ("config.toml", "config") if (home / name).is_file()]

@@ -6,16 +6,17 @@ import re
 import shutil
 
 from . import build_root
+from .build_root import Purpose
 from .cache import Cache
 from .failure import Failure
 from .progress import Step, say
 
-# The series that the overlay is written for; the first one is what we fetch by ourselves.
+# Series that the overlay is written for; the first one is fetched by default.
 SUPPORTED_SERIES = ("7.2", "7.3")
 
 
 def ensure(cache: Cache) -> pathlib.Path:
-    """Return the kernel tree in the cache, fetched and unpacked if it is not there yet."""
+    """Kernel tree in the cache, fetched and unpacked if it is not there yet."""
     present = _newest(cache)
     if present:
         return present
@@ -25,7 +26,7 @@ def ensure(cache: Cache) -> pathlib.Path:
 
 
 def version(tree: str | pathlib.Path) -> str:
-    """Read the version of a kernel tree from its Makefile, as in 7.2.1."""
+    """Version of a kernel tree by its Makefile, as in 7.2.1."""
     makefile = pathlib.Path(tree) / "Makefile"
     try:
         text = makefile.read_text(encoding="utf-8", errors="replace")[:2000]
@@ -38,12 +39,12 @@ def version(tree: str | pathlib.Path) -> str:
 
 
 def series(tree: str | pathlib.Path) -> str:
-    """Return the series of a kernel tree, as in 7.2."""
+    """Series of a kernel tree, as in 7.2."""
     return version(tree).rpartition(".")[0]
 
 
 def _newest(cache: Cache) -> pathlib.Path | None:
-    """Return the tree to use: of the preferred series if there is one, else of the next."""
+    """Tree of the preferred series if there is one, else of the next; None if there is none."""
     numbers = [tuple(map(int, folder.name.split("."))) for folder in cache.linux.glob("[0-9]*")
                if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     if not numbers:
@@ -54,15 +55,14 @@ def _newest(cache: Cache) -> pathlib.Path | None:
 
 
 def _fetch(cache: Cache) -> pathlib.Path:
-    build_root.ensure(cache)
+    build_root.ensure(cache, Purpose.FETCH)
     cache.require_space(5, "the kernel source")
     partial = cache.linux / "fetch.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    build_root.apt_update(cache, "kernel source: archive indexes")
+    build_root.apt_update(cache)
     package = _package(cache)
-    build_root.apt_get(cache, f"kernel source: {package}", ["download", package], cwd=partial,
-                       failed=f"could not download {package}: is the network up?")
+    build_root.apt_download(cache, f"kernel source: {package}", [package], partial)
     step = Step("kernel source: unpacking", cache.log / "kernel-source.log", timeout=1800)
     build_root.run_logged(
         cache, step,
@@ -78,7 +78,7 @@ def _fetch(cache: Cache) -> pathlib.Path:
 
 
 def _package(cache: Cache) -> str:
-    """Choose the package of the wanted series, or of the next one that the archive still has."""
+    """Package of the wanted series, or of the next one that the archive still has."""
     listed = build_root.output(cache, ["apt-cache", "search", "--names-only",
                                        r"^linux-source-[0-9]+\.[0-9]+$"], cwd="/") or ""
     available = {tuple(map(int, name.split("."))): f"linux-source-{name}"
