@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-# Front door. Every target is one line that calls what does the work.
+# Front door. Every target is one line that calls a script.
 
-CONFIG := $(or $(DEBUG),dom0)
+# One of qemu-test/configs, if any is named.
+NAMED := $(or $(CONFIG),$(DEBUG))
+BUILT := $(or $(NAMED),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
@@ -11,9 +13,9 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 run:
-	@qemu-test/run
+	@qemu-test/run $(if $(NAMED),--config $(NAMED),$(addprefix --kernel ,$(KERNEL)))
 test:
-	@$(SUITES) --config $(CONFIG)
+	@$(SUITES) --config $(BUILT)
 test-quick:
 	@$(SUITES) --config quick
 test-debian:
@@ -27,16 +29,17 @@ bench:
 check:
 	@scripts/check
 kernel:
-	@scripts/build-kernel --config $(CONFIG) $(TREE)
+	@scripts/build-kernel --config $(BUILT) $(TREE)
 module:
-	@$(if $(KERNEL),scripts/build-module $(if $(UPDATE),--update) $(KERNEL),scripts/build-kernel --config $(CONFIG) $(TREE) --only-module)
+	@$(if $(KERNEL),scripts/build-module $(if $(UPDATE),--update) $(KERNEL),scripts/build-kernel --config $(BUILT) $(TREE) --only-module)
 deb:
 	@scripts/build-deb
 clean:
 	@scripts/clean
 
-#: make run      boot Xen in QEMU and show the main job: dom0 reads what a domU granted, and
-#:               has a picture from the domU's memory on its screen
+#: make run      boot Xen and Debian's own kernel in QEMU and show the main job: dom0 reads what a
+#:               domU granted, and has a picture from the domU's memory on its screen. KERNEL names
+#:               one of Debian's kernels as for `make module`; CONFIG=dom0 takes a kernel of ours
 #: make test     run all tests; the last line counts them
 #: make test-quick
 #:               run those that take minutes: the unit tests, KUnit, and one boot of gntdev and
@@ -48,24 +51,26 @@ clean:
 #:               install, upgrade and remove the package of `make deb` in a Debian system, and boot
 #:               a kernel with the module that it built
 #: make test-long
-#:               run what takes long where the emulator often dies: the event channels of a PVH
-#:               dom0 in full
+#:               run the tests of a PVH dom0's event channels in full, during which the emulator
+#:               often dies
 #: make bench    measure the Rust driver beside the C one, and print the tables
-#: make check    run rustfmt, clippy, checkpatch and the Python checks
+#: make check    run rustfmt, clippy, checkpatch and the Python checks, among them mypy
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only, in a kernel that is built already
 #: make module KERNEL=debian
 #:               build the module for Debian's own kernel, the newest of trixie-backports, or for
-#:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it. What is
-#:               in the cache will do; with UPDATE=1 the archive is asked for a newer one
+#:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it. A kernel
+#:               of the cache is preferred; with UPDATE=1 the archive is asked for a newer one
 #: make deb      make the package that builds the module on a Debian machine (DKMS)
 #: make clean    remove what was built, keep what was fetched
 #:
-#: What is missing is fetched and built first; the first time takes half an hour.
+#: Missing parts are fetched and built first. From an empty cache that takes five minutes for `make
+#: run` and half an hour for the targets that build a kernel.
 #:
 #: CACHE=DIR      where everything is kept (default: ~/.cache/xen-rust)
 #: MIRROR=URL     the Debian mirror to fetch from (default: the one this machine uses)
 #: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
+#: CONFIG=NAME    run: a kernel of qemu-test/configs, dom0 or lockdep, built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the
 #:                number of processors)
