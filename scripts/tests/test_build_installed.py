@@ -33,7 +33,7 @@ class PreBuild(unittest.TestCase):
         self.scripts = package / f"usr/src/xen-gntdev-rust-{VERSION}/scripts"
 
     def run_step(self, body):
-        """What comes of a build that does this."""
+        """Result of a build that does this."""
         (self.scripts / "build-installed").write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         return subprocess.run([str(self.scripts / "pre-build"), KERNEL], cwd=self.place,
                               check=False, capture_output=True, text=True, timeout=60)

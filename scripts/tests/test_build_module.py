@@ -20,7 +20,7 @@ RELEASE = "7.2.12+deb13-amd64"
 
 class Module(unittest.TestCase):
     def said(self, *arguments, is_cached=True):
-        """What the script prints, and what it asks for."""
+        """Output of the script; `update` is what it asks for."""
         place = pathlib.Path("x")
         kernel = debian_kernel.DebianKernel(RELEASE, "1", place, place, place, is_cached)
         printed = io.StringIO()
@@ -47,7 +47,7 @@ class Module(unittest.TestCase):
 
     def test_make(self):
         def command(*words):
-            # What a make around the tests was told is not for this one.
+            # Arguments of a make around the tests are not for this one.
             around = {name: value for name, value in os.environ.items()
                       if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KERNEL", "UPDATE")}
             shown = subprocess.run(["make", "-n", "-C", str(REPOSITORY), "--no-print-directory",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where the cache may be."""
+"""Places that the cache may have."""
 
 import os
 import pathlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which of Debian's kernels is meant, and what of its packages is kept."""
+"""Choice among Debian's kernels, and the parts of their packages that are kept."""
 
 import json
 import pathlib
@@ -58,7 +58,7 @@ class Choice(unittest.TestCase):
 
 
 class Archive(unittest.TestCase):
-    """What is asked of the archive, and what of the cache."""
+    """Questions to the archive, and to the cache."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -83,7 +83,7 @@ class Package(unittest.TestCase):
         subprocess.run(["bash", "-n", str(self.source / "dkms.conf")], check=True, timeout=60)
 
     def dkms_conf(self, kernel, question):
-        """What bash, in which DKMS is written, answers to a question about dkms.conf."""
+        """Answer of bash, in which DKMS is written, to a question about dkms.conf."""
         result = subprocess.run(
             ["bash", "-c", f'kernelver={kernel}; . "$0"; {question}', self.source / "dkms.conf"],
             capture_output=True, text=True, check=False, timeout=60)
@@ -153,7 +153,7 @@ class Package(unittest.TestCase):
 
 
 class Tool(unittest.TestCase):
-    """What packs it."""
+    """The tool that packs it."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

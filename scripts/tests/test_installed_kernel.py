@@ -90,7 +90,7 @@ class Fit(Machine):
         self.assert_problem("no Debian package")
 
     def keep_source(self, version=VERSION):
-        """What an earlier build leaves."""
+        """Folders that an earlier build leaves."""
         folder = self.system / "cache" / RELEASE
         (folder / "source").mkdir(parents=True)
         (folder / "source.version").write_text(version, encoding="utf-8")
@@ -123,7 +123,7 @@ class Fit(Machine):
             self.assert_problem("takes 670 MB in .*/cache, there are 669 MB free")
         with free(670):
             self.assertEqual(self.kernel().problems(), [])
-        # What was made before takes no room again.
+        # Files made before take no room again.
         self.keep_source()
         (self.system / "cache" / RELEASE / "metadata").mkdir()
         with free(30):
@@ -141,7 +141,7 @@ class Fit(Machine):
             kept = len(list(cache.glob("*/source")))
             return mock.Mock(free=(1400 - kept * 670) * 1000000)
         with mock.patch.object(installed_kernel.shutil, "disk_usage", usage):
-            # Who cannot remove anything is told how it is.
+            # A user who cannot remove anything gets the same message.
             with mock.patch.object(installed_kernel.os, "access", return_value=False):
                 self.assert_problem("there are 60 MB free")
             self.assertEqual(self.kernel().problems(), [])

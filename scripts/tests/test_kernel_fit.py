@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Whether a module fits a kernel: each misfit is found, and named with both values."""
+"""Match of a module and a kernel: each mismatch is found, and named with both values."""
 
 import re
 import unittest

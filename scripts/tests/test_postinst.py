@@ -126,7 +126,7 @@ class Postinst(Machine):
 
 
 class Administrator(Machine):
-    """What was decided by hand stays."""
+    """Decisions of the administrator stay."""
 
     def test_no_autoinstall(self):
         (self.system / "etc/dkms").mkdir(parents=True)

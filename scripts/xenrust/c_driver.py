@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds Linux's own driver without what keeps it from exporting dma-bufs on x86.
+"""Build of Linux's own driver without the statement that keeps it from exporting dma-bufs on x86.
 
-It asks Xen for a device mapping beside the kernel's, which Xen gives to no auto-translated domain.
-Without that, its exports can be compared with others.
+The driver asks Xen for a device mapping beside the kernel's, which Xen refuses to auto-translated
+domains. Without that, its exports can be compared with those of the driver in Rust.
 """
 
 import pathlib
@@ -19,7 +19,7 @@ DEVICE_MAP = re.compile(r"^[^\n]*\|=\s*GNTMAP_device_map;\n", re.M)
 
 
 def ensure(cache: Cache, config: str = "dom0") -> pathlib.Path:
-    """Return the file of the changed module for the kernel CONFIG."""
+    """File of the changed module for the kernel CONFIG."""
     kernel.ensure(cache, config)
     tree = kernel_source.ensure(cache)
     folder = cache.kernel / f"{config}-c-exports"
@@ -37,7 +37,7 @@ def ensure(cache: Cache, config: str = "dom0") -> pathlib.Path:
 
 
 def changed_files(source: pathlib.Path) -> dict[str, str]:
-    """The files of the changed module, by name, from the folder SOURCE of a kernel tree."""
+    """Files of the changed module, by name, from the folder SOURCE of a kernel tree."""
     paths = sorted((*source.glob("gntdev*.c"), *source.glob("gntdev*.h")))
     files = {path.name: path.read_text(encoding="utf-8") for path in paths}
     if EXPORTS not in files:
@@ -49,7 +49,7 @@ def changed_files(source: pathlib.Path) -> dict[str, str]:
 
 
 def without_device_map(text: str) -> str:
-    """The text of a C file without the statement that asks for device mappings."""
+    """Text of a C file without the statement that asks for device mappings."""
     changed, places = DEVICE_MAP.subn("", text)
     if places != 1:
         raise Failure(f"{EXPORTS} sets GNTMAP_device_map in {places} places, not in one; look at "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Makes the Debian package that builds the module on the machine where it is used (DKMS).
+"""The Debian package that builds the module on the machine that uses it (DKMS).
 
 It carries the same sources and the same scripts as this repository, in the same folders.
 """
@@ -26,14 +26,14 @@ PACKAGE = "xen-gntdev-rust-dkms"
 TEMPLATES = REPOSITORY / "scripts" / "debian"
 SERIES = "0.1"
 
-# What a build takes. The unit tests' module and the Kconfig files belong to a kernel tree.
+# Sources that a build reads. The unit tests' module and the Kconfig files belong to a kernel tree.
 SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/xenrust")
 SCRIPT = "scripts/build-installed"
-# What DKMS runs, which runs the former.
+# The script that DKMS runs, which runs the former.
 STEP = "scripts/pre-build"
 LEFT_OUT = re.compile(r"Kconfig|kunit|\w*kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
 
-# How each template is put in: place, mode, and whether its comments stay.
+# Templates of the package's control files: name, mode, and True if comments stay.
 CONTROL_FILES = {"control": (0o644, False), "triggers": (0o644, False), "postinst": (0o755, True),
                  "prerm": (0o755, True), "postrm": (0o755, True)}
 
@@ -55,8 +55,7 @@ def ensure(cache: Cache, version: str | None = None,
 
 
 def _pack(cache: Cache, step: Step, folder: pathlib.Path, file: pathlib.Path) -> None:
-    """Make FILE of FOLDER by this machine's dpkg-deb. Only one that has none takes a build root,
-    which is half an hour's work."""
+    """Make FILE of FOLDER by this machine's dpkg-deb, or by the build root's if there is none."""
     argv = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(folder), str(file)]
     failed = "the package cannot be made"
     if shutil.which(argv[0]):
@@ -68,7 +67,7 @@ def _pack(cache: Cache, step: Step, folder: pathlib.Path, file: pathlib.Path) ->
 
 
 def default_version() -> str:
-    """A version that grows with each commit."""
+    """Version that grows with each commit."""
     return time.strftime(f"{SERIES}+%Y%m%d.%H%M%S", time.gmtime(_commit_time()))
 
 
@@ -113,8 +112,8 @@ def _left_out(_folder: str, names: list[str]) -> list[str]:
 
 
 def _for_debian(script: bytes) -> bytes:
-    """A script as it runs in the package: by the Python that the package depends on, whatever else
-    the PATH of a hook finds."""
+    """Script as it runs in the package: by the Python that the package depends on, which need not
+    be the first one on the PATH of a hook."""
     return re.sub(rb"^#!/usr/bin/env (-S )?python3\b", b"#!/usr/bin/python3", script, count=1)
 
 
@@ -140,14 +139,14 @@ def _changelog(words: Mapping[str, str]) -> bytes:
 
 
 def _maintainer() -> str:
-    """Who builds the package is who has to be asked about it."""
+    """Name and address of the person who builds the package."""
     name = os.environ.get("DEBFULLNAME") or _git("config", "user.name") or "Local builder"
     address = os.environ.get("DEBEMAIL") or _git("config", "user.email") or "root@localhost"
     return f"{name} <{address}>"
 
 
 def _commit_time() -> int:
-    """The time of the last commit; outside of a clone that of the newest source."""
+    """Time of the last commit; outside of a clone that of the newest source."""
     if os.environ.get("SOURCE_DATE_EPOCH"):
         return int(os.environ["SOURCE_DATE_EPOCH"])
     committed = _git("log", "-1", "--format=%ct")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the driver as a module for a kernel that a distribution built: out of its tree, from the
+"""Build of the driver as a module for a kernel that a distribution built: out of its tree, from the
 same sources.
 
 A distribution ships no Rust metadata of its kernels. They are made here once for each kernel, from
 the source and the .config that the kernel was built with; after that the module takes seconds.
-What keeps the module from fitting is looked for before, while and after it is built.
+Mismatches with the kernel are looked for before, while and after the module is built.
 """
 
 import hashlib
@@ -51,8 +51,8 @@ class ExternalModule:
         self.require_fit()
         self._make_metadata()
         self.objects.mkdir(parents=True, exist_ok=True)
-        # Symbols that the kernel lacks are found below, and told as what they are; whatever else
-        # the kernel's own check finds still ends the build.
+        # Symbols that the kernel lacks are found below, with a message of our own; any other
+        # complaint of modpost still ends the build.
         self._make(["modules"], [f"M={REPOSITORY / SOURCE}", f"MO={self.objects}",
                                  "CONFIG_XEN_GNTDEV_RUST=m", "KBUILD_MODPOST_WARN=1"],
                    self.title, failed="the module does not build")
@@ -70,10 +70,10 @@ class ExternalModule:
         self._stop_at(self.fit_problems())
 
     def fit_problems(self) -> list[str]:
-        """What is in the way before anything is built."""
+        """Mismatches that are known before anything is built."""
         config = self.kernel.config()
         problems = kernel_fit.config_problems(config)
-        # What a kernel without Rust was built with is of no interest.
+        # The tools that a kernel without Rust was built with are of no interest.
         return problems or kernel_fit.tool_problems(config, *self._tool_versions())
 
     def _tool_versions(self) -> tuple[str | None, str | None, str | None]:
@@ -111,7 +111,7 @@ class ExternalModule:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _local_version(self) -> str:
-        """What the kernel's release has behind the version of its source."""
+        """Rest of the kernel's release behind the version of its source."""
         version = kernel_source.version(self.kernel.source)
         if not self.kernel.release.startswith(version):
             self._stop_at(kernel_fit.release_problems(self.kernel.release, version))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One way to stop: a single line that says what happened, where to look and what to do."""
+"""End of a program: one line for the person at the terminal, and the exit status."""
 
 import signal
 import sys
@@ -9,11 +9,11 @@ from typing import NoReturn
 
 
 class Failure(Exception):
-    """A step cannot go on. The text is written for the person at the terminal."""
+    """A step that cannot go on. The text names the cause, the log and the remedy."""
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
-    """Call main() and turn its result, or its failure, into an exit status."""
+    """Call main() and exit with its result, or with the status of its failure."""
     # A closed terminal or a time limit must run the same clean-up as Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_exit)

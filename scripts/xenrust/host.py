@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machine that this runs on: which tools it lacks, and which Debian mirror it uses."""
+"""The machine that this runs on: the tools that it lacks, and the Debian mirror that it uses."""
 
 import os
 import pathlib
@@ -17,13 +17,13 @@ KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def os_release() -> dict[str, str]:
-    """Read /etc/os-release into a dictionary."""
+    """Entries of /etc/os-release by name."""
     text = pathlib.Path("/etc/os-release").read_text(encoding="utf-8")
     return {key: value.strip("\"'") for key, value in re.findall(r"^(\w+)=(.*)$", text, re.M)}
 
 
 def install_missing_tools(cache: Cache) -> None:
-    """Install by apt what making the build root takes, when something of it is missing."""
+    """Install by apt the tools that make the build root, as far as they are missing."""
     packages = []
     if not shutil.which("mmdebstrap"):
         packages.append("mmdebstrap")
@@ -60,7 +60,7 @@ def install_missing_tools(cache: Cache) -> None:
 
 
 def debian_sites() -> tuple[str | None, str | None]:
-    """Return (archive, security archive) of the host's own apt configuration, None where unknown.
+    """Archive and security archive of the host's own apt configuration, None if unknown.
 
     A host that is not Debian names mirrors of its own distribution, which are of no use here.
     """
@@ -75,7 +75,7 @@ def debian_sites() -> tuple[str | None, str | None]:
 
 
 def apt_proxy_options() -> list[str]:
-    """Return the host's apt proxies as options for apt-get."""
+    """Proxies of the host's apt, as options for apt-get."""
     shown = subprocess.run(
         ["apt-config", "dump", "--format", "%f=%v%n", "Acquire::http::Proxy",
          "Acquire::https::Proxy"],
@@ -84,7 +84,7 @@ def apt_proxy_options() -> list[str]:
 
 
 def _indexed_sites() -> list[tuple[str, str]]:
-    """List (site, suite) of the archives that apt has indexes of and that say they are Debian."""
+    """Site and suite of each archive that apt has an index of and whose origin is Debian."""
     shown = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Origin: Debian",
          "Created-By: Packages"], capture_output=True, text=True, check=False)
@@ -93,7 +93,7 @@ def _indexed_sites() -> list[tuple[str, str]]:
 
 
 def _configured_sites() -> list[tuple[str, str]]:
-    """List (site, suite) of the configured archives, also where no index was fetched yet."""
+    """Site and suite of each configured archive, also if no index was fetched yet."""
     shown = subprocess.run(["apt-get", "update", "--print-uris"], capture_output=True, text=True,
                            check=False)
     found = re.findall(r"^'([^']+)/dists/([^']+)/InRelease'", shown.stdout, re.M)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel whose headers are installed on this machine, which is a Debian system: what a module for
-it is built from, and what is in the way of that."""
+"""A kernel whose headers are installed on this machine, which is a Debian system: the parts that a
+module for it is built from, and the reasons for which it cannot be built."""
 
 import os
 import pathlib
@@ -16,15 +16,15 @@ from .progress import Step
 
 CACHE = pathlib.Path("/var/cache/xen-gntdev-rust")
 
-# What a build takes on the disk, in MB: the source and the metadata are kept, the rest is made
-# again each time.
+# Disk space that a build takes, in MB: the source and the metadata are kept, the rest is made again
+# each time.
 SOURCE_SIZE = 370
 METADATA_SIZE = 270
 MODULE_SIZE = 30
 
 
 class InstalledKernel:
-    """The installed kernel RELEASE. What is made for it is kept in a folder of CACHE."""
+    """The installed kernel RELEASE. Files made for it are kept in a folder of CACHE."""
 
     def __init__(self, release: str, cache: pathlib.Path = CACHE,
                  system: pathlib.Path = pathlib.Path("/")) -> None:
@@ -40,7 +40,7 @@ class InstalledKernel:
         self.source_package = f"linux-source-{series(release)}"
 
     def problems(self) -> list[str]:
-        """What is in the way of building the module, as texts; none if it can be built."""
+        """Reasons, as texts, for which the module cannot be built; none if it can."""
         if series(self.release) not in SUPPORTED_SERIES:
             return [f"the kernel is of another series than {' and '.join(SUPPORTED_SERIES)}, which "
                     "the driver is written for"]
@@ -68,7 +68,7 @@ class InstalledKernel:
         return ExternalModule(kernel, self.tools, self.folder, log or self.folder / "build.log")
 
     def _has_source(self) -> bool:
-        """Whether the source that goes with the headers was unpacked before."""
+        """True if the source that goes with the headers was unpacked before."""
         try:
             kept = self.source_version.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -88,13 +88,13 @@ class InstalledKernel:
         return []
 
     def _space_problems(self) -> list[str]:
-        # What is there already will be kept or replaced.
+        # Folders that exist will be kept or replaced.
         needed = (MODULE_SIZE + (0 if self.source.exists() else SOURCE_SIZE)
                   + (0 if (self.folder / METADATA).exists() else METADATA_SIZE))
         place = next(folder for folder in self.folder.parents if folder.exists())
         free = _free(place)
         if free < needed and os.access(self.folder.parent, os.W_OK):
-            # Else what is left of kernels that are gone would keep every other from being built.
+            # Otherwise the remains of removed kernels would keep every other from being built.
             self._remove_folders_of_others()
             free = _free(place)
         return [] if free >= needed else [
@@ -104,7 +104,7 @@ class InstalledKernel:
         return self._version(f"linux-headers-{self.release}")
 
     def _version(self, package: str) -> str | None:
-        """The version of a package whose files are there; None if they are not."""
+        """Version of a package whose files are there; None if they are not."""
         shown = self.tools.output(["dpkg-query", "--admindir", str(self.system / "var/lib/dpkg"),
                                    "-W", "-f", "${db:Status-Status} ${Version}", package])
         status, _, version = (shown or "").partition(" ")
@@ -133,12 +133,12 @@ class InstalledKernel:
         return module_file.find(C_DRIVER, files)
 
     def _remove_folders_of_others(self) -> None:
-        """Remove what was made for kernels that are gone."""
+        """Remove the files made for kernels that are gone."""
         for folder in self.folder.parent.glob("*"):
             if not (self.system / "lib/modules" / folder.name).exists():
                 shutil.rmtree(folder)
 
 
 def _free(place: pathlib.Path) -> int:
-    """How many MB can still be written there."""
+    """Free space there, in MB."""
     return shutil.disk_usage(place).free // 1000000

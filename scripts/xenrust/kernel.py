@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Configures and builds the kernel, with the overlay in it, in the build root."""
+"""Configuration and build of kernels, with the overlay in them, in the build root."""
 
 import email.utils
 import hashlib
@@ -24,7 +24,7 @@ FRAGMENTS = {
 }
 # Those that can be booted. The others are only looked at by clippy.
 BOOTED = ("dom0", "lockdep")
-# Where a kernel is not for x86: what make calls the architecture.
+# Make's names of the architectures of kernels that are not for x86.
 ARCHITECTURES = {"arm64": "arm64"}
 
 IMAGE = "arch/x86/boot/bzImage"
@@ -36,7 +36,7 @@ CONFIGURED = ".xen-rust-configured"
 
 def ensure(cache: Cache, config: str = "dom0", tree: str | pathlib.Path | None = None,
            only_module: bool = False) -> pathlib.Path:
-    """Return the folder of the built kernel CONFIG; at once when nothing changed since.
+    """Folder of the built kernel CONFIG; at once when nothing changed since.
 
     TREE is a person's own kernel tree. ONLY_MODULE leaves the rest of a kernel that was built
     before as it is.
@@ -51,7 +51,7 @@ def ensure(cache: Cache, config: str = "dom0", tree: str | pathlib.Path | None =
 
 
 def clippy(cache: Cache, config: str) -> None:
-    """Let clippy read the overlay as the kernel CONFIG has it, in a build folder of its own; any
+    """Run clippy on the overlay as the kernel CONFIG has it, in a build folder of its own; any
     warning is a failure."""
     name = f"clippy-{config}"
     build = Build(cache, _overlaid_tree(cache).tree, config, name)
@@ -87,7 +87,7 @@ class Build:
 
     def ensure(self, applied: overlay.Overlay, only_module: bool) -> None:
         """Bring the folder up to date with the tree and the overlay APPLIED to it."""
-        # Taken before the build: what another run applies meanwhile counts as not built.
+        # Taken before the build: changes that another run applies meanwhile count as not built.
         built = _hash(self._configuration_hash(), applied.digest())
         has_image = (self.folder / IMAGE).exists()
         if has_image and self._stamp(BUILT) == built:
@@ -133,7 +133,7 @@ class Build:
              *targets], failed=failed, cwd=self.tree, binds=[self.tree])
 
     def variables(self) -> list[str]:
-        """Return the make variables that every use of the build folder must agree in."""
+        """Make variables that every use of the build folder must agree in."""
         # Fixed words instead of this moment and this machine: equal sources, equal kernels.
         released = email.utils.formatdate((self.tree / "Makefile").stat().st_mtime)
         variables = ["LLVM=1", "CC=ccache clang", "KBUILD_BUILD_USER=xen-rust",

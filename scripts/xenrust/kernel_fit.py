@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Whether a module for a kernel that somebody else built can be built here, and whether it fits.
+"""Mismatches between a kernel that was built elsewhere, the tools here and a module for the kernel.
 
-Each function lists what is in the way, as texts that name both values; an empty list is a yes.
+Each function lists problems as texts that name both values; an empty list means a match.
 """
 
 import re
 
 from .kbuild import merge
 
-# What the driver takes of the kernel: what its Kconfig file depends on and selects.
+# Options that the driver needs: those that its Kconfig file depends on and selects.
 NEEDED_OPTIONS = {
     "CONFIG_MODULES": "y",
     "CONFIG_XEN": "y",
@@ -27,7 +27,7 @@ MODINFO = re.compile(rb"(?<=\0)vermagic=([^\0]*)\0")
 
 
 def config_problems(config: str) -> list[str]:
-    """What of NEEDED_OPTIONS the text of a .config lacks."""
+    """Options of NEEDED_OPTIONS that the text of a .config lacks."""
     actual = merge([config])
     found = [f"the kernel has {name}={actual.get(name, 'n')}, the driver needs {name}={value}"
              for name, value in NEEDED_OPTIONS.items() if actual.get(name, "n") != value]
@@ -55,8 +55,8 @@ def compiler(config: str) -> str:
 
 def tool_problems(config: str, rustc: str | None, bindgen: str | None,
                   cc: str | None) -> list[str]:
-    """Whether the tools are those that the kernel was built with. RUSTC, BINDGEN and CC are what
-    they say of their versions, None where there is no such tool.
+    """Tools that are not those that the kernel was built with. RUSTC, BINDGEN and CC are their own
+    texts about their versions, None if there is no such tool.
 
     Rust has no stable binary interface: rustc must be the same to the letter, because the names of
     the kernel crate's functions are made of it. bindgen decides how the kernel crate sees the
@@ -77,7 +77,7 @@ def tool_problems(config: str, rustc: str | None, bindgen: str | None,
 
 
 def release_problems(wanted: str, made: str) -> list[str]:
-    """Whether the release string that the tree makes is the kernel's."""
+    """Difference between the kernel's release string and that which the tree makes."""
     return [] if wanted == made else [
         f"the kernel's release is {wanted}, that of the source as configured here is "
         f"{made or 'unknown'}"]
@@ -103,8 +103,8 @@ def vermagic(module: bytes) -> str | None:
 
 
 def vermagic_problems(module: bytes, release: str, shipped: bytes | None = None) -> list[str]:
-    """Whether the kernel will take the bytes of MODULE for one of its own. SHIPPED is a module that
-    came with the kernel; without one only the release is compared."""
+    """Difference in version magic that keeps the kernel from loading the bytes of MODULE. SHIPPED
+    is a module that came with the kernel; without one only the release is compared."""
     ours = vermagic(module)
     theirs = vermagic(shipped) if shipped is not None else release
     if ours is not None and (ours if shipped is not None else ours.split(" ")[0]) == theirs:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Puts this repository's folders into a kernel tree and takes them out again.
+"""Overlay of a kernel tree: this repository's folders are put into it and taken out again.
 
-The tree keeps a manifest of what was put where, and the originals of files that were replaced, so
+The tree keeps a manifest of the files put there, and the originals of files that were replaced, so
 that taking out restores the tree byte for byte. The manifest is written before the files: an
 interrupted run is finished, or undone, by the next one.
 """
@@ -23,7 +23,7 @@ from .failure import Failure
 FOLDERS = ("drivers/xen/gntdev", "drivers/xen/rust", "drivers/xen/events", "include", "samples/xen",
            "Documentation/xen")
 
-# What an editor, a merge or a build may leave beside our files; so may most hidden files be.
+# Files that an editor, a merge or a build leaves beside ours. Most hidden files are such, too.
 LITTER = ("~", ".o", ".ko", ".mod", ".orig", ".rej")
 HIDDEN_BUT_OURS = (".kunitconfig",)
 
@@ -87,7 +87,7 @@ class Overlay:
                           f"{' and '.join(kernel_source.SUPPORTED_SERIES)}")
 
     def digest(self) -> str:
-        """Return a hash of all that the last apply() put into the tree."""
+        """Hash of all files that the last apply() put into the tree."""
         return _hash(self.manifest_file.read_bytes())
 
     def status(self) -> tuple[State, list[str]]:

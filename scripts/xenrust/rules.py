@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Rules of this repository that no other tool knows."""
+"""Rules of this repository that no other tool checks."""
 
 import re
 
@@ -17,7 +17,7 @@ PROGRAM_CRATE_ROOT = re.compile(r"/src/(lib|main|bin/[^/]+|bin/[^/]+/main)\.rs$"
 FORBIDS_UNSAFE = re.compile(r"^#!\[forbid\(unsafe_code\)\]$", re.M)
 COMMENT_OR_STRING = re.compile(r'//.*|"(?:[^"\\]|\\.)*"')
 
-# Where a word of the pattern is split by brackets, this file itself must not match.
+# Brackets in a word of a pattern keep this file itself from matching.
 PLACES = (
     (re.compile(r"/w[o]rk/|/h[o]me/\w"), "names a path of one machine"),
     (re.compile(r"//(deb|ftp|security|snapshot|archive|static|index|registry|files)\.\w"),
@@ -27,7 +27,7 @@ PLACES = (
 
 
 def problems(path: str, text: str) -> list[str]:
-    """List what is wrong with the file at PATH, a path inside the repository."""
+    """Problems of the file at PATH, a path inside the repository, as texts."""
     found = []
     lines = text.splitlines()
     if not path.endswith(UNMARKED) and not any("SPDX-License-Identifier:" in line
