@@ -19,6 +19,43 @@ use crate::world::settled;
 use crate::world::Source;
 use crate::world::World;
 
+/// Defines the rules of a file: the list `RULES`, in the order in which they
+/// stand here, and for each the function that checks it.
+///
+/// ```ignore
+/// rules![
+///     /// Why it is so, if that is not obvious.
+///     #[rule("a region maps nothing before mmap")]
+///     #[expect_c_differs("maps at once")]
+///     fn nothing_before_mmap(world: &mut World) -> Verdict {
+///         ...
+///     },
+/// ];
+/// ```
+///
+/// The text of a rule is followed by methods of [`Rule`], with their argument.
+/// Brackets and commas make this a list of items that rustfmt formats, bodies
+/// included; it formats nothing between braces.
+macro_rules! rules {
+    ($(
+        $(#[doc = $doc:literal])*
+        #[rule($text:literal)]
+        $(#[$option:ident $(($argument:expr))?])*
+        fn $check:ident($world:tt: $type:ty) -> $verdict:ty $body:block
+    ),+ $(,)?) => {
+        /// The rules of this subject.
+        pub const RULES: &[$crate::suite::Rule] = &[
+            $($crate::suite::Rule::new($text, $check)$(.$option($($argument)?))*),+
+        ];
+
+        $(
+            $(#[doc = $doc])*
+            fn $check($world: $type) -> $verdict $body
+        )+
+    };
+}
+pub(crate) use rules;
+
 /// A rule of the device, and how it is checked.
 pub struct Rule {
     name: &'static str,

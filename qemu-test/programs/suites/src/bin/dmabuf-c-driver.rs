@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What libxengnttab's functions for dma-bufs come to with Linux's own driver
-//! on a distribution's kernel that was built without them. It takes the place
-//! of the loaded driver while this runs: nobody may have the device open.
+//! Results of libxengnttab's dma-buf functions with Linux's C driver on a
+//! distribution's kernel, which is built without dma-bufs. The C driver takes
+//! the place of the loaded one meanwhile: nobody may have the device open.
 
 #![forbid(unsafe_code)]
 
@@ -25,13 +25,31 @@ const NAME: &str = "dmabuf-c-driver";
 const OURS: [&str; 2] = ["xen_gntdev_rust", "/lib/modules/xen_gntdev_rust.ko"];
 const LINUX: [&str; 2] = ["xen_gntdev", "/lib/modules/xen-gntdev.ko"];
 
+/// Text and check of a rule.
 type Rule = (&'static str, fn() -> Verdict);
 
 const RULES: [Rule; 4] = [
-    ("the C driver answers ENOTTY to an export", export),
-    ("the C driver answers ENOTTY to waiting for the end", wait),
-    ("the C driver answers ENOTTY to an import", import),
-    ("the C driver answers ENOTTY to the end of one", release),
+    ("the C driver answers ENOTTY to an export", || {
+        let result = GrantTable::open()?.export(0, DOM0, &[1]);
+        assert_error(result.map(drop), ENOTTY, "dmabuf_exp_from_refs");
+        Ok(())
+    }),
+    ("the C driver answers ENOTTY to waiting for the end", || {
+        let result = GrantTable::open()?.wait_released(3, 0);
+        assert_error(result, ENOTTY, "dmabuf_exp_wait_released");
+        Ok(())
+    }),
+    ("the C driver answers ENOTTY to an import", || {
+        let buffer = MemoryFile::new(1)?.buffer()?;
+        let result = GrantTable::open()?.import(&buffer, DOM0, 1);
+        assert_error(result, ENOTTY, "dmabuf_imp_to_refs");
+        Ok(())
+    }),
+    ("the C driver answers ENOTTY to the end of one", || {
+        let result = GrantTable::open()?.release_import(3);
+        assert_error(result, ENOTTY, "dmabuf_imp_release");
+        Ok(())
+    }),
 ];
 
 fn main() -> ExitCode {
@@ -61,29 +79,4 @@ fn main() -> ExitCode {
 fn exchange(old: [&str; 2], new: [&str; 2]) -> io::Result<()> {
     kernel_module::unload(old[0])?;
     kernel_module::load(Path::new(new[1]))
-}
-
-fn export() -> Verdict {
-    let result = GrantTable::open()?.export(0, DOM0, &[1]);
-    assert_error(result.map(drop), ENOTTY, "dmabuf_exp_from_refs");
-    Ok(())
-}
-
-fn wait() -> Verdict {
-    let result = GrantTable::open()?.wait_released(3, 0);
-    assert_error(result, ENOTTY, "dmabuf_exp_wait_released");
-    Ok(())
-}
-
-fn import() -> Verdict {
-    let buffer = MemoryFile::new(1)?.buffer()?;
-    let result = GrantTable::open()?.import(&buffer, DOM0, 1);
-    assert_error(result, ENOTTY, "dmabuf_imp_to_refs");
-    Ok(())
-}
-
-fn release() -> Verdict {
-    let result = GrantTable::open()?.release_import(3);
-    assert_error(result, ENOTTY, "dmabuf_imp_release");
-    Ok(())
 }

@@ -24,90 +24,14 @@ use xen_guest::mapping::Sharing;
 use xen_guest::platform::Driver;
 use xen_guest::PAGE_SIZE;
 
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::World;
-
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("a count of 0 is EINVAL", count_zero),
-    Rule::new("a count near 2^31 or 2^32 is EINVAL", count_huge),
-    Rule::new("set_max_grants is ENOTTY", set_max_grants),
-    Rule::new("an unknown request is ENOTTY", unknown_request),
-    Rule::new("an unreadable argument is EFAULT", bad_addresses),
-    Rule::new(
-        "references that end in unmapped memory are EFAULT",
-        references_cut_off,
-    ),
-    Rule::new(
-        "an argument that cannot be written back is EFAULT, no region stays",
-        read_only,
-    ),
-    Rule::new(
-        "place_of an argument that cannot be written back is EFAULT",
-        read_only_place,
-    ),
-    Rule::new(
-        "a private mapping for writing is EINVAL",
-        private_for_writing,
-    ),
-    Rule::new(
-        "mapping offsets near 2^44 and 2^63 are refused",
-        far_offsets,
-    )
-    .expect_c_differs("cuts the page number to 32 bits and finds index 0"),
-    Rule::new("removing an index near 2^44 or 2^64 is ENOENT", far_indexes)
-        .expect_c_differs("cuts the page number to 32 bits and finds index 0"),
-    Rule::new("reading and writing the file is refused", read_and_write),
-];
 
 const ANY: GrantRef = GrantRef {
     domid: 0,
     reference: 1,
 };
-
-fn count_zero(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    assert_error(device.insert(&[]), EINVAL, "no grants");
-    assert_eq!(device.insert(&[ANY])?, 0);
-    Ok(())
-}
-
-/// The sizes that the counts stand for overflow 32, and with a domain and a
-/// reference for each also 64 bits of careless arithmetic.
-fn count_huge(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    for count in [
-        0x7fff_ffff,
-        0x8000_0000,
-        0x8000_0001,
-        0xffff_fffe,
-        0xffff_ffff,
-    ] {
-        let result = device.insert_claiming(count, &[ANY]);
-        assert_error(result, EINVAL, &format!("count {count:#x}"));
-    }
-    assert_eq!(device.insert(&[ANY])?, 0);
-    Ok(())
-}
-
-fn set_max_grants(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    assert_error(device.set_max_grants(16), ENOTTY, "before all others");
-    device.insert(&[ANY])?;
-    assert_error(device.set_max_grants(16), ENOTTY, "after another");
-    Ok(())
-}
-
-fn unknown_request(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
-    let result = device.request_at(Request::UNKNOWN, &memory, 0);
-    assert_error(result, ENOTTY, "with an argument");
-    let result = device.request_at_bad_address(Request::UNKNOWN, BadAddress::Null);
-    assert_error(result, ENOTTY, "without an argument");
-    Ok(())
-}
 
 const REQUESTS: [(Request, &str); 3] = [
     (Request::MAP_GRANT_REF, "map_grant_ref"),
@@ -115,21 +39,185 @@ const REQUESTS: [(Request, &str); 3] = [
     (Request::GET_OFFSET_FOR_VADDR, "get_offset_for_vaddr"),
 ];
 
-fn bad_addresses(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    for (request, name) in REQUESTS {
-        for address in BadAddress::ALL {
-            let result = device.request_at_bad_address(request, address);
-            assert_error(result, EFAULT, &format!("{name} at {address:?}"));
+rules![
+    #[rule("a count of 0 is EINVAL")]
+    fn count_zero(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        assert_error(device.insert(&[]), EINVAL, "no grants");
+        assert_eq!(device.insert(&[ANY])?, 0);
+        Ok(())
+    },
+
+    /// The sizes that the counts stand for overflow 32, and with a domain and a
+    /// reference for each also 64 bits of careless arithmetic.
+    #[rule("a count near 2^31 or 2^32 is EINVAL")]
+    fn count_huge(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        for count in [
+            0x7fff_ffff,
+            0x8000_0000,
+            0x8000_0001,
+            0xffff_fffe,
+            0xffff_ffff,
+        ] {
+            let result = device.insert_claiming(count, &[ANY]);
+            assert_error(result, EINVAL, &format!("count {count:#x}"));
         }
-        // One whose last bytes only are out of reach.
+        assert_eq!(device.insert(&[ANY])?, 0);
+        Ok(())
+    },
+
+    #[rule("set_max_grants is ENOTTY")]
+    fn set_max_grants(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        assert_error(device.set_max_grants(16), ENOTTY, "before all others");
+        device.insert(&[ANY])?;
+        assert_error(device.set_max_grants(16), ENOTTY, "after another");
+        Ok(())
+    },
+
+    #[rule("an unknown request is ENOTTY")]
+    fn unknown_request(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
+        let result = device.request_at(Request::UNKNOWN, &memory, 0);
+        assert_error(result, ENOTTY, "with an argument");
+        let result = device.request_at_bad_address(Request::UNKNOWN, BadAddress::Null);
+        assert_error(result, ENOTTY, "without an argument");
+        Ok(())
+    },
+
+    #[rule("an unreadable argument is EFAULT")]
+    fn bad_addresses(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        for (request, name) in REQUESTS {
+            for address in BadAddress::ALL {
+                let result = device.request_at_bad_address(request, address);
+                assert_error(result, EFAULT, &format!("{name} at {address:?}"));
+            }
+            // One whose last bytes only are out of reach.
+            let memory = half_readable()?;
+            let result = device.request_at(request, &memory, PAGE_SIZE - 8);
+            assert_error(result, EFAULT, &format!("{name} across the end"));
+        }
+        assert_eq!(device.insert(&[ANY])?, 0);
+        Ok(())
+    },
+
+    #[rule("references that end in unmapped memory are EFAULT")]
+    fn references_cut_off(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
         let memory = half_readable()?;
-        let result = device.request_at(request, &memory, PAGE_SIZE - 8);
-        assert_error(result, EFAULT, &format!("{name} across the end"));
+        let size = MAP_GRANT_REF_HEADER + size_of::<GrantRef>();
+        for count in [2, 3, 600] {
+            let at = PAGE_SIZE - size;
+            write_request(&memory, at, count);
+            let result = device.request_at(Request::MAP_GRANT_REF, &memory, at);
+            assert_error(result, EFAULT, &format!("{count} references"));
+        }
+        assert_eq!(device.insert(&[ANY])?, 0);
+        Ok(())
+    },
+
+    #[rule("an argument that cannot be written back is EFAULT, no region stays")]
+    fn read_only(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
+        write_request(&memory, 0, 2);
+        memory.protect(Protection::Read)?;
+        let result = device.request_at(Request::MAP_GRANT_REF, &memory, 0);
+        assert_error(result, EFAULT, "an argument in read-only memory");
+
+        // Had the region stayed, the next one would not be the first.
+        assert_error(device.remove(0, 2), ENOENT, "removing it");
+        assert_eq!(device.insert(&[ANY])?, 0);
+        Ok(())
+    },
+
+    #[rule("place_of an argument that cannot be written back is EFAULT")]
+    fn read_only_place(world: &mut World) -> Verdict {
+        let held = world.mapped(1, 40)?;
+        let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
+        let address = held.mapping.address() as u64;
+        memory.write_all(0, &address.to_le_bytes());
+        memory.protect(Protection::Read)?;
+        let result = held
+            .device
+            .request_at(Request::GET_OFFSET_FOR_VADDR, &memory, 0);
+        assert_error(result, EFAULT, "an argument in read-only memory");
+        Ok(())
+    },
+
+    #[rule("a private mapping for writing is EINVAL")]
+    fn private_for_writing(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let device = Gntdev::open()?;
+        let index = device.insert(&share.grants)?;
+        let result = Mapping::of_file(
+            device.file(),
+            index,
+            1,
+            Protection::ReadWrite,
+            Sharing::Private,
+        );
+        assert_error(result, EINVAL, "a private mapping for writing");
+
+        device.map(index, 1, Protection::ReadWrite)?;
+        Ok(())
+    },
+
+    /// None of these may be taken for the region at 0. The last page that a file
+    /// offset can name is refused before the device is asked.
+    #[rule("mapping offsets near 2^44 and 2^63 are refused")]
+    #[expect_c_differs("cuts the page number to 32 bits and finds index 0")]
+    fn far_offsets(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let device = Gntdev::open()?;
+        device.insert(&share.grants)?;
+        let page = PAGE_SIZE as u64;
+        for offset in [
+            1 << 44,
+            3 << 44,
+            (1 << 63) - page,
+            1 << 63,
+            (1 << 63) + page,
+        ] {
+            let result = device.map(offset, 1, Protection::Read);
+            assert_error(result, EINVAL, &format!("offset {offset:#x}"));
+        }
+        let result = device.map(0u64.wrapping_sub(page), 1, Protection::Read);
+        assert_error(result, EOVERFLOW, "the last offset");
+        Ok(())
+    },
+
+    #[rule("removing an index near 2^44 or 2^64 is ENOENT")]
+    #[expect_c_differs("cuts the page number to 32 bits and finds index 0")]
+    fn far_indexes(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        device.insert(&[ANY])?;
+        let page = PAGE_SIZE as u64;
+        for index in [1 << 44, 5 << 44, 1 << 63, 0u64.wrapping_sub(page), u64::MAX] {
+            let result = device.remove(index, 1);
+            assert_error(result, ENOENT, &format!("index {index:#x}"));
+        }
+        device.remove(0, 1)?;
+        Ok(())
+    },
+
+    /// What could be read are notices of dma-bufs that have ended: there is none.
+    #[rule("reading and writing the file is refused")]
+    fn read_and_write(world: &mut World) -> Verdict {
+        let file = File::options().read(true).write(true).open(gntdev::PATH)?;
+        let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
+        assert_error(memory.write_to(file.as_fd()), EINVAL, "write");
+        let nothing = match world.driver {
+            Driver::Rust => EAGAIN,
+            Driver::C => EINVAL,
+        };
+        assert_error(memory.read_from(file.as_fd()), nothing, "read");
+        Ok(())
     }
-    assert_eq!(device.insert(&[ANY])?, 0);
-    Ok(())
-}
+];
 
 /// Two pages, the second of which nobody may touch.
 fn half_readable() -> std::io::Result<Mapping> {
@@ -143,109 +231,4 @@ fn half_readable() -> std::io::Result<Mapping> {
 /// Writes the argument of a request for `count` grants at offset `at`.
 fn write_request(memory: &Mapping, at: usize, count: u32) {
     memory.write_all(at, &count.to_le_bytes());
-}
-
-fn references_cut_off(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    let memory = half_readable()?;
-    let size = MAP_GRANT_REF_HEADER + size_of::<GrantRef>();
-    for count in [2, 3, 600] {
-        let at = PAGE_SIZE - size;
-        write_request(&memory, at, count);
-        let result = device.request_at(Request::MAP_GRANT_REF, &memory, at);
-        assert_error(result, EFAULT, &format!("{count} references"));
-    }
-    assert_eq!(device.insert(&[ANY])?, 0);
-    Ok(())
-}
-
-fn read_only(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
-    write_request(&memory, 0, 2);
-    memory.protect(Protection::Read)?;
-    let result = device.request_at(Request::MAP_GRANT_REF, &memory, 0);
-    assert_error(result, EFAULT, "an argument in read-only memory");
-
-    // Had the region stayed, the next one would not be the first.
-    assert_error(device.remove(0, 2), ENOENT, "removing it");
-    assert_eq!(device.insert(&[ANY])?, 0);
-    Ok(())
-}
-
-fn read_only_place(world: &mut World) -> Verdict {
-    let held = world.mapped(1, 40)?;
-    let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
-    let address = held.mapping.address() as u64;
-    memory.write_all(0, &address.to_le_bytes());
-    memory.protect(Protection::Read)?;
-    let result = held
-        .device
-        .request_at(Request::GET_OFFSET_FOR_VADDR, &memory, 0);
-    assert_error(result, EFAULT, "an argument in read-only memory");
-    Ok(())
-}
-
-fn private_for_writing(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    let device = Gntdev::open()?;
-    let index = device.insert(&share.grants)?;
-    let result = Mapping::of_file(
-        device.file(),
-        index,
-        1,
-        Protection::ReadWrite,
-        Sharing::Private,
-    );
-    assert_error(result, EINVAL, "a private mapping for writing");
-
-    device.map(index, 1, Protection::ReadWrite)?;
-    Ok(())
-}
-
-/// None of these may be taken for the region at 0. The last page that a file
-/// offset can name is refused before the device is asked.
-fn far_offsets(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    let device = Gntdev::open()?;
-    device.insert(&share.grants)?;
-    let page = PAGE_SIZE as u64;
-    for offset in [
-        1 << 44,
-        3 << 44,
-        (1 << 63) - page,
-        1 << 63,
-        (1 << 63) + page,
-    ] {
-        let result = device.map(offset, 1, Protection::Read);
-        assert_error(result, EINVAL, &format!("offset {offset:#x}"));
-    }
-    let result = device.map(0u64.wrapping_sub(page), 1, Protection::Read);
-    assert_error(result, EOVERFLOW, "the last offset");
-    Ok(())
-}
-
-fn far_indexes(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    device.insert(&[ANY])?;
-    let page = PAGE_SIZE as u64;
-    for index in [1 << 44, 5 << 44, 1 << 63, 0u64.wrapping_sub(page), u64::MAX] {
-        let result = device.remove(index, 1);
-        assert_error(result, ENOENT, &format!("index {index:#x}"));
-    }
-    device.remove(0, 1)?;
-    Ok(())
-}
-
-/// What could be read are notices of dma-bufs that have ended: there is none.
-fn read_and_write(world: &mut World) -> Verdict {
-    let file = File::options().read(true).write(true).open(gntdev::PATH)?;
-    let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
-    assert_error(memory.write_to(file.as_fd()), EINVAL, "write");
-    let nothing = match world.driver {
-        Driver::Rust => EAGAIN,
-        Driver::C => EINVAL,
-    };
-    assert_error(memory.read_from(file.as_fd()), nothing, "read");
-    Ok(())
 }

@@ -11,130 +11,113 @@ use xen_guest::mapping::Mapping;
 use xen_guest::mapping::Protection;
 use xen_guest::PAGE_SIZE;
 
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new(
-        "the start of a mapping leads to offset and count",
-        start_of_mapping,
-    ),
-    Rule::new(
-        "any address within a mapping leads to its region",
-        middle_of_mapping,
-    ),
-    Rule::new(
-        "what is left of a mapping leads to the whole region",
-        after_partial_munmap,
-    ),
-    Rule::new("a mapping of another file is found too", other_file),
-    Rule::new(
-        "an address that nothing is mapped at is EINVAL",
-        nothing_mapped,
-    ),
-    Rule::new("the address before a mapping is EINVAL", before_mapping)
-        .expect_c_differs("takes the first mapping that ends after the address"),
-    Rule::new("an address of other memory is EINVAL", other_memory),
-    Rule::new(
-        "libxengnttab's unmap removes the region too",
-        unmap_removes_region,
-    ),
+rules![
+    #[rule("the start of a mapping leads to offset and count")]
+    fn start_of_mapping(world: &mut World) -> Verdict {
+        let share = world.share(6)?;
+        let device = Gntdev::open()?;
+        let mut held = Vec::new();
+        for pages in [0..1, 1..4, 4..6] {
+            let grants = &share.grants[pages];
+            let index = device.insert(grants)?;
+            let mapping = device.map(index, grants.len(), Protection::ReadWrite)?;
+            held.push((mapping, index, grants.len() as u32));
+        }
+        for (mapping, offset, count) in &held {
+            let place = device.place_of(mapping.address())?;
+            assert_eq!((place.offset, place.count), (*offset, *count));
+        }
+        Ok(())
+    },
+
+    /// More than the header promises, but what the device has always done.
+    #[rule("any address within a mapping leads to its region")]
+    fn middle_of_mapping(world: &mut World) -> Verdict {
+        let held = world.mapped(3, 30)?;
+        let expected = Place {
+            offset: held.index,
+            count: 3,
+        };
+        for at in [1, PAGE_SIZE, 3 * PAGE_SIZE - 1] {
+            let place = held.device.place_of(held.mapping.address() + at)?;
+            assert_eq!(place, expected, "offset {at}");
+        }
+        Ok(())
+    },
+
+    #[rule("what is left of a mapping leads to the whole region")]
+    fn after_partial_munmap(world: &mut World) -> Verdict {
+        let mut held = world.mapped(3, 31)?;
+        let rest = held.mapping.split_off(1);
+        held.mapping.unmap()?;
+        let place = held.device.place_of(rest.address())?;
+        assert_eq!((place.offset, place.count), (held.index, 3));
+        Ok(())
+    },
+
+    /// The request is about the process's addresses, not about the file.
+    #[rule("a mapping of another file is found too")]
+    fn other_file(world: &mut World) -> Verdict {
+        let held = world.mapped(2, 34)?;
+        let place = Gntdev::open()?.place_of(held.mapping.address())?;
+        assert_eq!((place.offset, place.count), (held.index, 2));
+        Ok(())
+    },
+
+    #[rule("an address that nothing is mapped at is EINVAL")]
+    fn nothing_mapped(world: &mut World) -> Verdict {
+        let held = world.mapped(1, 32)?;
+        let address = held.mapping.address();
+        held.mapping.unmap()?;
+        for address in [address, 0, usize::MAX, 0x7fff_ffff_f000] {
+            // A mapping of something else may lie above; that is no region either.
+            let what = format!("address {address:#x}");
+            assert_error(held.device.place_of(address), EINVAL, &what);
+        }
+        Ok(())
+    },
+
+    #[rule("the address before a mapping is EINVAL")]
+    #[expect_c_differs("takes the first mapping that ends after the address")]
+    fn before_mapping(world: &mut World) -> Verdict {
+        let mut held = world.mapped(2, 33)?;
+        let first = held.mapping.address();
+        let rest = held.mapping.split_off(1);
+        held.mapping.unmap()?;
+        assert_error(held.device.place_of(first), EINVAL, "the page before");
+        drop(rest);
+        Ok(())
+    },
+
+    #[rule("an address of other memory is EINVAL")]
+    fn other_memory(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
+        assert_error(
+            device.place_of(memory.address()),
+            EINVAL,
+            "anonymous memory",
+        );
+        let stack = 0;
+        let address = &raw const stack as usize;
+        assert_error(device.place_of(address), EINVAL, "the stack");
+        Ok(())
+    },
+
+    #[rule("libxengnttab's unmap removes the region too")]
+    fn unmap_removes_region(world: &mut World) -> Verdict {
+        let share = world.share(3)?;
+        let table = GrantTable::open()?;
+        for _ in 0..5 {
+            let mapping = table.map_all(&share.grants, Protection::ReadWrite)?;
+            mapping.unmap()?;
+            assert_released(&share.grants);
+        }
+        Ok(())
+    }
 ];
-
-fn start_of_mapping(world: &mut World) -> Verdict {
-    let share = world.share(6)?;
-    let device = Gntdev::open()?;
-    let mut held = Vec::new();
-    for pages in [0..1, 1..4, 4..6] {
-        let grants = &share.grants[pages];
-        let index = device.insert(grants)?;
-        let mapping = device.map(index, grants.len(), Protection::ReadWrite)?;
-        held.push((mapping, index, grants.len() as u32));
-    }
-    for (mapping, offset, count) in &held {
-        let place = device.place_of(mapping.address())?;
-        assert_eq!((place.offset, place.count), (*offset, *count));
-    }
-    Ok(())
-}
-
-/// More than the header promises, but what the device has always done.
-fn middle_of_mapping(world: &mut World) -> Verdict {
-    let held = world.mapped(3, 30)?;
-    let expected = Place {
-        offset: held.index,
-        count: 3,
-    };
-    for at in [1, PAGE_SIZE, 3 * PAGE_SIZE - 1] {
-        let place = held.device.place_of(held.mapping.address() + at)?;
-        assert_eq!(place, expected, "offset {at}");
-    }
-    Ok(())
-}
-
-fn after_partial_munmap(world: &mut World) -> Verdict {
-    let mut held = world.mapped(3, 31)?;
-    let rest = held.mapping.split_off(1);
-    held.mapping.unmap()?;
-    let place = held.device.place_of(rest.address())?;
-    assert_eq!((place.offset, place.count), (held.index, 3));
-    Ok(())
-}
-
-/// The request is about the process's addresses, not about the file.
-fn other_file(world: &mut World) -> Verdict {
-    let held = world.mapped(2, 34)?;
-    let place = Gntdev::open()?.place_of(held.mapping.address())?;
-    assert_eq!((place.offset, place.count), (held.index, 2));
-    Ok(())
-}
-
-fn nothing_mapped(world: &mut World) -> Verdict {
-    let held = world.mapped(1, 32)?;
-    let address = held.mapping.address();
-    held.mapping.unmap()?;
-    for address in [address, 0, usize::MAX, 0x7fff_ffff_f000] {
-        // A mapping of something else may lie above; that is no region either.
-        let what = format!("address {address:#x}");
-        assert_error(held.device.place_of(address), EINVAL, &what);
-    }
-    Ok(())
-}
-
-fn before_mapping(world: &mut World) -> Verdict {
-    let mut held = world.mapped(2, 33)?;
-    let first = held.mapping.address();
-    let rest = held.mapping.split_off(1);
-    held.mapping.unmap()?;
-    assert_error(held.device.place_of(first), EINVAL, "the page before");
-    drop(rest);
-    Ok(())
-}
-
-fn other_memory(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    let memory = Mapping::anonymous(1, Protection::ReadWrite)?;
-    assert_error(
-        device.place_of(memory.address()),
-        EINVAL,
-        "anonymous memory",
-    );
-    let stack = 0;
-    let address = &raw const stack as usize;
-    assert_error(device.place_of(address), EINVAL, "the stack");
-    Ok(())
-}
-
-fn unmap_removes_region(world: &mut World) -> Verdict {
-    let share = world.share(3)?;
-    let table = GrantTable::open()?;
-    for _ in 0..5 {
-        let mapping = table.map_all(&share.grants, Protection::ReadWrite)?;
-        mapping.unmap()?;
-        assert_released(&share.grants);
-    }
-    Ok(())
-}

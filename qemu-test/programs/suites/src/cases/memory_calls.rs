@@ -31,162 +31,227 @@ use xen_guest::signal::SIGBUS;
 use xen_guest::signal::SIGSEGV;
 use xen_guest::PAGE_SIZE;
 
+use crate::suite::rules;
 use crate::suite::skip_case;
-use crate::suite::Rule;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::settled;
 use crate::world::World;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new(
-        "write(2) takes data from a mapped grant",
-        write_from_mapping,
-    ),
-    Rule::new("read(2) puts data into a mapped grant", read_into_mapping),
-    Rule::new(
-        "the kernel gets at the pages of a mapped grant",
-        page_access,
-    ),
-    Rule::new("a page in a pipe stays whole after munmap", page_in_pipe),
-    Rule::new(
-        "a page in a pipe does not keep its neighbours mapped",
-        neighbours_of_page_in_pipe,
-    )
-    .expect_c_differs("unmaps none before it can unmap all"),
-    Rule::new("mincore tells of a mapped grant", residency),
-    Rule::new("mprotect to read-only stops writing", protect_from_writing),
-    Rule::new(
-        "mprotect does not make a read-only mapping writable",
-        protect_for_writing,
-    )
-    .expect_c_differs("allows it, and the first write faults"),
-    Rule::new(
-        "a private mapping made writable keeps its writes to itself",
-        private_writes,
-    ),
-    Rule::new("madvise lets go of the pages", discarded),
-    Rule::new("mremap moves a mapping", moved),
-    Rule::new("mremap does not grow a mapping", not_grown),
-];
-
-fn write_from_mapping(world: &mut World) -> Verdict {
-    let held = world.mapped(1, 80)?;
-    let (mut reader, writer) = UnixStream::pair()?;
-    let expected = held.mapping.read_vec(0, PAGE_SIZE);
-    assert_eq!(held.mapping.write_to(writer.as_fd())?, PAGE_SIZE);
-    let mut data = vec![0; PAGE_SIZE];
-    reader.read_exact(&mut data)?;
-    assert!(data == expected, "other bytes came out");
-    Ok(())
-}
-
-fn read_into_mapping(world: &mut World) -> Verdict {
-    let held = world.mapped(1, 81)?;
-    let source = Mapping::anonymous(1, Protection::ReadWrite)?;
-    source.fill(82);
-    let (reader, mut writer) = UnixStream::pair()?;
-    writer.write_all(&source.read_vec(0, PAGE_SIZE))?;
-    assert_eq!(held.mapping.read_from(reader.as_fd())?, PAGE_SIZE);
-    world.assert_granter_sees(&held.share, 82);
-    Ok(())
-}
-
-/// /proc/self/mem takes references to the pages themselves.
-fn page_access(world: &mut World) -> Verdict {
-    let held = world.mapped(2, 83)?;
-    let memory = File::options()
-        .read(true)
-        .write(true)
-        .open("/proc/self/mem")?;
-    let address = held.mapping.address() as u64;
-
-    let mut data = vec![0; 2 * PAGE_SIZE];
-    memory.read_exact_at(&mut data, address)?;
-    assert!(
-        data == held.mapping.read_vec(0, 2 * PAGE_SIZE),
-        "other bytes came out"
-    );
-
-    memory.write_all_at(b"through the kernel", address + PAGE_SIZE as u64)?;
-    assert_eq!(held.mapping.read_vec(PAGE_SIZE, 18), b"through the kernel");
-    assert_eq!(world.granter.read(&held.share, PAGE_SIZE)?, b't');
-    Ok(())
-}
-
-/// The page itself is in the pipe, not a copy. The grant can only be unmapped
-/// when the pipe has let go of it.
-fn page_in_pipe(world: &mut World) -> Verdict {
-    if world.is_paravirtual() && world.driver == Driver::C {
-        return skip_case("the C driver lets go of an entry that the hypervisor still holds");
-    }
-    let held = world.mapped(1, 84)?;
-    let expected = held.mapping.read_vec(0, PAGE_SIZE);
-    let mut pipe = Pipe::new()?;
-    assert_eq!(pipe.take_pages(&held.mapping)?, PAGE_SIZE);
-    held.mapping.unmap()?;
-    held.device.remove(held.index, 1)?;
-    drop(held.device);
-    assert_eq!(in_use(&held.share.grants)?, 1);
-    assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
-    assert_released(&held.share.grants);
-    Ok(())
-}
-
-/// Whether the region ends, or a part of it on a paravirtual domain.
-fn neighbours_of_page_in_pipe(world: &mut World) -> Verdict {
-    if world.is_paravirtual() && world.driver == Driver::C {
-        return skip_case("the C driver lets go of an entry that the hypervisor still holds");
-    }
-    for part in [false, true] {
-        if part && !world.is_paravirtual() {
-            continue;
-        }
-        let mut held = world.mapped(6, 87)?;
-        let last = held.mapping.split_off(5);
-        let mut middle = held.mapping.split_off(2);
-        let rest = middle.split_off(1);
-        let expected = middle.read_vec(0, PAGE_SIZE);
-        let mut pipe = Pipe::new()?;
-        assert_eq!(pipe.take_pages(&middle)?, PAGE_SIZE);
-        middle.join(rest);
-        held.mapping.join(middle);
-        let whole = if part {
-            Some(last)
-        } else {
-            held.mapping.join(last);
-            None
-        };
-        held.mapping.unmap()?;
-        held.device.remove(held.index, 6)?;
-        drop(held.device);
-        let grants = &held.share.grants;
-        let left = 1 + usize::from(part);
-        settled(|usage| usage.count(grants) == left)?;
-        assert_eq!(in_use(grants)?, left, "a part: {part}");
-        assert_eq!(in_use(&grants[2..3])?, 1, "the page in the pipe");
-        if let Some(last) = whole {
-            last.unmap()?;
-            settled(|usage| usage.count(grants) == 1)?;
-            assert_eq!(in_use(grants)?, 1, "after the end of the region");
-        }
-        assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
-        assert_released(grants);
-    }
-    Ok(())
-}
-
-fn residency(world: &mut World) -> Verdict {
-    let held = world.mapped(3, 85)?;
-    assert_eq!(held.mapping.residency()?.len(), 3);
-    assert_eq!(held.mapping.first_difference(85), None);
-    Ok(())
-}
-
 /// How touching a page ends that was taken from under a paravirtual mapping.
 const GONE: End = End::Signalled(SIGBUS);
+
+rules![
+    #[rule("write(2) takes data from a mapped grant")]
+    fn write_from_mapping(world: &mut World) -> Verdict {
+        let held = world.mapped(1, 80)?;
+        let (mut reader, writer) = UnixStream::pair()?;
+        let expected = held.mapping.read_vec(0, PAGE_SIZE);
+        assert_eq!(held.mapping.write_to(writer.as_fd())?, PAGE_SIZE);
+        let mut data = vec![0; PAGE_SIZE];
+        reader.read_exact(&mut data)?;
+        assert!(data == expected, "other bytes came out");
+        Ok(())
+    },
+
+    #[rule("read(2) puts data into a mapped grant")]
+    fn read_into_mapping(world: &mut World) -> Verdict {
+        let held = world.mapped(1, 81)?;
+        let source = Mapping::anonymous(1, Protection::ReadWrite)?;
+        source.fill(82);
+        let (reader, mut writer) = UnixStream::pair()?;
+        writer.write_all(&source.read_vec(0, PAGE_SIZE))?;
+        assert_eq!(held.mapping.read_from(reader.as_fd())?, PAGE_SIZE);
+        world.assert_granter_sees(&held.share, 82);
+        Ok(())
+    },
+
+    /// /proc/self/mem takes references to the pages themselves.
+    #[rule("the kernel gets at the pages of a mapped grant")]
+    fn page_access(world: &mut World) -> Verdict {
+        let held = world.mapped(2, 83)?;
+        let memory = File::options()
+            .read(true)
+            .write(true)
+            .open("/proc/self/mem")?;
+        let address = held.mapping.address() as u64;
+
+        let mut data = vec![0; 2 * PAGE_SIZE];
+        memory.read_exact_at(&mut data, address)?;
+        assert!(
+            data == held.mapping.read_vec(0, 2 * PAGE_SIZE),
+            "other bytes came out"
+        );
+
+        memory.write_all_at(b"through the kernel", address + PAGE_SIZE as u64)?;
+        assert_eq!(held.mapping.read_vec(PAGE_SIZE, 18), b"through the kernel");
+        assert_eq!(world.granter.read(&held.share, PAGE_SIZE)?, b't');
+        Ok(())
+    },
+
+    /// The page itself is in the pipe, not a copy. The grant can only be unmapped
+    /// when the pipe has let go of it.
+    #[rule("a page in a pipe stays whole after munmap")]
+    fn page_in_pipe(world: &mut World) -> Verdict {
+        if world.is_paravirtual() && world.driver == Driver::C {
+            return skip_case("the C driver lets go of an entry that the hypervisor still holds");
+        }
+        let held = world.mapped(1, 84)?;
+        let expected = held.mapping.read_vec(0, PAGE_SIZE);
+        let mut pipe = Pipe::new()?;
+        assert_eq!(pipe.take_pages(&held.mapping)?, PAGE_SIZE);
+        held.mapping.unmap()?;
+        held.device.remove(held.index, 1)?;
+        drop(held.device);
+        assert_eq!(in_use(&held.share.grants)?, 1);
+        assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+        assert_released(&held.share.grants);
+        Ok(())
+    },
+
+    /// Whether the region ends, or a part of it on a paravirtual domain.
+    #[rule("a page in a pipe does not keep its neighbours mapped")]
+    #[expect_c_differs("unmaps none before it can unmap all")]
+    fn neighbours_of_page_in_pipe(world: &mut World) -> Verdict {
+        if world.is_paravirtual() && world.driver == Driver::C {
+            return skip_case("the C driver lets go of an entry that the hypervisor still holds");
+        }
+        for part in [false, true] {
+            if part && !world.is_paravirtual() {
+                continue;
+            }
+            let mut held = world.mapped(6, 87)?;
+            let last = held.mapping.split_off(5);
+            let mut middle = held.mapping.split_off(2);
+            let rest = middle.split_off(1);
+            let expected = middle.read_vec(0, PAGE_SIZE);
+            let mut pipe = Pipe::new()?;
+            assert_eq!(pipe.take_pages(&middle)?, PAGE_SIZE);
+            middle.join(rest);
+            held.mapping.join(middle);
+            let whole = if part {
+                Some(last)
+            } else {
+                held.mapping.join(last);
+                None
+            };
+            held.mapping.unmap()?;
+            held.device.remove(held.index, 6)?;
+            drop(held.device);
+            let grants = &held.share.grants;
+            let left = 1 + usize::from(part);
+            settled(|usage| usage.count(grants) == left)?;
+            assert_eq!(in_use(grants)?, left, "a part: {part}");
+            assert_eq!(in_use(&grants[2..3])?, 1, "the page in the pipe");
+            if let Some(last) = whole {
+                last.unmap()?;
+                settled(|usage| usage.count(grants) == 1)?;
+                assert_eq!(in_use(grants)?, 1, "after the end of the region");
+            }
+            assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+            assert_released(grants);
+        }
+        Ok(())
+    },
+
+    #[rule("mincore tells of a mapped grant")]
+    fn residency(world: &mut World) -> Verdict {
+        let held = world.mapped(3, 85)?;
+        assert_eq!(held.mapping.residency()?.len(), 3);
+        assert_eq!(held.mapping.first_difference(85), None);
+        Ok(())
+    },
+
+    #[rule("mprotect to read-only stops writing")]
+    fn protect_from_writing(world: &mut World) -> Verdict {
+        let change = |mapping: Mapping| mapping.protect(Protection::Read).map(|()| mapping);
+        let read = touch(world, Protection::ReadWrite, change, |mapping| {
+            assert_eq!(mapping.first_difference(86), None);
+        })?;
+        let write = touch(world, Protection::ReadWrite, change, |mapping| {
+            mapping.write(0, 1);
+        })?;
+        assert_eq!(write, End::Signalled(SIGSEGV));
+        let expected = if world.is_paravirtual() {
+            GONE
+        } else {
+            End::Exited(0)
+        };
+        assert_eq!(read, expected);
+        Ok(())
+    },
+
+    #[rule("mprotect does not make a read-only mapping writable")]
+    #[expect_c_differs("allows it, and the first write faults")]
+    fn protect_for_writing(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        world.granter.fill(&share, 88)?;
+        let device = Gntdev::open()?;
+        let index = device.insert(&share.grants)?;
+        let mapping = device.map(index, 1, Protection::Read)?;
+        assert_error(mapping.protect(Protection::ReadWrite), EACCES, "mprotect");
+        assert_eq!(mapping.first_difference(88), None);
+        Ok(())
+    },
+
+    /// The first write makes a copy, where the page is still there to be copied.
+    #[rule("a private mapping made writable keeps its writes to itself")]
+    fn private_writes(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        world.granter.fill(&share, 89)?;
+        let end = in_child(|| {
+            let device = Gntdev::open().expect("open");
+            let index = device.insert(&share.grants).expect("insert");
+            let file = device.file();
+            let mapping =
+                Mapping::of_file(file, index, 1, Protection::Read, Sharing::Private).expect("map");
+            mapping.protect(Protection::ReadWrite).expect("mprotect");
+            mapping.fill(0);
+            assert_eq!(mapping.first_difference(0), None);
+        })?;
+        let expected = if world.is_paravirtual() {
+            GONE
+        } else {
+            End::Exited(0)
+        };
+        assert_eq!(end, expected);
+        world.assert_granter_sees(&share, 89);
+        Ok(())
+    },
+
+    #[rule("madvise lets go of the pages")]
+    fn discarded(world: &mut World) -> Verdict {
+        let change = |mapping: Mapping| mapping.discard().map(|()| mapping);
+        let end = touch(world, Protection::ReadWrite, change, |mapping| {
+            mapping.read(PAGE_SIZE);
+        })?;
+        assert_eq!(end, GONE);
+        Ok(())
+    },
+
+    #[rule("mremap moves a mapping")]
+    fn moved(world: &mut World) -> Verdict {
+        let end = touch(world, Protection::ReadWrite, Mapping::relocate, |mapping| {
+            assert_eq!(mapping.first_difference(86), None);
+        })?;
+        let expected = if world.is_paravirtual() {
+            GONE
+        } else {
+            End::Exited(0)
+        };
+        assert_eq!(end, expected);
+        Ok(())
+    },
+
+    #[rule("mremap does not grow a mapping")]
+    fn not_grown(world: &mut World) -> Verdict {
+        let mut held = world.mapped(2, 87)?;
+        assert_error(held.mapping.grow(), EFAULT, "growing");
+        assert_eq!(held.mapping.first_difference(87), None);
+        Ok(())
+    }
+];
 
 /// How touching a mapping of this process ends, tried in a process that has
 /// mapped the same and made the same change.
@@ -208,86 +273,4 @@ fn touch(
     assert_released(&share.grants);
     world.assert_granter_sees(&share, 86);
     Ok(end)
-}
-
-fn protect_from_writing(world: &mut World) -> Verdict {
-    let change = |mapping: Mapping| mapping.protect(Protection::Read).map(|()| mapping);
-    let read = touch(world, Protection::ReadWrite, change, |mapping| {
-        assert_eq!(mapping.first_difference(86), None);
-    })?;
-    let write = touch(world, Protection::ReadWrite, change, |mapping| {
-        mapping.write(0, 1);
-    })?;
-    assert_eq!(write, End::Signalled(SIGSEGV));
-    let expected = if world.is_paravirtual() {
-        GONE
-    } else {
-        End::Exited(0)
-    };
-    assert_eq!(read, expected);
-    Ok(())
-}
-
-fn protect_for_writing(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    world.granter.fill(&share, 88)?;
-    let device = Gntdev::open()?;
-    let index = device.insert(&share.grants)?;
-    let mapping = device.map(index, 1, Protection::Read)?;
-    assert_error(mapping.protect(Protection::ReadWrite), EACCES, "mprotect");
-    assert_eq!(mapping.first_difference(88), None);
-    Ok(())
-}
-
-/// The first write makes a copy, where the page is still there to be copied.
-fn private_writes(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    world.granter.fill(&share, 89)?;
-    let end = in_child(|| {
-        let device = Gntdev::open().expect("open");
-        let index = device.insert(&share.grants).expect("insert");
-        let file = device.file();
-        let mapping =
-            Mapping::of_file(file, index, 1, Protection::Read, Sharing::Private).expect("map");
-        mapping.protect(Protection::ReadWrite).expect("mprotect");
-        mapping.fill(0);
-        assert_eq!(mapping.first_difference(0), None);
-    })?;
-    let expected = if world.is_paravirtual() {
-        GONE
-    } else {
-        End::Exited(0)
-    };
-    assert_eq!(end, expected);
-    world.assert_granter_sees(&share, 89);
-    Ok(())
-}
-
-fn discarded(world: &mut World) -> Verdict {
-    let change = |mapping: Mapping| mapping.discard().map(|()| mapping);
-    let end = touch(world, Protection::ReadWrite, change, |mapping| {
-        mapping.read(PAGE_SIZE);
-    })?;
-    assert_eq!(end, GONE);
-    Ok(())
-}
-
-fn moved(world: &mut World) -> Verdict {
-    let end = touch(world, Protection::ReadWrite, Mapping::relocate, |mapping| {
-        assert_eq!(mapping.first_difference(86), None);
-    })?;
-    let expected = if world.is_paravirtual() {
-        GONE
-    } else {
-        End::Exited(0)
-    };
-    assert_eq!(end, expected);
-    Ok(())
-}
-
-fn not_grown(world: &mut World) -> Verdict {
-    let mut held = world.mapped(2, 87)?;
-    assert_error(held.mapping.grow(), EFAULT, "growing");
-    assert_eq!(held.mapping.first_difference(87), None);
-    Ok(())
 }

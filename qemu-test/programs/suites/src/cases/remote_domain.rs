@@ -14,74 +14,68 @@ use xen_guest::PAGE_SIZE;
 use crate::granter::Access;
 use crate::granter::Granter;
 use crate::local::LocalGranter;
+use crate::suite::rules;
 use crate::suite::skip_case;
-use crate::suite::Rule;
 use crate::wait::settle;
 use crate::world::assert_error;
 use crate::world::World;
 use crate::world::DOM0;
 use crate::world::RELEASE_LIMIT;
 
-/// Rules that need a second domain, which goes on living.
-pub const RULES: &[Rule] = &[Rule::new(
-    "one region maps grants of two domains",
-    two_domains,
-)];
+rules![
+    #[rule("one region maps grants of two domains")]
+    fn two_domains(world: &mut World) -> Verdict {
+        if !world.is_paravirtual() {
+            return skip_case("an auto-translated domain cannot map its own grants");
+        }
+        let mut own = LocalGranter::new(DOM0, DOM0)?;
+        let here = own.share(1, Access::ReadWrite)?;
+        let there = world.share(1)?;
+        own.fill(&here, 1)?;
+        world.granter.fill(&there, 2)?;
 
-/// The rule that ends the second domain: nothing can follow it.
-pub const LAST: Rule = Rule::new(
-    "a dead domain's page stays until unmapped, then maps no more",
-    dead_domain,
-);
+        let device = Gntdev::open()?;
+        let grants = [there.grants[0], here.grants[0], there.grants[0]];
+        let index = device.insert(&grants)?;
+        let mut first = device.map(index, 3, Protection::ReadWrite)?;
+        let mut second = first.split_off(1);
+        let third = second.split_off(1);
+        assert_eq!(first.first_difference(2), None);
+        assert_eq!(second.first_difference(1), None);
+        assert_eq!(third.first_difference(2), None);
+        second.fill(3);
+        assert_eq!(own.first_difference(&here, 3)?, None);
+        first.write(PAGE_SIZE - 1, 7);
+        assert_eq!(world.granter.read(&there, PAGE_SIZE - 1)?, 7);
+        Ok(())
+    },
 
-fn two_domains(world: &mut World) -> Verdict {
-    if !world.is_paravirtual() {
-        return skip_case("an auto-translated domain cannot map its own grants");
+    /// The second domain is gone after this, so no rule can follow.
+    ///
+    /// While a page is mapped, Xen keeps what is left of the domain. That it goes
+    /// altogether shows that no grant of it is mapped any more, by anyone.
+    #[rule("a dead domain's page stays until unmapped, then maps no more")]
+    fn dead_domain(world: &mut World) -> Verdict {
+        let held = world.mapped(2, 5)?;
+        let domid = world.granter.domid().to_string();
+        let status = Command::new("xl").args(["destroy", &domid]).status()?;
+        assert!(status.success(), "xl destroy {domid}: {status}");
+        assert_eq!(held.mapping.first_difference(5), None);
+        assert!(
+            is_known(&domid)?,
+            "the domain is gone while its pages are mapped"
+        );
+
+        held.mapping.unmap()?;
+        held.device.remove(held.index, 2)?;
+        let kept = settle(RELEASE_LIMIT, || is_known(&domid), |known| !known)?;
+        assert!(!kept, "xen still keeps the domain");
+        let index = held.device.insert(&held.share.grants)?;
+        let result = held.device.map(index, 2, Protection::Read);
+        assert_error(result, EINVAL, "a grant of a dead domain");
+        Ok(())
     }
-    let mut own = LocalGranter::new(DOM0, DOM0)?;
-    let here = own.share(1, Access::ReadWrite)?;
-    let there = world.share(1)?;
-    own.fill(&here, 1)?;
-    world.granter.fill(&there, 2)?;
-
-    let device = Gntdev::open()?;
-    let grants = [there.grants[0], here.grants[0], there.grants[0]];
-    let index = device.insert(&grants)?;
-    let mut first = device.map(index, 3, Protection::ReadWrite)?;
-    let mut second = first.split_off(1);
-    let third = second.split_off(1);
-    assert_eq!(first.first_difference(2), None);
-    assert_eq!(second.first_difference(1), None);
-    assert_eq!(third.first_difference(2), None);
-    second.fill(3);
-    assert_eq!(own.first_difference(&here, 3)?, None);
-    first.write(PAGE_SIZE - 1, 7);
-    assert_eq!(world.granter.read(&there, PAGE_SIZE - 1)?, 7);
-    Ok(())
-}
-
-/// While a page is mapped, Xen keeps what is left of the domain. That it goes
-/// altogether shows that no grant of it is mapped any more, by anyone.
-fn dead_domain(world: &mut World) -> Verdict {
-    let held = world.mapped(2, 5)?;
-    let domid = world.granter.domid().to_string();
-    let status = Command::new("xl").args(["destroy", &domid]).status()?;
-    assert!(status.success(), "xl destroy {domid}: {status}");
-    assert_eq!(held.mapping.first_difference(5), None);
-    assert!(
-        is_known(&domid)?,
-        "the domain is gone while its pages are mapped"
-    );
-
-    held.mapping.unmap()?;
-    held.device.remove(held.index, 2)?;
-    let kept = settle(RELEASE_LIMIT, || is_known(&domid), |known| !known)?;
-    assert!(!kept, "xen still keeps the domain");
-    let index = held.device.insert(&held.share.grants)?;
-    let result = held.device.map(index, 2, Protection::Read);
-    assert_error(result, EINVAL, "a grant of a dead domain");
-    Ok(())
-}
+];
 
 fn is_known(domid: &str) -> io::Result<bool> {
     let output = Command::new("xl").args(["list", domid]).output()?;

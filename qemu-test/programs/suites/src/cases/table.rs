@@ -6,38 +6,33 @@ use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Protection;
 
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::World;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new(
-        "xen's table shows a grant while it is mapped",
-        shown_while_mapped,
-    ),
-    Rule::new("a region maps nothing before mmap", nothing_before_mmap),
+rules![
+    #[rule("xen's table shows a grant while it is mapped")]
+    fn shown_while_mapped(world: &mut World) -> Verdict {
+        let held = world.mapped(3, 1)?;
+        assert_eq!(in_use(&held.share.grants)?, 3);
+
+        held.mapping.unmap()?;
+        held.device.remove(held.index, 3)?;
+        assert_released(&held.share.grants);
+        Ok(())
+    },
+
+    #[rule("a region maps nothing before mmap")]
+    fn nothing_before_mmap(world: &mut World) -> Verdict {
+        let share = world.share(2)?;
+        let device = Gntdev::open()?;
+        let index = device.insert(&share.grants)?;
+        assert_eq!(in_use(&share.grants)?, 0);
+
+        let mapping = device.map(index, 2, Protection::Read)?;
+        assert_eq!(in_use(&share.grants)?, 2);
+        drop(mapping);
+        Ok(())
+    }
 ];
-
-fn shown_while_mapped(world: &mut World) -> Verdict {
-    let held = world.mapped(3, 1)?;
-    assert_eq!(in_use(&held.share.grants)?, 3);
-
-    held.mapping.unmap()?;
-    held.device.remove(held.index, 3)?;
-    assert_released(&held.share.grants);
-    Ok(())
-}
-
-fn nothing_before_mmap(world: &mut World) -> Verdict {
-    let share = world.share(2)?;
-    let device = Gntdev::open()?;
-    let index = device.insert(&share.grants)?;
-    assert_eq!(in_use(&share.grants)?, 0);
-
-    let mapping = device.map(index, 2, Protection::Read)?;
-    assert_eq!(in_use(&share.grants)?, 2);
-    drop(mapping);
-    Ok(())
-}

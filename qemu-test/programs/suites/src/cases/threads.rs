@@ -13,71 +13,87 @@ use xen_guest::mapping::Protection;
 use xen_guest::PAGE_SIZE;
 
 use crate::random::Random;
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_released;
 use crate::world::World;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("eight threads map and unmap on one file", side_by_side),
-    Rule::new(
-        "threads that race for the same indexes leave nothing mapped",
-        racing,
-    ),
-    Rule::new(
-        "regions are looked up while others come and go",
-        lookups_meanwhile,
-    ),
-];
-
 const THREADS: usize = 8;
 
-fn side_by_side(world: &mut World) -> Verdict {
-    const ROUNDS: usize = 25;
-    let share = world.share(THREADS)?;
-    world.granter.fill(&share, 90)?;
-    let device = &Gntdev::open()?;
-    thread::scope(|scope| {
-        for (page, grant) in share.grants.iter().enumerate() {
-            scope.spawn(move || {
-                for round in 0..ROUNDS {
-                    let index = device.insert(&[*grant]).expect("insert");
-                    let mapping = device.map(index, 1, Protection::ReadWrite).expect("map");
-                    let wrong = mapping.first_difference_from(page * PAGE_SIZE, 90);
-                    assert_eq!(wrong, None, "page {page}, round {round}");
-                    let place = device.place_of(mapping.address()).expect("place");
-                    assert_eq!((place.offset, place.count), (index, 1));
-                    mapping.unmap().expect("munmap");
-                    device.remove(index, 1).expect("remove");
+rules![
+    #[rule("eight threads map and unmap on one file")]
+    fn side_by_side(world: &mut World) -> Verdict {
+        const ROUNDS: usize = 25;
+        let share = world.share(THREADS)?;
+        world.granter.fill(&share, 90)?;
+        let device = &Gntdev::open()?;
+        thread::scope(|scope| {
+            for (page, grant) in share.grants.iter().enumerate() {
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let index = device.insert(&[*grant]).expect("insert");
+                        let mapping = device.map(index, 1, Protection::ReadWrite).expect("map");
+                        let wrong = mapping.first_difference_from(page * PAGE_SIZE, 90);
+                        assert_eq!(wrong, None, "page {page}, round {round}");
+                        let place = device.place_of(mapping.address()).expect("place");
+                        assert_eq!((place.offset, place.count), (index, 1));
+                        mapping.unmap().expect("munmap");
+                        device.remove(index, 1).expect("remove");
+                    }
+                });
+            }
+        });
+        assert_released(&share.grants);
+        Ok(())
+    },
+
+    /// Every thread works on whatever is at the few indexes in play, so each call
+    /// may meet what another thread has just done; the answers say so, and no
+    /// mapping is lost.
+    #[rule("threads that race for the same indexes leave nothing mapped")]
+    fn racing(world: &mut World) -> Verdict {
+        const ROUNDS: usize = 150;
+        const INDEXES: usize = 4;
+        let share = world.share(1)?;
+        let grant = share.grants[0];
+        let device = &Gntdev::open()?;
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                scope.spawn(move || race(device, grant, number as u64, ROUNDS, INDEXES));
+            }
+        });
+        for index in 0..2 * THREADS * ROUNDS {
+            // What is still entered goes now; most of these are not.
+            let _ = device.remove((index * PAGE_SIZE) as u64, 1);
+        }
+        assert_released(&share.grants);
+        Ok(())
+    },
+
+    #[rule("regions are looked up while others come and go")]
+    fn lookups_meanwhile(world: &mut World) -> Verdict {
+        const ROUNDS: usize = 300;
+        let held = &world.mapped(2, 91)?;
+        thread::scope(|scope| {
+            for number in 1..THREADS {
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        let grants = vec![held.share.grants[0]; number];
+                        let index = held.device.insert(&grants).expect("insert");
+                        held.device.remove(index, number as u32).expect("remove");
+                    }
+                });
+            }
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let place = held.device.place_of(held.mapping.address()).expect("place");
+                    assert_eq!((place.offset, place.count), (held.index, 2));
                 }
             });
-        }
-    });
-    assert_released(&share.grants);
-    Ok(())
-}
-
-/// Every thread works on whatever is at the few indexes in play, so each call
-/// may meet what another thread has just done; the answers say so, and no
-/// mapping is lost.
-fn racing(world: &mut World) -> Verdict {
-    const ROUNDS: usize = 150;
-    const INDEXES: usize = 4;
-    let share = world.share(1)?;
-    let grant = share.grants[0];
-    let device = &Gntdev::open()?;
-    thread::scope(|scope| {
-        for number in 0..THREADS {
-            scope.spawn(move || race(device, grant, number as u64, ROUNDS, INDEXES));
-        }
-    });
-    for index in 0..2 * THREADS * ROUNDS {
-        // What is still entered goes now; most of these are not.
-        let _ = device.remove((index * PAGE_SIZE) as u64, 1);
+        });
+        assert_eq!(held.mapping.first_difference(91), None);
+        Ok(())
     }
-    assert_released(&share.grants);
-    Ok(())
-}
+];
 
 fn race(device: &Gntdev, grant: GrantRef, number: u64, rounds: usize, indexes: usize) {
     let mut random = Random::new(100 + number);
@@ -101,28 +117,4 @@ fn race(device: &Gntdev, grant: GrantRef, number: u64, rounds: usize, indexes: u
             }
         }
     }
-}
-
-fn lookups_meanwhile(world: &mut World) -> Verdict {
-    const ROUNDS: usize = 300;
-    let held = &world.mapped(2, 91)?;
-    thread::scope(|scope| {
-        for number in 1..THREADS {
-            scope.spawn(move || {
-                for _ in 0..ROUNDS {
-                    let grants = vec![held.share.grants[0]; number];
-                    let index = held.device.insert(&grants).expect("insert");
-                    held.device.remove(index, number as u32).expect("remove");
-                }
-            });
-        }
-        scope.spawn(|| {
-            for _ in 0..ROUNDS {
-                let place = held.device.place_of(held.mapping.address()).expect("place");
-                assert_eq!((place.offset, place.count), (held.index, 2));
-            }
-        });
-    });
-    assert_eq!(held.mapping.first_difference(91), None);
-    Ok(())
 }

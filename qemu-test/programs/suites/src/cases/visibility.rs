@@ -23,8 +23,8 @@ use xen_guest::tracing::Trace;
 use xen_guest::PAGE_SIZE;
 
 use crate::random::Random;
+use crate::suite::rules;
 use crate::suite::skip_case;
-use crate::suite::Rule;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
@@ -32,23 +32,264 @@ use crate::world::DOM0;
 
 const NO_FDINFO: &str = "shows nothing in fdinfo";
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("fdinfo of a new file lists no region", no_regions),
-    Rule::new("fdinfo lists regions in the order of their index", in_order)
-        .expect_c_differs(NO_FDINFO),
-    Rule::new("fdinfo tells the state of a region", states).expect_c_differs(NO_FDINFO),
-    Rule::new("fdinfo tells what is done at the unmapping", notifications)
-        .expect_c_differs(NO_FDINFO),
-    Rule::new("fdinfo of 2000 regions is complete", many_regions).expect_c_differs(NO_FDINFO),
-    Rule::new("mapping and unmapping are traced", map_and_unmap),
-    Rule::new("a failed mapping is traced with its error", failed_map),
-    Rule::new("an unmapping that waits is traced", deferred),
-    Rule::new("grant copies are traced by batch", copies),
-    Rule::new("notifications are traced", notify),
-];
-
 const SYSTEM: &str = "xen_gntdev";
+
+rules![
+    #[rule("fdinfo of a new file lists no region")]
+    fn no_regions(_: &mut World) -> Verdict {
+        assert!(regions(&Gntdev::open()?)?.is_empty());
+        Ok(())
+    },
+
+    #[rule("fdinfo lists regions in the order of their index")]
+    #[expect_c_differs(NO_FDINFO)]
+    fn in_order(world: &mut World) -> Verdict {
+        let share = world.share(4)?;
+        let device = Gntdev::open()?;
+        for count in [2, 1, 4] {
+            device.insert(&share.grants[..count])?;
+        }
+        let expected = [
+            "0x0 count 2 unmapped",
+            "0x2000 count 1 unmapped",
+            "0x3000 count 4 unmapped",
+        ];
+        assert_eq!(regions(&device)?, expected);
+
+        device.remove(0x2000, 1)?;
+        assert_eq!(regions(&device)?, [expected[0], expected[2]]);
+        device.insert(&share.grants[..1])?;
+        assert_eq!(regions(&device)?, expected);
+        Ok(())
+    },
+
+    #[rule("fdinfo tells the state of a region")]
+    #[expect_c_differs(NO_FDINFO)]
+    fn states(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let bad = GrantRef {
+            domid: world.granter.domid(),
+            reference: 0x00ff_fff0,
+        };
+        let device = Gntdev::open()?;
+        let (reading, writing) = (device.insert(&share.grants)?, device.insert(&share.grants)?);
+        let failing = device.insert(&[bad])?;
+        device.insert(&share.grants)?;
+        let _readable = device.map(reading, 1, Protection::Read)?;
+        let writable = device.map(writing, 1, Protection::ReadWrite)?;
+        let result = device.map(failing, 1, Protection::ReadWrite);
+        assert_error(result, EINVAL, "a bad reference");
+        let expected = [
+            "0x0 count 1 read-only",
+            "0x1000 count 1 read-write",
+            "0x2000 count 1 failed",
+            "0x3000 count 1 unmapped",
+        ];
+        assert_eq!(regions(&device)?, expected);
+        // It cannot be mapped again.
+        writable.unmap()?;
+        assert_eq!(regions(&device)?, expected);
+        Ok(())
+    },
+
+    #[rule("fdinfo tells what is done at the unmapping")]
+    #[expect_c_differs(NO_FDINFO)]
+    fn notifications(world: &mut World) -> Verdict {
+        let share = world.share(2)?;
+        let channel = Loopback::open(DOM0)?;
+        let port = channel.port();
+        let device = Gntdev::open()?;
+        let index = device.insert(&share.grants)?;
+        device.set_notify(index + 0x1008, CLEAR_BYTE | SEND_EVENT, port)?;
+        let line = format!("0x0 count 2 unmapped clear-byte 0x1008 send-event {port}");
+        assert_eq!(regions(&device)?, [line]);
+        device.set_notify(index, SEND_EVENT, port)?;
+        let line = format!("0x0 count 2 unmapped send-event {port}");
+        assert_eq!(regions(&device)?, [line]);
+        device.set_notify(index, CLEAR_BYTE, 0)?;
+        assert_eq!(regions(&device)?, ["0x0 count 2 unmapped clear-byte 0x0"]);
+        device.set_notify(index, 0, 0)?;
+        assert_eq!(regions(&device)?, ["0x0 count 2 unmapped"]);
+        Ok(())
+    },
+
+    /// More than one buffer's worth of text.
+    #[rule("fdinfo of 2000 regions is complete")]
+    #[expect_c_differs(NO_FDINFO)]
+    fn many_regions(world: &mut World) -> Verdict {
+        const REGIONS: usize = 2000;
+        let share = world.share(1)?;
+        let device = Gntdev::open()?;
+        for _ in 0..REGIONS {
+            device.insert(&share.grants)?;
+        }
+        let mut removed: Vec<usize> = (0..REGIONS).collect();
+        Random::new(7).shuffle(&mut removed);
+        removed.truncate(REGIONS / 3);
+        for number in &removed {
+            device.remove((number * PAGE_SIZE) as u64, 1)?;
+        }
+        let expected: Vec<String> = (0..REGIONS)
+            .filter(|number| !removed.contains(number))
+            .map(|number| format!("{:#x} count 1 unmapped", number * PAGE_SIZE))
+            .collect();
+        assert!(
+            regions(&device)? == expected,
+            "the list is not that of the regions"
+        );
+        Ok(())
+    },
+
+    #[rule("mapping and unmapping are traced")]
+    fn map_and_unmap(world: &mut World) -> Verdict {
+        let events = traced(world, |world| {
+            let share = world.share(3)?;
+            let device = Gntdev::open()?;
+            device.insert(&share.grants[..1])?;
+            let index = device.insert(&share.grants)?;
+            let mapping = device.map(index, 3, Protection::ReadWrite)?;
+            mapping.unmap()?;
+            device.remove(index, 3)?;
+            let mapping = device.map(0, 1, Protection::Read)?;
+            mapping.unmap()?;
+            Ok(())
+        })?;
+        assert_eq!(
+            named(&events, "xen_gntdev_map"),
+            [
+                "index=0x1000 count=3 writable=1 error=0",
+                "index=0x0 count=1 writable=0 error=0",
+            ]
+        );
+        // The last region's file is closed within the trace.
+        let kernel = ["count=3 refused=0 at=kernel", "count=1 refused=0 at=kernel"];
+        let process = [
+            "count=3 refused=0 at=process",
+            "count=1 refused=0 at=process",
+        ];
+        let expected = if world.is_paravirtual() {
+            vec![process[0], kernel[0], process[1], kernel[1]]
+        } else {
+            kernel.to_vec()
+        };
+        assert_eq!(named(&events, "xen_gntdev_unmap"), expected);
+
+        // GNTTABOP_map_grant_ref is 0, GNTTABOP_unmap_grant_ref is 1.
+        for (command, count) in [("0", "3"), ("0", "1"), ("1", "3"), ("1", "1")] {
+            let found = events.iter().any(|event| {
+                event.name == "xen_gntdev_hypercall"
+                    && event.field("command") == Some(command)
+                    && event.field("count") == Some(count)
+            });
+            assert!(
+                found,
+                "no hypercall {command} with {count} operations: {events:?}"
+            );
+        }
+        some_time_passes(world)
+    },
+
+    #[rule("a failed mapping is traced with its error")]
+    fn failed_map(world: &mut World) -> Verdict {
+        let events = traced(world, |world| {
+            let bad = GrantRef {
+                domid: world.granter.domid(),
+                reference: 0x00ff_fff0,
+            };
+            let device = Gntdev::open()?;
+            let index = device.insert(&[bad])?;
+            for _ in 0..2 {
+                let result = device.map(index, 1, Protection::ReadWrite);
+                assert_error(result, EINVAL, "a bad reference");
+            }
+            Ok(())
+        })?;
+        let expected = format!("index=0x0 count=1 writable=1 error=-{EINVAL}");
+        assert_eq!(
+            named(&events, "xen_gntdev_map"),
+            [expected.as_str(), expected.as_str()]
+        );
+        assert!(named(&events, "xen_gntdev_unmap").is_empty());
+        Ok(())
+    },
+
+    /// A pipe holds on to the page.
+    #[rule("an unmapping that waits is traced")]
+    fn deferred(world: &mut World) -> Verdict {
+        let events = traced(world, |world| {
+            let held = world.mapped(1, 180)?;
+            let mut pipe = Pipe::new()?;
+            assert_eq!(pipe.take_pages(&held.mapping)?, PAGE_SIZE);
+            held.mapping.unmap()?;
+            held.device.remove(held.index, 1)?;
+            pipe.read(PAGE_SIZE)?;
+            assert_released(&held.share.grants);
+            Ok(())
+        })?;
+        assert_eq!(named(&events, "xen_gntdev_defer"), ["count=1"]);
+        Ok(())
+    },
+
+    #[rule("grant copies are traced by batch")]
+    fn copies(world: &mut World) -> Verdict {
+        let events = traced(world, |world| {
+            let share = world.share(1)?;
+            let local = Mapping::anonymous(2, Protection::ReadWrite)?;
+            let device = Gntdev::open()?;
+            let segment = |at, length| Segment {
+                source: End::Grant(share.grants[0], 0),
+                destination: End::Local(&local, at),
+                length,
+            };
+            device.copy(&[segment(0, 64), segment(64, 64)])?;
+            device.copy(&[segment(4000, 200)])?;
+            device.copy(&vec![segment(0, 64); 1000])?;
+            Ok(())
+        })?;
+        let all: Vec<&Event> = events
+            .iter()
+            .filter(|event| event.name == "xen_gntdev_copy")
+            .collect();
+        assert_eq!(all[0].fields, "segments=2 operations=2 pages=1");
+        assert_eq!(all[1].fields, "segments=1 operations=2 pages=2");
+        let sum: usize = all[2..]
+            .iter()
+            .map(|event| {
+                let text = event.field("segments").expect("the number of segments");
+                text.parse::<usize>().expect("a number")
+            })
+            .sum();
+        assert_eq!(sum, 1000);
+
+        // GNTTABOP_copy is 5.
+        let hypercalls = events
+            .iter()
+            .filter(|event| {
+                event.name == "xen_gntdev_hypercall" && event.field("command") == Some("5")
+            })
+            .count();
+        assert_eq!(hypercalls, all.len());
+        Ok(())
+    },
+
+    #[rule("notifications are traced")]
+    fn notify(world: &mut World) -> Verdict {
+        let channel = Loopback::open(DOM0)?;
+        let events = traced(world, |world| {
+            let held = world.mapped(2, 181)?;
+            let index = held.index + 0x1010;
+            held.device
+                .set_notify(index, CLEAR_BYTE | SEND_EVENT, channel.port())?;
+            held.mapping.unmap()?;
+            held.device.remove(held.index, 2)?;
+            Ok(())
+        })?;
+        assert_eq!(named(&events, "xen_gntdev_notify_byte"), ["offset=0x1010"]);
+        let expected = format!("port={}", channel.port());
+        assert_eq!(named(&events, "xen_gntdev_notify_event"), [expected]);
+        Ok(())
+    }
+];
 
 /// The lines about regions, without their common beginning.
 fn regions(device: &Gntdev) -> Result<Vec<String>, std::io::Error> {
@@ -58,102 +299,6 @@ fn regions(device: &Gntdev) -> Result<Vec<String>, std::io::Error> {
         .filter_map(|line| line.strip_prefix("region:\t"))
         .map(String::from)
         .collect())
-}
-
-fn no_regions(_: &mut World) -> Verdict {
-    assert!(regions(&Gntdev::open()?)?.is_empty());
-    Ok(())
-}
-
-fn in_order(world: &mut World) -> Verdict {
-    let share = world.share(4)?;
-    let device = Gntdev::open()?;
-    for count in [2, 1, 4] {
-        device.insert(&share.grants[..count])?;
-    }
-    let expected = [
-        "0x0 count 2 unmapped",
-        "0x2000 count 1 unmapped",
-        "0x3000 count 4 unmapped",
-    ];
-    assert_eq!(regions(&device)?, expected);
-
-    device.remove(0x2000, 1)?;
-    assert_eq!(regions(&device)?, [expected[0], expected[2]]);
-    device.insert(&share.grants[..1])?;
-    assert_eq!(regions(&device)?, expected);
-    Ok(())
-}
-
-fn states(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    let bad = GrantRef {
-        domid: world.granter.domid(),
-        reference: 0x00ff_fff0,
-    };
-    let device = Gntdev::open()?;
-    let (reading, writing) = (device.insert(&share.grants)?, device.insert(&share.grants)?);
-    let failing = device.insert(&[bad])?;
-    device.insert(&share.grants)?;
-    let _readable = device.map(reading, 1, Protection::Read)?;
-    let writable = device.map(writing, 1, Protection::ReadWrite)?;
-    let result = device.map(failing, 1, Protection::ReadWrite);
-    assert_error(result, EINVAL, "a bad reference");
-    let expected = [
-        "0x0 count 1 read-only",
-        "0x1000 count 1 read-write",
-        "0x2000 count 1 failed",
-        "0x3000 count 1 unmapped",
-    ];
-    assert_eq!(regions(&device)?, expected);
-    // It cannot be mapped again.
-    writable.unmap()?;
-    assert_eq!(regions(&device)?, expected);
-    Ok(())
-}
-
-fn notifications(world: &mut World) -> Verdict {
-    let share = world.share(2)?;
-    let channel = Loopback::open(DOM0)?;
-    let port = channel.port();
-    let device = Gntdev::open()?;
-    let index = device.insert(&share.grants)?;
-    device.set_notify(index + 0x1008, CLEAR_BYTE | SEND_EVENT, port)?;
-    let line = format!("0x0 count 2 unmapped clear-byte 0x1008 send-event {port}");
-    assert_eq!(regions(&device)?, [line]);
-    device.set_notify(index, SEND_EVENT, port)?;
-    let line = format!("0x0 count 2 unmapped send-event {port}");
-    assert_eq!(regions(&device)?, [line]);
-    device.set_notify(index, CLEAR_BYTE, 0)?;
-    assert_eq!(regions(&device)?, ["0x0 count 2 unmapped clear-byte 0x0"]);
-    device.set_notify(index, 0, 0)?;
-    assert_eq!(regions(&device)?, ["0x0 count 2 unmapped"]);
-    Ok(())
-}
-
-/// More than one buffer's worth of text.
-fn many_regions(world: &mut World) -> Verdict {
-    const REGIONS: usize = 2000;
-    let share = world.share(1)?;
-    let device = Gntdev::open()?;
-    for _ in 0..REGIONS {
-        device.insert(&share.grants)?;
-    }
-    let mut removed: Vec<usize> = (0..REGIONS).collect();
-    Random::new(7).shuffle(&mut removed);
-    removed.truncate(REGIONS / 3);
-    for number in &removed {
-        device.remove((number * PAGE_SIZE) as u64, 1)?;
-    }
-    let expected: Vec<String> = (0..REGIONS)
-        .filter(|number| !removed.contains(number))
-        .map(|number| format!("{:#x} count 1 unmapped", number * PAGE_SIZE))
-        .collect();
-    assert!(
-        regions(&device)? == expected,
-        "the list is not that of the regions"
-    );
-    Ok(())
 }
 
 /// Records while `body` runs, and returns what this process did.
@@ -181,54 +326,6 @@ fn named<'a>(events: &'a [Event], name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-fn map_and_unmap(world: &mut World) -> Verdict {
-    let events = traced(world, |world| {
-        let share = world.share(3)?;
-        let device = Gntdev::open()?;
-        device.insert(&share.grants[..1])?;
-        let index = device.insert(&share.grants)?;
-        let mapping = device.map(index, 3, Protection::ReadWrite)?;
-        mapping.unmap()?;
-        device.remove(index, 3)?;
-        let mapping = device.map(0, 1, Protection::Read)?;
-        mapping.unmap()?;
-        Ok(())
-    })?;
-    assert_eq!(
-        named(&events, "xen_gntdev_map"),
-        [
-            "index=0x1000 count=3 writable=1 error=0",
-            "index=0x0 count=1 writable=0 error=0",
-        ]
-    );
-    // The last region's file is closed within the trace.
-    let kernel = ["count=3 refused=0 at=kernel", "count=1 refused=0 at=kernel"];
-    let process = [
-        "count=3 refused=0 at=process",
-        "count=1 refused=0 at=process",
-    ];
-    let expected = if world.is_paravirtual() {
-        vec![process[0], kernel[0], process[1], kernel[1]]
-    } else {
-        kernel.to_vec()
-    };
-    assert_eq!(named(&events, "xen_gntdev_unmap"), expected);
-
-    // GNTTABOP_map_grant_ref is 0, GNTTABOP_unmap_grant_ref is 1.
-    for (command, count) in [("0", "3"), ("0", "1"), ("1", "3"), ("1", "1")] {
-        let found = events.iter().any(|event| {
-            event.name == "xen_gntdev_hypercall"
-                && event.field("command") == Some(command)
-                && event.field("count") == Some(count)
-        });
-        assert!(
-            found,
-            "no hypercall {command} with {count} operations: {events:?}"
-        );
-    }
-    some_time_passes(world)
-}
-
 /// The clocks of a PV guest's processors differ, and the kernel lets time stand
 /// still for one that is behind: a single duration can be 0.
 fn some_time_passes(world: &mut World) -> Verdict {
@@ -249,99 +346,4 @@ fn some_time_passes(world: &mut World) -> Verdict {
 
 fn nanoseconds(event: &Event) -> Option<u64> {
     event.field("nanoseconds")?.parse().ok()
-}
-
-fn failed_map(world: &mut World) -> Verdict {
-    let events = traced(world, |world| {
-        let bad = GrantRef {
-            domid: world.granter.domid(),
-            reference: 0x00ff_fff0,
-        };
-        let device = Gntdev::open()?;
-        let index = device.insert(&[bad])?;
-        for _ in 0..2 {
-            let result = device.map(index, 1, Protection::ReadWrite);
-            assert_error(result, EINVAL, "a bad reference");
-        }
-        Ok(())
-    })?;
-    let expected = format!("index=0x0 count=1 writable=1 error=-{EINVAL}");
-    assert_eq!(
-        named(&events, "xen_gntdev_map"),
-        [expected.as_str(), expected.as_str()]
-    );
-    assert!(named(&events, "xen_gntdev_unmap").is_empty());
-    Ok(())
-}
-
-/// A pipe holds on to the page.
-fn deferred(world: &mut World) -> Verdict {
-    let events = traced(world, |world| {
-        let held = world.mapped(1, 180)?;
-        let mut pipe = Pipe::new()?;
-        assert_eq!(pipe.take_pages(&held.mapping)?, PAGE_SIZE);
-        held.mapping.unmap()?;
-        held.device.remove(held.index, 1)?;
-        pipe.read(PAGE_SIZE)?;
-        assert_released(&held.share.grants);
-        Ok(())
-    })?;
-    assert_eq!(named(&events, "xen_gntdev_defer"), ["count=1"]);
-    Ok(())
-}
-
-fn copies(world: &mut World) -> Verdict {
-    let events = traced(world, |world| {
-        let share = world.share(1)?;
-        let local = Mapping::anonymous(2, Protection::ReadWrite)?;
-        let device = Gntdev::open()?;
-        let segment = |at, length| Segment {
-            source: End::Grant(share.grants[0], 0),
-            destination: End::Local(&local, at),
-            length,
-        };
-        device.copy(&[segment(0, 64), segment(64, 64)])?;
-        device.copy(&[segment(4000, 200)])?;
-        device.copy(&vec![segment(0, 64); 1000])?;
-        Ok(())
-    })?;
-    let all: Vec<&Event> = events
-        .iter()
-        .filter(|event| event.name == "xen_gntdev_copy")
-        .collect();
-    assert_eq!(all[0].fields, "segments=2 operations=2 pages=1");
-    assert_eq!(all[1].fields, "segments=1 operations=2 pages=2");
-    let sum: usize = all[2..]
-        .iter()
-        .map(|event| {
-            let text = event.field("segments").expect("the number of segments");
-            text.parse::<usize>().expect("a number")
-        })
-        .sum();
-    assert_eq!(sum, 1000);
-
-    // GNTTABOP_copy is 5.
-    let hypercalls = events
-        .iter()
-        .filter(|event| event.name == "xen_gntdev_hypercall" && event.field("command") == Some("5"))
-        .count();
-    assert_eq!(hypercalls, all.len());
-    Ok(())
-}
-
-fn notify(world: &mut World) -> Verdict {
-    let channel = Loopback::open(DOM0)?;
-    let events = traced(world, |world| {
-        let held = world.mapped(2, 181)?;
-        let index = held.index + 0x1010;
-        held.device
-            .set_notify(index, CLEAR_BYTE | SEND_EVENT, channel.port())?;
-        held.mapping.unmap()?;
-        held.device.remove(held.index, 2)?;
-        Ok(())
-    })?;
-    assert_eq!(named(&events, "xen_gntdev_notify_byte"), ["offset=0x1010"]);
-    let expected = format!("port={}", channel.port());
-    assert_eq!(named(&events, "xen_gntdev_notify_event"), [expected]);
-    Ok(())
 }

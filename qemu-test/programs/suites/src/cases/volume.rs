@@ -9,65 +9,60 @@ use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Protection;
 use xen_guest::platform::memory_info;
 
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::settled;
 use crate::world::World;
-
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new(
-        "1000 rounds of mapping leave memory and xen's table as before",
-        rounds,
-    )
-    .long(),
-    Rule::new("50 files map the same grant at once", files),
-];
 
 /// In kB. The rounds map 16 MB in all, so a page lost in each would show.
 const ALLOWED_LOSS: u64 = 2048;
 
-fn rounds(world: &mut World) -> Verdict {
-    const ROUNDS: u32 = 1000;
-    let share = world.share(4)?;
-    let round = |seed| -> Verdict {
-        let table = GrantTable::open()?;
-        let mapping = table.map_all(&share.grants, Protection::ReadWrite)?;
-        mapping.write(0, seed as u8);
-        mapping.unmap()?;
+rules![
+    #[rule("1000 rounds of mapping leave memory and xen's table as before")]
+    #[long]
+    fn rounds(world: &mut World) -> Verdict {
+        const ROUNDS: u32 = 1000;
+        let share = world.share(4)?;
+        let round = |seed| -> Verdict {
+            let table = GrantTable::open()?;
+            let mapping = table.map_all(&share.grants, Protection::ReadWrite)?;
+            mapping.write(0, seed as u8);
+            mapping.unmap()?;
+            Ok(())
+        };
+        // The first rounds fill the kernel's pools of pages for foreign frames.
+        for seed in 0..50 {
+            round(seed)?;
+        }
+        let table_before = GrantUsage::read()?;
+        let memory_before = memory_info("MemFree")?;
+        for seed in 0..ROUNDS {
+            round(seed)?;
+        }
+        let table_after = settled(|usage| usage.beyond(&table_before).is_empty())?;
+        let left = table_after.beyond(&table_before);
+        assert!(left.is_empty(), "left in xen's table: {left}");
+        let lost = memory_before.saturating_sub(memory_info("MemFree")?);
+        assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
         Ok(())
-    };
-    // The first rounds fill the kernel's pools of pages for foreign frames.
-    for seed in 0..50 {
-        round(seed)?;
-    }
-    let table_before = GrantUsage::read()?;
-    let memory_before = memory_info("MemFree")?;
-    for seed in 0..ROUNDS {
-        round(seed)?;
-    }
-    let table_after = settled(|usage| usage.beyond(&table_before).is_empty())?;
-    let left = table_after.beyond(&table_before);
-    assert!(left.is_empty(), "left in xen's table: {left}");
-    let lost = memory_before.saturating_sub(memory_info("MemFree")?);
-    assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
-    Ok(())
-}
+    },
 
-/// Xen allows 127 mappings of one grant, and a paravirtual mapping is two: the
-/// user's and the kernel's.
-fn files(world: &mut World) -> Verdict {
-    const FILES: usize = 50;
-    let share = world.share(1)?;
-    world.granter.fill(&share, 95)?;
-    let mut held = Vec::new();
-    for _ in 0..FILES {
-        let device = Gntdev::open()?;
-        let index = device.insert(&share.grants)?;
-        let mapping = device.map(index, 1, Protection::Read)?;
-        held.push((device, mapping));
+    /// Xen allows 127 mappings of one grant, and a paravirtual mapping is two: the
+    /// user's and the kernel's.
+    #[rule("50 files map the same grant at once")]
+    fn files(world: &mut World) -> Verdict {
+        const FILES: usize = 50;
+        let share = world.share(1)?;
+        world.granter.fill(&share, 95)?;
+        let mut held = Vec::new();
+        for _ in 0..FILES {
+            let device = Gntdev::open()?;
+            let index = device.insert(&share.grants)?;
+            let mapping = device.map(index, 1, Protection::Read)?;
+            held.push((device, mapping));
+        }
+        for (_, mapping) in &held {
+            assert_eq!(mapping.first_difference(95), None);
+        }
+        Ok(())
     }
-    for (_, mapping) in &held {
-        assert_eq!(mapping.first_difference(95), None);
-    }
-    Ok(())
-}
+];

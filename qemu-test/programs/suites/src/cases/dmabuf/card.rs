@@ -19,88 +19,80 @@ use super::KINDS;
 use super::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::World;
 use crate::world::DOM0;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("a card's dumb buffer is granted to the peer", dumb_buffer),
-    Rule::new(
-        "the grants of a buffer that a card has are mapped until it lets go",
-        imported_by_card,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "the grants of a buffer that a card has end with the card's file",
-        card_closed,
-    )
-    .expect_c_differs(NO_EXPORT),
-];
-
 const CARD: &str = "/dev/dri/card0";
-
-fn dumb_buffer(world: &mut World) -> Verdict {
-    let card = Card::open(CARD)?;
-    let (handle, size) = card.create_dumb(64, 64)?;
-    let pages = size / PAGE_SIZE;
-    assert_eq!(pages, 4, "{size} bytes");
-    let buffer = DmaBuf::from(card.export(&handle)?);
-    let contents = buffer.map(pages)?;
-    contents.fill(1600);
-
-    let device = Gntdev::open()?;
-    let references = device.import(&buffer, world.granter.domid(), pages)?;
-    let peer = world.granter.map(&references, Access::ReadWrite)?;
-    world.assert_granter_sees(&peer, 1600);
-    world.granter.fill(&peer, 1601)?;
-    assert_eq!(contents.first_difference(1601), None);
-    world.granter.unshare(peer)?;
-    device.release_import(buffer.number())?;
-    assert_released(&grants_of(DOM0, &references));
-    card.close_handle(handle)?;
-    Ok(())
-}
 
 /// Long enough for what should not happen.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// Nobody but the card has the buffer any more.
-fn imported_by_card(world: &mut World) -> Verdict {
-    for (flags, kind) in KINDS {
+rules![
+    #[rule("a card's dumb buffer is granted to the peer")]
+    fn dumb_buffer(world: &mut World) -> Verdict {
+        let card = Card::open(CARD)?;
+        let (handle, size) = card.create_dumb(64, 64)?;
+        let pages = size / PAGE_SIZE;
+        assert_eq!(pages, 4, "{size} bytes");
+        let buffer = DmaBuf::from(card.export(&handle)?);
+        let contents = buffer.map(pages)?;
+        contents.fill(1600);
+
+        let device = Gntdev::open()?;
+        let references = device.import(&buffer, world.granter.domid(), pages)?;
+        let peer = world.granter.map(&references, Access::ReadWrite)?;
+        world.assert_granter_sees(&peer, 1600);
+        world.granter.fill(&peer, 1601)?;
+        assert_eq!(contents.first_difference(1601), None);
+        world.granter.unshare(peer)?;
+        device.release_import(buffer.number())?;
+        assert_released(&grants_of(DOM0, &references));
+        card.close_handle(handle)?;
+        Ok(())
+    },
+
+    /// Nobody but the card has the buffer any more.
+    #[rule("the grants of a buffer that a card has are mapped until it lets go")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn imported_by_card(world: &mut World) -> Verdict {
+        for (flags, kind) in KINDS {
+            let card = Card::open(CARD)?;
+            let Exported {
+                device,
+                share,
+                buffer,
+            } = exported_as(world, flags, 4, 1602)?;
+            let buffer = buffer::DmaBuf::new(buffer.into(), 4);
+            let handle = card.import(&buffer)?;
+            drop(device);
+            drop(buffer);
+            thread::sleep(A_WHILE);
+            assert_eq!(in_use(&share.grants)?, 4, "{kind} memory");
+            card.close_handle(handle)?;
+            assert_released(&share.grants);
+        }
+        Ok(())
+    },
+
+    #[rule("the grants of a buffer that a card has end with the card's file")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn card_closed(world: &mut World) -> Verdict {
         let card = Card::open(CARD)?;
         let Exported {
             device,
             share,
             buffer,
-        } = exported_as(world, flags, 4, 1602)?;
+        } = exported_as(world, 0, 4, 1603)?;
         let buffer = buffer::DmaBuf::new(buffer.into(), 4);
-        let handle = card.import(&buffer)?;
-        drop(device);
+        card.import(&buffer)?;
         drop(buffer);
-        thread::sleep(A_WHILE);
-        assert_eq!(in_use(&share.grants)?, 4, "{kind} memory");
-        card.close_handle(handle)?;
+        assert_eq!(in_use(&share.grants)?, 4);
+        drop(card);
         assert_released(&share.grants);
+        drop(device);
+        Ok(())
     }
-    Ok(())
-}
-
-fn card_closed(world: &mut World) -> Verdict {
-    let card = Card::open(CARD)?;
-    let Exported {
-        device,
-        share,
-        buffer,
-    } = exported_as(world, 0, 4, 1603)?;
-    let buffer = buffer::DmaBuf::new(buffer.into(), 4);
-    card.import(&buffer)?;
-    drop(buffer);
-    assert_eq!(in_use(&share.grants)?, 4);
-    drop(card);
-    assert_released(&share.grants);
-    drop(device);
-    Ok(())
-}
+];

@@ -15,31 +15,121 @@ use super::assert_ends;
 use super::exported;
 use super::imported;
 use super::NO_EXPORT;
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::in_use;
 use crate::world::World;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("a file without exports cannot be read", nothing_to_read)
-        .expect_c_differs("has no poll, so that the file always looks readable"),
-    Rule::new(
-        "a file can be read when an export has ended",
-        readable_at_the_end,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new("poll waits for the end of an export", poll_waits).expect_c_differs(NO_EXPORT),
-    Rule::new("read tells how many exports have ended, once", counted).expect_c_differs(NO_EXPORT),
-    Rule::new("a read of less than the number is EINVAL", short_read).expect_c_differs(NO_EXPORT),
-    Rule::new("what one file exported is not told to another", other_file)
-        .expect_c_differs(NO_EXPORT),
-    Rule::new("the end of an import is not told", imports_are_not_told)
-        .expect_c_differs("has no poll, so that the file always looks readable"),
-];
-
 /// Longer than any release takes.
 const LONG: Duration = Duration::from_secs(20);
+
+rules![
+    #[rule("a file without exports cannot be read")]
+    #[expect_c_differs("has no poll, so that the file always looks readable")]
+    fn nothing_to_read(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        assert!(!readable(&device)?);
+        assert_error(count(&device), EAGAIN, "reading");
+        Ok(())
+    },
+
+    #[rule("a file can be read when an export has ended")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn readable_at_the_end(world: &mut World) -> Verdict {
+        let held = exported(world, 2, 1300)?;
+        assert!(!readable(&held.device)?, "it lives");
+        let number = held.buffer.number();
+        let mapping = held.buffer.map(2)?;
+        drop(held.buffer);
+        assert!(!readable(&held.device)?, "it is mapped");
+        drop(mapping);
+        assert!(wait_readable(held.device.file(), LONG)?, "it has ended");
+        assert_eq!(in_use(&held.share.grants)?, 0);
+        assert_ends(&held.device, number);
+        // To wait is not to read.
+        assert!(readable(&held.device)?, "it was not read");
+        Ok(())
+    },
+
+    #[rule("poll waits for the end of an export")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn poll_waits(world: &mut World) -> Verdict {
+        let held = exported(world, 2, 1301)?;
+        thread::scope(|scope| -> Verdict {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(300));
+                drop(held.buffer);
+            });
+            assert!(wait_readable(held.device.file(), LONG)?);
+            Ok(())
+        })?;
+        assert_eq!(in_use(&held.share.grants)?, 0);
+        assert_eq!(count(&held.device)?, 1);
+        Ok(())
+    },
+
+    #[rule("read tells how many exports have ended, once")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn counted(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let domid = world.granter.domid();
+        let device = Gntdev::open()?;
+        for expected in [1, 2, 7] {
+            let mut numbers = Vec::new();
+            for _ in 0..expected {
+                let buffer = device.export(0, domid, &share.references())?;
+                numbers.push(buffer.number());
+            }
+            for number in numbers {
+                assert_ends(&device, number);
+            }
+            assert_eq!(count(&device)?, expected);
+            assert_error(count(&device), EAGAIN, "reading once more");
+            assert!(!readable(&device)?);
+        }
+        Ok(())
+    },
+
+    #[rule("a read of less than the number is EINVAL")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn short_read(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 1302)?;
+        drop(held.buffer);
+        assert!(wait_readable(held.device.file(), LONG)?);
+        for length in [1, 4, 7] {
+            let mut buffer = [0; 7];
+            let result = held.device.read(&mut buffer[..length]);
+            assert_error(result, EINVAL, &format!("{length} bytes"));
+        }
+        // More than it is fine, and nothing was lost by the failures.
+        let mut buffer = [0; 64];
+        assert_eq!(held.device.read(&mut buffer)?, 8);
+        assert_eq!(buffer[..8], 1u64.to_ne_bytes());
+        Ok(())
+    },
+
+    #[rule("what one file exported is not told to another")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn other_file(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 1303)?;
+        let other = Gntdev::open()?;
+        drop(held.buffer);
+        assert!(wait_readable(held.device.file(), LONG)?);
+        assert!(!readable(&other)?);
+        assert_error(count(&other), EAGAIN, "reading");
+        Ok(())
+    },
+
+    #[rule("the end of an import is not told")]
+    #[expect_c_differs("has no poll, so that the file always looks readable")]
+    fn imports_are_not_told(world: &mut World) -> Verdict {
+        let held = imported(world, 2, 1304)?;
+        assert!(!readable(&held.device)?, "it lives");
+        held.device.release_import(held.number())?;
+        assert!(!readable(&held.device)?, "it was released");
+        Ok(())
+    }
+];
 
 fn readable(device: &Gntdev) -> std::io::Result<bool> {
     wait_readable(device.file(), Duration::ZERO)
@@ -49,96 +139,4 @@ fn count(device: &Gntdev) -> std::io::Result<u64> {
     let mut buffer = [0; 8];
     assert_eq!(device.read(&mut buffer)?, 8);
     Ok(u64::from_ne_bytes(buffer))
-}
-
-fn nothing_to_read(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    assert!(!readable(&device)?);
-    assert_error(count(&device), EAGAIN, "reading");
-    Ok(())
-}
-
-fn readable_at_the_end(world: &mut World) -> Verdict {
-    let held = exported(world, 2, 1300)?;
-    assert!(!readable(&held.device)?, "it lives");
-    let number = held.buffer.number();
-    let mapping = held.buffer.map(2)?;
-    drop(held.buffer);
-    assert!(!readable(&held.device)?, "it is mapped");
-    drop(mapping);
-    assert!(wait_readable(held.device.file(), LONG)?, "it has ended");
-    assert_eq!(in_use(&held.share.grants)?, 0);
-    assert_ends(&held.device, number);
-    // To wait is not to read.
-    assert!(readable(&held.device)?, "it was not read");
-    Ok(())
-}
-
-fn poll_waits(world: &mut World) -> Verdict {
-    let held = exported(world, 2, 1301)?;
-    thread::scope(|scope| -> Verdict {
-        scope.spawn(|| {
-            thread::sleep(Duration::from_millis(300));
-            drop(held.buffer);
-        });
-        assert!(wait_readable(held.device.file(), LONG)?);
-        Ok(())
-    })?;
-    assert_eq!(in_use(&held.share.grants)?, 0);
-    assert_eq!(count(&held.device)?, 1);
-    Ok(())
-}
-
-fn counted(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    let domid = world.granter.domid();
-    let device = Gntdev::open()?;
-    for expected in [1, 2, 7] {
-        let mut numbers = Vec::new();
-        for _ in 0..expected {
-            let buffer = device.export(0, domid, &share.references())?;
-            numbers.push(buffer.number());
-        }
-        for number in numbers {
-            assert_ends(&device, number);
-        }
-        assert_eq!(count(&device)?, expected);
-        assert_error(count(&device), EAGAIN, "reading once more");
-        assert!(!readable(&device)?);
-    }
-    Ok(())
-}
-
-fn short_read(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 1302)?;
-    drop(held.buffer);
-    assert!(wait_readable(held.device.file(), LONG)?);
-    for length in [1, 4, 7] {
-        let mut buffer = [0; 7];
-        let result = held.device.read(&mut buffer[..length]);
-        assert_error(result, EINVAL, &format!("{length} bytes"));
-    }
-    // More than it is fine, and nothing was lost by the failures.
-    let mut buffer = [0; 64];
-    assert_eq!(held.device.read(&mut buffer)?, 8);
-    assert_eq!(buffer[..8], 1u64.to_ne_bytes());
-    Ok(())
-}
-
-fn other_file(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 1303)?;
-    let other = Gntdev::open()?;
-    drop(held.buffer);
-    assert!(wait_readable(held.device.file(), LONG)?);
-    assert!(!readable(&other)?);
-    assert_error(count(&other), EAGAIN, "reading");
-    Ok(())
-}
-
-fn imports_are_not_told(world: &mut World) -> Verdict {
-    let held = imported(world, 2, 1304)?;
-    assert!(!readable(&held.device)?, "it lives");
-    held.device.release_import(held.number())?;
-    assert!(!readable(&held.device)?, "it was released");
-    Ok(())
 }

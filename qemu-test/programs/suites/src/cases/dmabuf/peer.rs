@@ -30,8 +30,8 @@ use super::KINDS;
 use super::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
+use crate::suite::rules;
 use crate::suite::skip_case;
-use crate::suite::Rule;
 use crate::wait::settle;
 use crate::world::assert_error;
 use crate::world::assert_released;
@@ -40,162 +40,267 @@ use crate::world::Source;
 use crate::world::World;
 use crate::world::DOM0;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("a dma-buf of the peer becomes one here", buffer_to_buffer)
-        .expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "a dma-buf of ours becomes one of the peer's",
-        buffer_of_ours,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "it is mapped until it is closed, although the peer releases",
-        peer_releases_first,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new("another domain's pages cannot be granted on", granted_on)
-        .expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "pages that the peer has mapped are released all the same",
-        mapped_at_release,
-    ),
-    Rule::new(
-        "references that the peer has mapped are not used again",
-        not_used_again,
-    ),
-    Rule::new(
-        "memory that the peer has mapped is not used again",
-        memory_not_used_again,
-    ),
-    Rule::new(
-        "a buffer stays attached while the peer has a page of it mapped",
-        stays_attached,
-    )
-    .expect_c_differs("lets go of the buffer"),
-    Rule::new(
-        "the peer has pages mapped when the device closes",
-        mapped_at_close,
-    ),
-    Rule::new(
-        "the peer has pages mapped when the process ends",
-        mapped_at_exit,
-    ),
+rules![
+    #[rule("a dma-buf of the peer becomes one here")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn buffer_to_buffer(world: &mut World) -> Verdict {
+        let domid = world.granter.domid();
+        for (pages, seed) in [(1, 900), (3, 910), (64, 920), (512, 930)] {
+            for (flags, kind) in KINDS {
+                let share = world.granter.share_file(pages)?;
+                world.granter.fill(&share, seed)?;
+                let device = Gntdev::open()?;
+                let buffer = device.export(flags, domid, &share.references())?;
+                assert_eq!(buffer.size()?, (pages * PAGE_SIZE) as u64);
+                let mapping = buffer.map(pages)?;
+                buffer.begin_access(READ_WRITE)?;
+                let difference = mapping.first_difference(seed);
+                assert_eq!(difference, None, "{pages} pages, {kind} memory");
+                mapping.fill(seed + 1);
+                buffer.end_access(READ_WRITE)?;
+                world.assert_granter_sees(&share, seed + 1);
+                drop((mapping, buffer));
+                assert_released(&share.grants);
+                world.granter.unshare(share)?;
+            }
+        }
+        Ok(())
+    },
+
+    #[rule("a dma-buf of ours becomes one of the peer's")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn buffer_of_ours(world: &mut World) -> Verdict {
+        for (pages, seed) in [(1, 970), (3, 980), (64, 990)] {
+            for (flags, kind) in KINDS {
+                let held = imported(world, pages, seed)?;
+                let peer = world.granter.export(&held.references, flags)?;
+                assert_eq!(in_use(&held.grants())?, pages, "{kind} memory");
+                world.assert_granter_sees(&peer, seed);
+                world.granter.fill(&peer, seed + 1)?;
+                let difference = held.contents.first_difference(seed + 1);
+                assert_eq!(difference, None, "{pages} pages, {kind} memory");
+                held.contents.fill(seed + 2);
+                world.assert_granter_sees(&peer, seed + 2);
+                world.granter.unshare(peer)?;
+                assert_released(&held.grants());
+                held.device.release_import(held.number())?;
+            }
+        }
+        Ok(())
+    },
+
+    /// The peer's kernel keeps the pages for as long as they are mapped.
+    #[rule("it is mapped until it is closed, although the peer releases")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn peer_releases_first(world: &mut World) -> Verdict {
+        let share = world.granter.share_file(2)?;
+        world.granter.fill(&share, 940)?;
+        let grants = share.grants.clone();
+        let device = Gntdev::open()?;
+        let buffer = device.export(0, world.granter.domid(), &share.references())?;
+        let mapping = buffer.map(2)?;
+        world.granter.unshare(share)?;
+        assert_eq!(in_use(&grants)?, 2);
+        // Something else for the peer to put into memory that has become free.
+        let other = world.granter.share_file(512)?;
+        world.granter.fill(&other, 941)?;
+        assert_eq!(mapping.first_difference(940), None);
+        world.granter.unshare(other)?;
+        drop((mapping, buffer));
+        assert_released(&grants);
+        Ok(())
+    },
+
+    /// The hypervisor knows whose they are, whatever the references say.
+    #[rule("another domain's pages cannot be granted on")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn granted_on(world: &mut World) -> Verdict {
+        let held = exported(world, 2, 945)?;
+        if world.source == Source::Own {
+            return skip_case("these pages are this domain's own");
+        }
+        let domid = world.granter.domid();
+        if let Ok(references) = held.device.import(&held.buffer, domid, 2) {
+            for reference in references {
+                let result = world.granter.map(&[reference], Access::ReadOnly);
+                assert!(
+                    result.is_err(),
+                    "the domain can map its page as one of ours"
+                );
+            }
+            held.device.release_import(held.buffer.number())?;
+        }
+        world.assert_granter_sees(&held.share, 945);
+        assert_eq!(held.buffer.map(2)?.first_difference(945), None);
+        drop(held.buffer);
+        assert_released(&held.share.grants);
+        Ok(())
+    },
+
+    #[rule("pages that the peer has mapped are released all the same")]
+    fn mapped_at_release(world: &mut World) -> Verdict {
+        let held = imported(world, 4, 950)?;
+        let peer = world.granter.map(&held.references, Access::ReadWrite)?;
+        assert_eq!(in_use(&held.grants())?, 4);
+        held.device.release_import(held.number())?;
+        let result = held.device.release_import(held.number());
+        assert_error(result, ENOENT, "a second release");
+
+        // The peer has what it had.
+        assert_eq!(in_use(&held.grants())?, 4);
+        world.assert_granter_sees(&peer, 950);
+        world.granter.fill(&peer, 951)?;
+        assert_eq!(held.contents.first_difference(951), None);
+        world.granter.unshare(peer)?;
+        assert_released(&held.grants());
+        assert_ended(world, &held.references)
+    },
+
+    #[rule("references that the peer has mapped are not used again")]
+    fn not_used_again(world: &mut World) -> Verdict {
+        let held = imported(world, 4, 952)?;
+        let peer = world
+            .granter
+            .map(&held.references[1..3], Access::ReadWrite)?;
+        held.device.release_import(held.number())?;
+
+        let kept = &held.references[1..3];
+        let domid = world.granter.domid();
+        let (_, other) = file_buffer(64)?;
+        let mut others = Vec::new();
+        for _ in 0..8 {
+            others.extend(held.device.import(&other, domid, 64)?);
+        }
+        // The kernel looks after what is left every second, and must find it in use.
+        thread::sleep(Duration::from_millis(2500));
+        others.extend(held.device.import(&other, domid, 64)?);
+        let again = kept.iter().find(|reference| others.contains(reference));
+        assert_eq!(again, None, "a reference is used again");
+        assert_eq!(in_use(&held.grants())?, 2);
+        for at in [0, 77, 2 * PAGE_SIZE - 1] {
+            let expected = held.contents.read(PAGE_SIZE + at);
+            assert_eq!(world.granter.read(&peer, at)?, expected, "byte {at}");
+        }
+
+        world.granter.unshare(peer)?;
+        assert_released(&held.grants());
+        let kept = kept.to_vec();
+        for _ in 0..9 {
+            held.device.release_import(other.number())?;
+        }
+        assert_ended(world, &kept)
+    },
+
+    /// Neither does the peer see what this domain does next with its memory, nor
+    /// can it write to that.
+    #[rule("memory that the peer has mapped is not used again")]
+    fn memory_not_used_again(world: &mut World) -> Verdict {
+        const PAGES: usize = 16;
+        let Imported {
+            device,
+            contents,
+            buffer,
+            references,
+        } = imported(world, PAGES, 960)?;
+        let grants = grants_of(DOM0, &references);
+        let peer = world.granter.map(&references, Access::ReadWrite)?;
+        device.release_import(buffer.number())?;
+        drop((contents, buffer, device));
+
+        let others = MemoryFile::new(1024)?;
+        let others = others.map()?;
+        others.fill(961);
+        world.assert_granter_sees(&peer, 960);
+        world.granter.fill(&peer, 962)?;
+        assert_eq!(others.first_difference(961), None, "the peer wrote to it");
+        world.granter.unshare(peer)?;
+        assert_released(&grants);
+        assert_ended(world, &references)
+    },
+
+    #[rule("a buffer stays attached while the peer has a page of it mapped")]
+    #[expect_c_differs("lets go of the buffer")]
+    fn stays_attached(world: &mut World) -> Verdict {
+        let held = imported(world, 4, 957)?;
+        assert!(is_attached(&held.buffer)?, "before the release");
+        let peer = world
+            .granter
+            .map(&held.references[2..3], Access::ReadWrite)?;
+        held.device.release_import(held.number())?;
+        assert!(is_attached(&held.buffer)?, "after the release");
+        thread::sleep(Duration::from_millis(500));
+        assert!(is_attached(&held.buffer)?, "a while after the release");
+        world.granter.fill(&peer, 958)?;
+        world.granter.unshare(peer)?;
+        assert_released(&held.grants());
+        let limit = Duration::from_secs(10);
+        let attached = settle(limit, || is_attached(&held.buffer), |attached| !attached)?;
+        assert!(!attached, "after the peer has let go");
+        assert_ended(world, &held.references)
+    },
+
+    #[rule("the peer has pages mapped when the device closes")]
+    fn mapped_at_close(world: &mut World) -> Verdict {
+        let Imported {
+            device,
+            contents,
+            buffer,
+            references,
+        } = imported(world, 3, 953)?;
+        let grants = grants_of(DOM0, &references);
+        let peer = world.granter.map(&references, Access::ReadWrite)?;
+        drop(device);
+        assert_eq!(in_use(&grants)?, 3);
+        world.assert_granter_sees(&peer, 953);
+        world.granter.fill(&peer, 954)?;
+        assert_eq!(contents.first_difference(954), None);
+        drop(buffer);
+        world.granter.unshare(peer)?;
+        assert_released(&grants);
+        assert_ended(world, &references)
+    },
+
+    /// Another process imports and ends while the peer has its pages. The file in
+    /// memory is this process's too, so the pages stay what they are.
+    #[rule("the peer has pages mapped when the process ends")]
+    fn mapped_at_exit(world: &mut World) -> Verdict {
+        const PAGES: usize = 3;
+        let domid = world.granter.domid();
+        let (contents, buffer) = file_buffer(PAGES)?;
+        contents.fill(955);
+        // The child's references come back through memory that both have.
+        let answer = Mapping::shared(1)?;
+        let mut child = Child::spawn(|| {
+            let device = Gntdev::open().expect("open");
+            let references = device.import(&buffer, domid, PAGES).expect("import");
+            for (index, reference) in references.iter().enumerate() {
+                answer.write_all(index * 4, &reference.to_le_bytes());
+            }
+            answer.write(PAGE_SIZE - 1, 1);
+            thread::sleep(Duration::from_secs(60));
+        })?;
+        while answer.read(PAGE_SIZE - 1) == 0 {
+            assert_eq!(child.wait(Duration::from_millis(10))?, None);
+        }
+        let references: Vec<u32> = (0..PAGES)
+            .map(|index| {
+                let bytes = answer.read_vec(index * 4, 4);
+                u32::from_le_bytes(bytes.try_into().expect("four bytes"))
+            })
+            .collect();
+        let grants = grants_of(DOM0, &references);
+        let peer = world.granter.map(&references, Access::ReadWrite)?;
+        child.kill()?;
+        let end = child.wait(Duration::from_secs(20))?;
+        assert_eq!(end, Some(End::Signalled(SIGKILL)));
+        assert_eq!(in_use(&grants)?, PAGES);
+        world.granter.fill(&peer, 956)?;
+        assert_eq!(contents.first_difference(956), None);
+        world.granter.unshare(peer)?;
+        assert_released(&grants);
+        assert_ended(world, &references)
+    }
 ];
-
-fn buffer_to_buffer(world: &mut World) -> Verdict {
-    let domid = world.granter.domid();
-    for (pages, seed) in [(1, 900), (3, 910), (64, 920), (512, 930)] {
-        for (flags, kind) in KINDS {
-            let share = world.granter.share_file(pages)?;
-            world.granter.fill(&share, seed)?;
-            let device = Gntdev::open()?;
-            let buffer = device.export(flags, domid, &share.references())?;
-            assert_eq!(buffer.size()?, (pages * PAGE_SIZE) as u64);
-            let mapping = buffer.map(pages)?;
-            buffer.begin_access(READ_WRITE)?;
-            let difference = mapping.first_difference(seed);
-            assert_eq!(difference, None, "{pages} pages, {kind} memory");
-            mapping.fill(seed + 1);
-            buffer.end_access(READ_WRITE)?;
-            world.assert_granter_sees(&share, seed + 1);
-            drop((mapping, buffer));
-            assert_released(&share.grants);
-            world.granter.unshare(share)?;
-        }
-    }
-    Ok(())
-}
-
-fn buffer_of_ours(world: &mut World) -> Verdict {
-    for (pages, seed) in [(1, 970), (3, 980), (64, 990)] {
-        for (flags, kind) in KINDS {
-            let held = imported(world, pages, seed)?;
-            let peer = world.granter.export(&held.references, flags)?;
-            assert_eq!(in_use(&held.grants())?, pages, "{kind} memory");
-            world.assert_granter_sees(&peer, seed);
-            world.granter.fill(&peer, seed + 1)?;
-            let difference = held.contents.first_difference(seed + 1);
-            assert_eq!(difference, None, "{pages} pages, {kind} memory");
-            held.contents.fill(seed + 2);
-            world.assert_granter_sees(&peer, seed + 2);
-            world.granter.unshare(peer)?;
-            assert_released(&held.grants());
-            held.device.release_import(held.number())?;
-        }
-    }
-    Ok(())
-}
-
-/// The peer's kernel keeps the pages for as long as they are mapped.
-fn peer_releases_first(world: &mut World) -> Verdict {
-    let share = world.granter.share_file(2)?;
-    world.granter.fill(&share, 940)?;
-    let grants = share.grants.clone();
-    let device = Gntdev::open()?;
-    let buffer = device.export(0, world.granter.domid(), &share.references())?;
-    let mapping = buffer.map(2)?;
-    world.granter.unshare(share)?;
-    assert_eq!(in_use(&grants)?, 2);
-    // Something else for the peer to put into memory that has become free.
-    let other = world.granter.share_file(512)?;
-    world.granter.fill(&other, 941)?;
-    assert_eq!(mapping.first_difference(940), None);
-    world.granter.unshare(other)?;
-    drop((mapping, buffer));
-    assert_released(&grants);
-    Ok(())
-}
-
-/// The hypervisor knows whose they are, whatever the references say.
-fn granted_on(world: &mut World) -> Verdict {
-    let held = exported(world, 2, 945)?;
-    if world.source == Source::Own {
-        return skip_case("these pages are this domain's own");
-    }
-    let domid = world.granter.domid();
-    if let Ok(references) = held.device.import(&held.buffer, domid, 2) {
-        for reference in references {
-            let result = world.granter.map(&[reference], Access::ReadOnly);
-            assert!(
-                result.is_err(),
-                "the domain can map its page as one of ours"
-            );
-        }
-        held.device.release_import(held.buffer.number())?;
-    }
-    world.assert_granter_sees(&held.share, 945);
-    assert_eq!(held.buffer.map(2)?.first_difference(945), None);
-    drop(held.buffer);
-    assert_released(&held.share.grants);
-    Ok(())
-}
-
-/// Neither does the peer see what this domain does next with its memory, nor
-/// can it write to that.
-fn memory_not_used_again(world: &mut World) -> Verdict {
-    const PAGES: usize = 16;
-    let Imported {
-        device,
-        contents,
-        buffer,
-        references,
-    } = imported(world, PAGES, 960)?;
-    let grants = grants_of(DOM0, &references);
-    let peer = world.granter.map(&references, Access::ReadWrite)?;
-    device.release_import(buffer.number())?;
-    drop((contents, buffer, device));
-
-    let others = MemoryFile::new(1024)?;
-    let others = others.map()?;
-    others.fill(961);
-    world.assert_granter_sees(&peer, 960);
-    world.granter.fill(&peer, 962)?;
-    assert_eq!(others.first_difference(961), None, "the peer wrote to it");
-    world.granter.unshare(peer)?;
-    assert_released(&grants);
-    assert_ended(world, &references)
-}
 
 /// Waits until the peer can map none of the references any more. The kernel
 /// tries again and again to end them.
@@ -214,58 +319,6 @@ fn assert_ended(world: &mut World, references: &[u32]) -> Verdict {
     Ok(())
 }
 
-fn mapped_at_release(world: &mut World) -> Verdict {
-    let held = imported(world, 4, 950)?;
-    let peer = world.granter.map(&held.references, Access::ReadWrite)?;
-    assert_eq!(in_use(&held.grants())?, 4);
-    held.device.release_import(held.number())?;
-    let result = held.device.release_import(held.number());
-    assert_error(result, ENOENT, "a second release");
-
-    // The peer has what it had.
-    assert_eq!(in_use(&held.grants())?, 4);
-    world.assert_granter_sees(&peer, 950);
-    world.granter.fill(&peer, 951)?;
-    assert_eq!(held.contents.first_difference(951), None);
-    world.granter.unshare(peer)?;
-    assert_released(&held.grants());
-    assert_ended(world, &held.references)
-}
-
-fn not_used_again(world: &mut World) -> Verdict {
-    let held = imported(world, 4, 952)?;
-    let peer = world
-        .granter
-        .map(&held.references[1..3], Access::ReadWrite)?;
-    held.device.release_import(held.number())?;
-
-    let kept = &held.references[1..3];
-    let domid = world.granter.domid();
-    let (_, other) = file_buffer(64)?;
-    let mut others = Vec::new();
-    for _ in 0..8 {
-        others.extend(held.device.import(&other, domid, 64)?);
-    }
-    // The kernel looks after what is left every second, and must find it in use.
-    thread::sleep(Duration::from_millis(2500));
-    others.extend(held.device.import(&other, domid, 64)?);
-    let again = kept.iter().find(|reference| others.contains(reference));
-    assert_eq!(again, None, "a reference is used again");
-    assert_eq!(in_use(&held.grants())?, 2);
-    for at in [0, 77, 2 * PAGE_SIZE - 1] {
-        let expected = held.contents.read(PAGE_SIZE + at);
-        assert_eq!(world.granter.read(&peer, at)?, expected, "byte {at}");
-    }
-
-    world.granter.unshare(peer)?;
-    assert_released(&held.grants());
-    let kept = kept.to_vec();
-    for _ in 0..9 {
-        held.device.release_import(other.number())?;
-    }
-    assert_ended(world, &kept)
-}
-
 /// Whether the kernel has the buffer attached for other domains. A driver can
 /// use the memory of one that is not for something else.
 fn is_attached(buffer: &DmaBuf) -> io::Result<bool> {
@@ -279,83 +332,4 @@ fn is_attached(buffer: &DmaBuf) -> io::Result<bool> {
     });
     let found = found.ok_or(io::ErrorKind::NotFound)?;
     Ok(found.lines().any(|line| line.trim() == "xen-gntdev-peer"))
-}
-
-fn stays_attached(world: &mut World) -> Verdict {
-    let held = imported(world, 4, 957)?;
-    assert!(is_attached(&held.buffer)?, "before the release");
-    let peer = world
-        .granter
-        .map(&held.references[2..3], Access::ReadWrite)?;
-    held.device.release_import(held.number())?;
-    assert!(is_attached(&held.buffer)?, "after the release");
-    thread::sleep(Duration::from_millis(500));
-    assert!(is_attached(&held.buffer)?, "a while after the release");
-    world.granter.fill(&peer, 958)?;
-    world.granter.unshare(peer)?;
-    assert_released(&held.grants());
-    let limit = Duration::from_secs(10);
-    let attached = settle(limit, || is_attached(&held.buffer), |attached| !attached)?;
-    assert!(!attached, "after the peer has let go");
-    assert_ended(world, &held.references)
-}
-
-fn mapped_at_close(world: &mut World) -> Verdict {
-    let Imported {
-        device,
-        contents,
-        buffer,
-        references,
-    } = imported(world, 3, 953)?;
-    let grants = grants_of(DOM0, &references);
-    let peer = world.granter.map(&references, Access::ReadWrite)?;
-    drop(device);
-    assert_eq!(in_use(&grants)?, 3);
-    world.assert_granter_sees(&peer, 953);
-    world.granter.fill(&peer, 954)?;
-    assert_eq!(contents.first_difference(954), None);
-    drop(buffer);
-    world.granter.unshare(peer)?;
-    assert_released(&grants);
-    assert_ended(world, &references)
-}
-
-/// Another process imports and ends while the peer has its pages. The file in
-/// memory is this process's too, so the pages stay what they are.
-fn mapped_at_exit(world: &mut World) -> Verdict {
-    const PAGES: usize = 3;
-    let domid = world.granter.domid();
-    let (contents, buffer) = file_buffer(PAGES)?;
-    contents.fill(955);
-    // The child's references come back through memory that both have.
-    let answer = Mapping::shared(1)?;
-    let mut child = Child::spawn(|| {
-        let device = Gntdev::open().expect("open");
-        let references = device.import(&buffer, domid, PAGES).expect("import");
-        for (index, reference) in references.iter().enumerate() {
-            answer.write_all(index * 4, &reference.to_le_bytes());
-        }
-        answer.write(PAGE_SIZE - 1, 1);
-        thread::sleep(Duration::from_secs(60));
-    })?;
-    while answer.read(PAGE_SIZE - 1) == 0 {
-        assert_eq!(child.wait(Duration::from_millis(10))?, None);
-    }
-    let references: Vec<u32> = (0..PAGES)
-        .map(|index| {
-            let bytes = answer.read_vec(index * 4, 4);
-            u32::from_le_bytes(bytes.try_into().expect("four bytes"))
-        })
-        .collect();
-    let grants = grants_of(DOM0, &references);
-    let peer = world.granter.map(&references, Access::ReadWrite)?;
-    child.kill()?;
-    let end = child.wait(Duration::from_secs(20))?;
-    assert_eq!(end, Some(End::Signalled(SIGKILL)));
-    assert_eq!(in_use(&grants)?, PAGES);
-    world.granter.fill(&peer, 956)?;
-    assert_eq!(contents.first_difference(956), None);
-    world.granter.unshare(peer)?;
-    assert_released(&grants);
-    assert_ended(world, &references)
 }

@@ -27,378 +27,370 @@ use super::imported;
 use super::KINDS;
 use super::LONG;
 use super::NO_EXPORT;
-use crate::suite::Rule;
+use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::World;
 
-/// The rules of this subject.
-pub const RULES: &[Rule] = &[
-    Rule::new("waiting 0 ms for a buffer that lives is ETIMEDOUT", polled)
-        .expect_c_differs(NO_EXPORT),
-    Rule::new("a wait lasts as long as it was to", lasts).expect_c_differs(NO_EXPORT),
-    Rule::new("a wait ends well when the buffer is closed", closed_in_time)
-        .expect_c_differs(NO_EXPORT),
-    Rule::new("a wait without end ends with the buffer", longest_wait).expect_c_differs(NO_EXPORT),
-    Rule::new("when a wait has ended nothing is mapped", nothing_mapped)
-        .expect_c_differs(NO_EXPORT),
-    Rule::new("a buffer that has ended is ENOENT", has_ended).expect_c_differs(NO_EXPORT),
-    Rule::new("what never was an export is ENOENT", never_exported),
-    Rule::new("an import is no export: ENOENT", import_is_no_export),
-    Rule::new("another file's export is ENOENT", other_file).expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "libxengnttab takes ENOENT for an end",
-        library_ignores_absence,
-    ),
-    Rule::new("a wait goes on while a duplicate is open", duplicate).expect_c_differs(NO_EXPORT),
-    Rule::new("a wait goes on while the buffer is mapped", mapped).expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "a signal ends a wait with EINTR, never restarted",
-        interrupted,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new("a process can be killed while it waits", killed).expect_c_differs(NO_EXPORT),
-    Rule::new("sixteen threads wait for one buffer", many_threads).expect_c_differs(NO_EXPORT),
-    Rule::new("threads wait for a buffer each", threads_of_their_own).expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "a number that is used again names the new buffer",
-        number_used_again,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "a wait stays with its buffer when the number is used again",
-        wait_stays,
-    )
-    .expect_c_differs(NO_EXPORT),
-    Rule::new(
-        "a number that is used again for a file is ENOENT",
-        number_of_file,
-    )
-    .expect_c_differs(NO_EXPORT),
-];
-
 /// Long enough for a thread to be waiting in the kernel.
 const A_WHILE: Duration = Duration::from_millis(500);
 
-fn polled(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 500)?;
-    let begin = Instant::now();
-    for _ in 0..10 {
-        let result = held.device.wait_released(held.buffer.number(), 0);
-        assert_error(result, ETIMEDOUT, "polling");
-    }
-    // No limit of its own is as short as this, however slow the machine.
-    assert!(begin.elapsed() < Duration::from_secs(5));
-    Ok(())
-}
-
-fn lasts(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 501)?;
-    let tick = tick_clock::tick()?;
-    for limit in [1, 40, 300] {
-        let begin = tick_clock::now()?;
-        let result = held.device.wait_released(held.buffer.number(), limit);
-        assert_error(result, ETIMEDOUT, &format!("waiting {limit} ms"));
-        let taken = tick_clock::now()? - begin;
-        let wanted = Duration::from_millis(limit.into());
-        assert!(taken + tick >= wanted, "{taken:?} instead of {limit} ms");
-    }
-    Ok(())
-}
-
-fn closed_in_time(world: &mut World) -> Verdict {
-    for (flags, kind) in KINDS {
-        let held = exported_as(world, flags, 2, 502)?;
-        let number = held.buffer.number();
+rules![
+    #[rule("waiting 0 ms for a buffer that lives is ETIMEDOUT")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn polled(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 500)?;
         let begin = Instant::now();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(A_WHILE);
-                drop(held.buffer);
-            });
-            let result = held.device.wait_released(number, LONG);
-            assert!(result.is_ok(), "{kind} memory: {result:?}");
-            assert!(begin.elapsed() >= A_WHILE, "the wait ended early");
-        });
-    }
-    Ok(())
-}
+        for _ in 0..10 {
+            let result = held.device.wait_released(held.buffer.number(), 0);
+            assert_error(result, ETIMEDOUT, "polling");
+        }
+        // No limit of its own is as short as this, however slow the machine.
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        Ok(())
+    },
 
-/// About 50 days, and also more milliseconds than a signed number holds.
-fn longest_wait(world: &mut World) -> Verdict {
-    for limit in [i32::MAX as u32, 1 << 31, u32::MAX] {
-        let held = exported(world, 1, 503)?;
-        let number = held.buffer.number();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(A_WHILE);
-                drop(held.buffer);
+    #[rule("a wait lasts as long as it was to")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn lasts(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 501)?;
+        let tick = tick_clock::tick()?;
+        for limit in [1, 40, 300] {
+            let begin = tick_clock::now()?;
+            let result = held.device.wait_released(held.buffer.number(), limit);
+            assert_error(result, ETIMEDOUT, &format!("waiting {limit} ms"));
+            let taken = tick_clock::now()? - begin;
+            let wanted = Duration::from_millis(limit.into());
+            assert!(taken + tick >= wanted, "{taken:?} instead of {limit} ms");
+        }
+        Ok(())
+    },
+
+    #[rule("a wait ends well when the buffer is closed")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn closed_in_time(world: &mut World) -> Verdict {
+        for (flags, kind) in KINDS {
+            let held = exported_as(world, flags, 2, 502)?;
+            let number = held.buffer.number();
+            let begin = Instant::now();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(A_WHILE);
+                    drop(held.buffer);
+                });
+                let result = held.device.wait_released(number, LONG);
+                assert!(result.is_ok(), "{kind} memory: {result:?}");
+                assert!(begin.elapsed() >= A_WHILE, "the wait ended early");
             });
+        }
+        Ok(())
+    },
+
+    /// About 50 days, and also more milliseconds than a signed number holds.
+    #[rule("a wait without end ends with the buffer")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn longest_wait(world: &mut World) -> Verdict {
+        for limit in [i32::MAX as u32, 1 << 31, u32::MAX] {
+            let held = exported(world, 1, 503)?;
+            let number = held.buffer.number();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(A_WHILE);
+                    drop(held.buffer);
+                });
+                let result = held.device.wait_released(number, limit);
+                assert!(result.is_ok(), "waiting {limit:#x} ms: {result:?}");
+            });
+        }
+        Ok(())
+    },
+
+    /// The granter may have its pages back as soon as the wait says so.
+    #[rule("when a wait has ended nothing is mapped")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn nothing_mapped(world: &mut World) -> Verdict {
+        for (flags, kind) in KINDS {
+            let held = exported_as(world, flags, 16, 504)?;
+            let mapping = held.buffer.map(16)?;
+            let number = held.buffer.number();
+            drop(held.buffer);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(A_WHILE);
+                    drop(mapping);
+                });
+                held.device.wait_released(number, LONG)
+            })?;
+            assert_eq!(in_use(&held.share.grants)?, 0, "{kind} memory");
+        }
+        Ok(())
+    },
+
+    #[rule("a buffer that has ended is ENOENT")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn has_ended(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 505)?;
+        let number = held.buffer.number();
+        drop(held.buffer);
+        assert_ends(&held.device, number);
+        for limit in [0, 10, LONG] {
             let result = held.device.wait_released(number, limit);
-            assert!(result.is_ok(), "waiting {limit:#x} ms: {result:?}");
-        });
-    }
-    Ok(())
-}
+            assert_error(result, ENOENT, &format!("waiting {limit} ms"));
+        }
+        Ok(())
+    },
 
-/// The granter may have its pages back as soon as the wait says so.
-fn nothing_mapped(world: &mut World) -> Verdict {
-    for (flags, kind) in KINDS {
-        let held = exported_as(world, flags, 16, 504)?;
-        let mapping = held.buffer.map(16)?;
+    #[rule("what never was an export is ENOENT")]
+    fn never_exported(_: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        let file = File::open("/proc/self/status")?;
+        let own = device.file().as_raw_fd() as u32;
+        for number in [
+            0,
+            own,
+            file.as_raw_fd() as u32,
+            777,
+            i32::MAX as u32,
+            u32::MAX,
+        ] {
+            for limit in [0, 100] {
+                let result = device.wait_released(number, limit);
+                assert_error(result, ENOENT, &format!("number {number:#x}, {limit} ms"));
+            }
+        }
+        Ok(())
+    },
+
+    #[rule("an import is no export: ENOENT")]
+    fn import_is_no_export(world: &mut World) -> Verdict {
+        let held = imported(world, 1, 506)?;
+        let result = held.device.wait_released(held.number(), 0);
+        assert_error(result, ENOENT, "waiting for an import");
+        Ok(())
+    },
+
+    #[rule("another file's export is ENOENT")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn other_file(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 507)?;
+        let other = Gntdev::open()?;
+        let result = other.wait_released(held.buffer.number(), 0);
+        assert_error(result, ENOENT, "waiting on a file that did not export");
+        Ok(())
+    },
+
+    #[rule("libxengnttab takes ENOENT for an end")]
+    fn library_ignores_absence(_: &mut World) -> Verdict {
+        let table = GrantTable::open()?;
+        table.wait_released(777, 0)?;
+        Ok(())
+    },
+
+    #[rule("a wait goes on while a duplicate is open")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn duplicate(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 508)?;
         let number = held.buffer.number();
-        drop(held.buffer);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(A_WHILE);
-                drop(mapping);
-            });
-            held.device.wait_released(number, LONG)
-        })?;
-        assert_eq!(in_use(&held.share.grants)?, 0, "{kind} memory");
-    }
-    Ok(())
-}
-
-fn has_ended(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 505)?;
-    let number = held.buffer.number();
-    drop(held.buffer);
-    assert_ends(&held.device, number);
-    for limit in [0, 10, LONG] {
-        let result = held.device.wait_released(number, limit);
-        assert_error(result, ENOENT, &format!("waiting {limit} ms"));
-    }
-    Ok(())
-}
-
-fn never_exported(_: &mut World) -> Verdict {
-    let device = Gntdev::open()?;
-    let file = File::open("/proc/self/status")?;
-    let own = device.file().as_raw_fd() as u32;
-    for number in [
-        0,
-        own,
-        file.as_raw_fd() as u32,
-        777,
-        i32::MAX as u32,
-        u32::MAX,
-    ] {
-        for limit in [0, 100] {
-            let result = device.wait_released(number, limit);
-            assert_error(result, ENOENT, &format!("number {number:#x}, {limit} ms"));
-        }
-    }
-    Ok(())
-}
-
-fn import_is_no_export(world: &mut World) -> Verdict {
-    let held = imported(world, 1, 506)?;
-    let result = held.device.wait_released(held.number(), 0);
-    assert_error(result, ENOENT, "waiting for an import");
-    Ok(())
-}
-
-fn other_file(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 507)?;
-    let other = Gntdev::open()?;
-    let result = other.wait_released(held.buffer.number(), 0);
-    assert_error(result, ENOENT, "waiting on a file that did not export");
-    Ok(())
-}
-
-fn library_ignores_absence(_: &mut World) -> Verdict {
-    let table = GrantTable::open()?;
-    table.wait_released(777, 0)?;
-    Ok(())
-}
-
-fn duplicate(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 508)?;
-    let number = held.buffer.number();
-    let duplicate = held.buffer.duplicate()?;
-    drop(held.buffer);
-    let result = held.device.wait_released(number, 50);
-    assert_error(result, ETIMEDOUT, "a duplicate is open");
-    drop(duplicate);
-    assert_ends(&held.device, number);
-    assert_released(&held.share.grants);
-    Ok(())
-}
-
-fn mapped(world: &mut World) -> Verdict {
-    let held = exported(world, 2, 509)?;
-    let number = held.buffer.number();
-    let mut first = held.buffer.map(2)?;
-    drop(held.buffer);
-    let second = first.split_off(1);
-    first.unmap()?;
-    let result = held.device.wait_released(number, 50);
-    assert_error(result, ETIMEDOUT, "a page is mapped");
-    second.unmap()?;
-    assert_ends(&held.device, number);
-    Ok(())
-}
-
-/// The handler is one after which system calls are restarted. Signals come
-/// again and again, since the first might come before the wait.
-fn interrupted(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 510)?;
-    let number = held.buffer.number();
-    let begin = Instant::now();
-    let interruption = Interruption::every(Duration::from_millis(100))?;
-    let result = held.device.wait_released(number, LONG);
-    drop(interruption);
-    assert_error(result, EINTR, "an interrupted wait");
-    assert!(begin.elapsed() < Duration::from_millis(LONG.into()) / 2);
-
-    // The buffer and its number are as before.
-    let result = held.device.wait_released(number, 0);
-    assert_error(result, ETIMEDOUT, "after the interruption");
-    drop(held.buffer);
-    assert_ends(&held.device, number);
-    Ok(())
-}
-
-fn killed(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 511)?;
-    let number = held.buffer.number();
-    let mut child = Child::spawn(|| {
-        let _ = held.device.wait_released(number, u32::MAX);
-    })?;
-    thread::sleep(A_WHILE);
-    child.kill()?;
-    let end = child.wait(Duration::from_secs(10))?;
-    assert_eq!(end, Some(End::Signalled(SIGKILL)));
-
-    let result = held.device.wait_released(number, 0);
-    assert_error(result, ETIMEDOUT, "after the other waiter's death");
-    drop(held.buffer);
-    assert_ends(&held.device, number);
-    Ok(())
-}
-
-fn many_threads(world: &mut World) -> Verdict {
-    const THREADS: usize = 16;
-    let held = exported(world, 1, 512)?;
-    let number = held.buffer.number();
-    let device = &held.device;
-    thread::scope(|scope| {
-        let waiters: Vec<_> = (0..THREADS)
-            .map(|_| scope.spawn(|| device.wait_released(number, LONG)))
-            .collect();
-        let impatient = scope.spawn(|| device.wait_released(number, 20));
-        thread::sleep(A_WHILE);
-        let result = impatient.join().expect("a waiter");
-        assert_error(result, ETIMEDOUT, "one that waits less");
-        drop(held.buffer);
-        for waiter in waiters {
-            let result = waiter.join().expect("a waiter");
-            assert!(result.is_ok(), "one of many: {result:?}");
-        }
-    });
-    Ok(())
-}
-
-/// Whoever waits for the buffers that go last must not be woken for good by
-/// those that go before.
-fn threads_of_their_own(world: &mut World) -> Verdict {
-    const THREADS: usize = 8;
-    let share = world.share(THREADS)?;
-    let domid = world.granter.domid();
-    let device = &Gntdev::open()?;
-    let mut buffers = Vec::new();
-    for reference in share.references() {
-        buffers.push(device.export(0, domid, &[reference])?);
-    }
-    thread::scope(|scope| {
-        let mut waiters: Vec<_> = buffers
-            .iter()
-            .map(|buffer| {
-                let number = buffer.number();
-                scope.spawn(move || device.wait_released(number, LONG))
-            })
-            .collect();
-        thread::sleep(A_WHILE);
-        while let Some(buffer) = buffers.pop() {
-            drop(buffer);
-            let waiter = waiters.pop().expect("a waiter for each");
-            let result = waiter.join().expect("a waiter");
-            assert!(result.is_ok(), "{} left: {result:?}", buffers.len());
-            let early = waiters.iter().filter(|waiter| waiter.is_finished()).count();
-            assert_eq!(early, 0, "{} left", buffers.len());
-        }
-    });
-    assert_released(&share.grants);
-    Ok(())
-}
-
-fn number_used_again(world: &mut World) -> Verdict {
-    let share = world.share(1)?;
-    let domid = world.granter.domid();
-    let device = Gntdev::open()?;
-    let mut numbers = Vec::new();
-    for _ in 0..5 {
-        let buffer = device.export(0, domid, &share.references())?;
-        let number = buffer.number();
-        let result = device.wait_released(number, 0);
-        assert_error(result, ETIMEDOUT, "the buffer of this number lives");
-        drop(buffer);
-        assert_ends(&device, number);
-        numbers.push(number);
-    }
-    // The kernel hands out the lowest number that is free.
-    assert!(
-        numbers.iter().all(|number| *number == numbers[0]),
-        "{numbers:?}"
-    );
-    Ok(())
-}
-
-fn wait_stays(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 513)?;
-    let number = held.buffer.number();
-    let device = &held.device;
-    let domid = world.granter.domid();
-    let other = world.share(1)?.references();
-    thread::scope(|scope| -> Verdict {
-        let waiter = scope.spawn(move || device.wait_released(number, LONG));
-        thread::sleep(A_WHILE);
-        // A duplicate keeps the first buffer while its number goes to another.
         let duplicate = held.buffer.duplicate()?;
         drop(held.buffer);
-        let second = device.export(0, domid, &other)?;
-        assert_eq!(second.number(), number, "the number is used again");
-        let result = device.wait_released(number, 0);
-        assert_error(result, ETIMEDOUT, "both buffers live");
-        drop(second);
-        thread::sleep(A_WHILE);
-        assert!(
-            !waiter.is_finished(),
-            "the other buffer's end ended the wait"
-        );
-
+        let result = held.device.wait_released(number, 50);
+        assert_error(result, ETIMEDOUT, "a duplicate is open");
         drop(duplicate);
-        let result = waiter.join().expect("the waiter");
-        assert!(result.is_ok(), "{result:?}");
+        assert_ends(&held.device, number);
+        assert_released(&held.share.grants);
         Ok(())
-    })?;
-    assert_released(&held.share.grants);
-    assert_ends(&held.device, number);
-    Ok(())
-}
+    },
 
-fn number_of_file(world: &mut World) -> Verdict {
-    let held = exported(world, 1, 514)?;
-    let number = held.buffer.number();
-    drop(held.buffer);
-    assert_ends(&held.device, number);
-    let file = File::open("/proc/self/status")?;
-    assert_eq!(file.as_raw_fd() as u32, number, "the number is used again");
-    for limit in [0, LONG] {
-        let result = held.device.wait_released(number, limit);
-        assert_error(result, ENOENT, "it is an ordinary file's");
+    #[rule("a wait goes on while the buffer is mapped")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn mapped(world: &mut World) -> Verdict {
+        let held = exported(world, 2, 509)?;
+        let number = held.buffer.number();
+        let mut first = held.buffer.map(2)?;
+        drop(held.buffer);
+        let second = first.split_off(1);
+        first.unmap()?;
+        let result = held.device.wait_released(number, 50);
+        assert_error(result, ETIMEDOUT, "a page is mapped");
+        second.unmap()?;
+        assert_ends(&held.device, number);
+        Ok(())
+    },
+
+    /// The handler is one after which system calls are restarted. Signals come
+    /// again and again, since the first might come before the wait.
+    #[rule("a signal ends a wait with EINTR, never restarted")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn interrupted(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 510)?;
+        let number = held.buffer.number();
+        let begin = Instant::now();
+        let interruption = Interruption::every(Duration::from_millis(100))?;
+        let result = held.device.wait_released(number, LONG);
+        drop(interruption);
+        assert_error(result, EINTR, "an interrupted wait");
+        assert!(begin.elapsed() < Duration::from_millis(LONG.into()) / 2);
+
+        // The buffer and its number are as before.
+        let result = held.device.wait_released(number, 0);
+        assert_error(result, ETIMEDOUT, "after the interruption");
+        drop(held.buffer);
+        assert_ends(&held.device, number);
+        Ok(())
+    },
+
+    #[rule("a process can be killed while it waits")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn killed(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 511)?;
+        let number = held.buffer.number();
+        let mut child = Child::spawn(|| {
+            let _ = held.device.wait_released(number, u32::MAX);
+        })?;
+        thread::sleep(A_WHILE);
+        child.kill()?;
+        let end = child.wait(Duration::from_secs(10))?;
+        assert_eq!(end, Some(End::Signalled(SIGKILL)));
+
+        let result = held.device.wait_released(number, 0);
+        assert_error(result, ETIMEDOUT, "after the other waiter's death");
+        drop(held.buffer);
+        assert_ends(&held.device, number);
+        Ok(())
+    },
+
+    #[rule("sixteen threads wait for one buffer")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn many_threads(world: &mut World) -> Verdict {
+        const THREADS: usize = 16;
+        let held = exported(world, 1, 512)?;
+        let number = held.buffer.number();
+        let device = &held.device;
+        thread::scope(|scope| {
+            let waiters: Vec<_> = (0..THREADS)
+                .map(|_| scope.spawn(|| device.wait_released(number, LONG)))
+                .collect();
+            let impatient = scope.spawn(|| device.wait_released(number, 20));
+            thread::sleep(A_WHILE);
+            let result = impatient.join().expect("a waiter");
+            assert_error(result, ETIMEDOUT, "one that waits less");
+            drop(held.buffer);
+            for waiter in waiters {
+                let result = waiter.join().expect("a waiter");
+                assert!(result.is_ok(), "one of many: {result:?}");
+            }
+        });
+        Ok(())
+    },
+
+    /// Whoever waits for the buffers that go last must not be woken for good by
+    /// those that go before.
+    #[rule("threads wait for a buffer each")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn threads_of_their_own(world: &mut World) -> Verdict {
+        const THREADS: usize = 8;
+        let share = world.share(THREADS)?;
+        let domid = world.granter.domid();
+        let device = &Gntdev::open()?;
+        let mut buffers = Vec::new();
+        for reference in share.references() {
+            buffers.push(device.export(0, domid, &[reference])?);
+        }
+        thread::scope(|scope| {
+            let mut waiters: Vec<_> = buffers
+                .iter()
+                .map(|buffer| {
+                    let number = buffer.number();
+                    scope.spawn(move || device.wait_released(number, LONG))
+                })
+                .collect();
+            thread::sleep(A_WHILE);
+            while let Some(buffer) = buffers.pop() {
+                drop(buffer);
+                let waiter = waiters.pop().expect("a waiter for each");
+                let result = waiter.join().expect("a waiter");
+                assert!(result.is_ok(), "{} left: {result:?}", buffers.len());
+                let early = waiters.iter().filter(|waiter| waiter.is_finished()).count();
+                assert_eq!(early, 0, "{} left", buffers.len());
+            }
+        });
+        assert_released(&share.grants);
+        Ok(())
+    },
+
+    #[rule("a number that is used again names the new buffer")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn number_used_again(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let domid = world.granter.domid();
+        let device = Gntdev::open()?;
+        let mut numbers = Vec::new();
+        for _ in 0..5 {
+            let buffer = device.export(0, domid, &share.references())?;
+            let number = buffer.number();
+            let result = device.wait_released(number, 0);
+            assert_error(result, ETIMEDOUT, "the buffer of this number lives");
+            drop(buffer);
+            assert_ends(&device, number);
+            numbers.push(number);
+        }
+        // The kernel hands out the lowest number that is free.
+        assert!(
+            numbers.iter().all(|number| *number == numbers[0]),
+            "{numbers:?}"
+        );
+        Ok(())
+    },
+
+    #[rule("a wait stays with its buffer when the number is used again")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn wait_stays(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 513)?;
+        let number = held.buffer.number();
+        let device = &held.device;
+        let domid = world.granter.domid();
+        let other = world.share(1)?.references();
+        thread::scope(|scope| -> Verdict {
+            let waiter = scope.spawn(move || device.wait_released(number, LONG));
+            thread::sleep(A_WHILE);
+            // A duplicate keeps the first buffer while its number goes to another.
+            let duplicate = held.buffer.duplicate()?;
+            drop(held.buffer);
+            let second = device.export(0, domid, &other)?;
+            assert_eq!(second.number(), number, "the number is used again");
+            let result = device.wait_released(number, 0);
+            assert_error(result, ETIMEDOUT, "both buffers live");
+            drop(second);
+            thread::sleep(A_WHILE);
+            assert!(
+                !waiter.is_finished(),
+                "the other buffer's end ended the wait"
+            );
+
+            drop(duplicate);
+            let result = waiter.join().expect("the waiter");
+            assert!(result.is_ok(), "{result:?}");
+            Ok(())
+        })?;
+        assert_released(&held.share.grants);
+        assert_ends(&held.device, number);
+        Ok(())
+    },
+
+    #[rule("a number that is used again for a file is ENOENT")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn number_of_file(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 514)?;
+        let number = held.buffer.number();
+        drop(held.buffer);
+        assert_ends(&held.device, number);
+        let file = File::open("/proc/self/status")?;
+        assert_eq!(file.as_raw_fd() as u32, number, "the number is used again");
+        for limit in [0, LONG] {
+            let result = held.device.wait_released(number, limit);
+            assert_error(result, ENOENT, "it is an ordinary file's");
+        }
+        Ok(())
     }
-    Ok(())
-}
+];
