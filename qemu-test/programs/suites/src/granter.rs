@@ -7,6 +7,12 @@ use std::io;
 use xen_guest::gntdev::GrantRef;
 pub use xen_guest::grant_share::Access;
 
+/// The only domain that runs the suites.
+pub const DOM0: u32 = 0;
+
+/// Grant reference that grants nothing: no domain's table is as long.
+pub const BEYOND_TABLE: u32 = 0x00ff_fff0;
+
 /// Hands out granted pages and looks at them from the owner's side. Maps what
 /// dom0 grants, too.
 pub trait Granter {

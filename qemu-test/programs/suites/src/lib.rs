@@ -10,8 +10,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod argument;
 pub mod cases;
 pub mod granter;
+pub mod limit;
 pub mod local;
 pub mod protocol;
 pub mod random;

@@ -12,9 +12,9 @@ use xen_guest::xenstore::Xenstore;
 use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
+use crate::granter::DOM0;
 use crate::protocol;
 use crate::protocol::Command;
-use crate::world::DOM0;
 
 /// Longer than any command takes, also in an emulator that is busy otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,12 +16,10 @@ use xen_guest::platform::MemoryModel;
 use crate::granter::Access;
 use crate::granter::Granter;
 use crate::granter::Share;
+use crate::granter::DOM0;
 use crate::local::LocalGranter;
 use crate::remote::RemoteGranter;
 use crate::wait::settle;
-
-/// The only domain that runs the suites.
-pub const DOM0: u32 = 0;
 
 /// Grants may be unmapped in the background, but not later than this.
 pub const RELEASE_LIMIT: Duration = Duration::from_secs(10);

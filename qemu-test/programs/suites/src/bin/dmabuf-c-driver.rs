@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use suites::granter::DOM0;
 use suites::world::assert_error;
-use suites::world::DOM0;
 use xen_guest::errno::ENOTTY;
 use xen_guest::grant_table::GrantTable;
 use xen_guest::kernel_module;

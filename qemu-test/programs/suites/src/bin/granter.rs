@@ -10,13 +10,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use suites::granter::Granter;
+use suites::granter::DOM0;
 use suites::local::LocalGranter;
 use suites::protocol;
 use suites::protocol::Command;
 use xen_guest::xenstore::Xenstore;
-
-/// The domain that may map the pages.
-const DOM0: u32 = 0;
 
 /// What fits into a value of xenstore with the number before it.
 const LONGEST_RESULT: usize = 4000;

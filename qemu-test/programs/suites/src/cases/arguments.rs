@@ -24,6 +24,7 @@ use xen_guest::mapping::Sharing;
 use xen_guest::platform::Driver;
 use xen_guest::PAGE_SIZE;
 
+use crate::argument::half_readable;
 use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::World;
@@ -218,15 +219,6 @@ rules![
         Ok(())
     }
 ];
-
-/// Two pages, the second of which nobody may touch.
-fn half_readable() -> std::io::Result<Mapping> {
-    let mut first = Mapping::anonymous(2, Protection::ReadWrite)?;
-    let second = first.split_off(1);
-    second.protect(Protection::None)?;
-    first.join(second);
-    Ok(first)
-}
 
 /// Writes the argument of a request for `count` grants at offset `at`.
 fn write_request(memory: &Mapping, at: usize, count: u32) {

@@ -11,13 +11,11 @@ use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Protection;
 
 use crate::granter::Share;
+use crate::granter::BEYOND_TABLE;
 use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
-
-/// No grant table is as long as this.
-const BEYOND_TABLE: u32 = 0x00ff_fff0;
 
 /// The number is below those with a special meaning, and no domain has it.
 const ABSENT_DOMAIN: u32 = 0x7fef;

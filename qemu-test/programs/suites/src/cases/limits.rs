@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module parameter `limit`: the most grants that one region may have.
+//! Effect of the module parameter `limit` on regions.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use xen_guest::errno::EINVAL;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::gntdev::GrantRef;
 use xen_guest::ktap::Verdict;
 
+use crate::limit::Limit;
 use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::World;
@@ -22,36 +21,12 @@ const ANY: GrantRef = GrantRef {
     reference: 1,
 };
 
-/// The parameter, which gets its value back when dropped.
-pub(super) struct Limit {
-    file: PathBuf,
-    before: String,
-}
-
-impl Limit {
-    pub(super) fn of(world: &World) -> io::Result<Self> {
-        let file = world.driver.limit_file();
-        let before = fs::read_to_string(&file)?;
-        Ok(Self { file, before })
-    }
-
-    pub(super) fn set(&self, value: &str) -> io::Result<()> {
-        fs::write(&self.file, value)
-    }
-}
-
-impl Drop for Limit {
-    fn drop(&mut self) {
-        let _ = self.set(&self.before);
-    }
-}
-
 rules![
     #[rule("the limit is 65536 and root may change it")]
     fn default_limit(world: &mut World) -> Verdict {
         let limit = Limit::of(world)?;
-        assert_eq!(limit.before.trim(), DEFAULT.to_string());
-        let mode = fs::metadata(&limit.file)?.permissions().mode() & 0o777;
+        assert_eq!(limit.before().trim(), DEFAULT.to_string());
+        let mode = fs::metadata(limit.file())?.permissions().mode() & 0o777;
         assert_eq!(mode, 0o644, "mode {mode:o}");
         Ok(())
     },
@@ -85,7 +60,7 @@ rules![
             let error = limit.set(text).expect_err("it was taken");
             assert!(error.raw_os_error().is_some(), "{text}: {error}");
         }
-        assert_eq!(fs::read_to_string(&limit.file)?, limit.before);
+        assert_eq!(fs::read_to_string(limit.file())?, limit.before());
         Ok(())
     }
 ];

@@ -13,13 +13,13 @@ use xen_guest::PAGE_SIZE;
 
 use crate::granter::Access;
 use crate::granter::Granter;
+use crate::granter::DOM0;
 use crate::local::LocalGranter;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::wait::settle;
 use crate::world::assert_error;
 use crate::world::World;
-use crate::world::DOM0;
 use crate::world::RELEASE_LIMIT;
 
 rules![

@@ -22,13 +22,14 @@ use xen_guest::tracing::Event;
 use xen_guest::tracing::Trace;
 use xen_guest::PAGE_SIZE;
 
+use crate::granter::BEYOND_TABLE;
+use crate::granter::DOM0;
 use crate::random::Random;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
-use crate::world::DOM0;
 
 const NO_FDINFO: &str = "shows nothing in fdinfo";
 
@@ -69,7 +70,7 @@ rules![
         let share = world.share(1)?;
         let bad = GrantRef {
             domid: world.granter.domid(),
-            reference: 0x00ff_fff0,
+            reference: BEYOND_TABLE,
         };
         let device = Gntdev::open()?;
         let (reading, writing) = (device.insert(&share.grants)?, device.insert(&share.grants)?);
@@ -194,7 +195,7 @@ rules![
         let events = traced(world, |world| {
             let bad = GrantRef {
                 domid: world.granter.domid(),
-                reference: 0x00ff_fff0,
+                reference: BEYOND_TABLE,
             };
             let device = Gntdev::open()?;
             let index = device.insert(&[bad])?;

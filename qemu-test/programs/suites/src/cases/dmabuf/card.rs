@@ -13,17 +13,17 @@ use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;
 use xen_guest::PAGE_SIZE;
 
-use super::exported_as;
-use super::Exported;
-use super::KINDS;
-use super::NO_EXPORT;
+use super::buffers::exported_as;
+use super::buffers::Exported;
+use super::buffers::KINDS;
+use super::buffers::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
+use crate::granter::DOM0;
 use crate::suite::rules;
 use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::World;
-use crate::world::DOM0;
 
 const CARD: &str = "/dev/dri/card0";
 

@@ -16,10 +16,10 @@ use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Protection;
 use xen_guest::PAGE_SIZE;
 
-use super::exported;
-use super::exported_as;
-use super::KINDS;
-use super::NO_EXPORT;
+use super::buffers::exported;
+use super::buffers::exported_as;
+use super::buffers::KINDS;
+use super::buffers::NO_EXPORT;
 use crate::granter::Access;
 use crate::random::Random;
 use crate::suite::rules;
@@ -67,7 +67,7 @@ rules![
         let number = buffer.number();
         assert!(table.wait_released(number, 0).is_err(), "it lives");
         drop(buffer);
-        table.wait_released(number, super::LONG)?;
+        table.wait_released(number, super::buffers::LONG)?;
         table.wait_released(number, 0)?;
         assert_released(&share.grants);
         Ok(())

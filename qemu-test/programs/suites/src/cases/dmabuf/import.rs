@@ -22,10 +22,10 @@ use xen_guest::memory_file::MemoryFile;
 use xen_guest::process::open_files;
 use xen_guest::PAGE_SIZE;
 
-use super::exported;
-use super::file_buffer;
-use super::imported;
-use super::NO_EXPORT;
+use super::buffers::exported;
+use super::buffers::file_buffer;
+use super::buffers::imported;
+use super::buffers::NO_EXPORT;
 use crate::granter::Access;
 use crate::random::Random;
 use crate::suite::rules;

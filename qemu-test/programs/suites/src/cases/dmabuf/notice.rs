@@ -11,10 +11,10 @@ use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;
 use xen_guest::readiness::wait_readable;
 
-use super::assert_ends;
-use super::exported;
-use super::imported;
-use super::NO_EXPORT;
+use super::buffers::assert_ends;
+use super::buffers::exported;
+use super::buffers::imported;
+use super::buffers::NO_EXPORT;
 use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::in_use;

@@ -13,10 +13,10 @@ use xen_guest::mapping::Protection;
 use xen_guest::process::open_files;
 use xen_guest::PAGE_SIZE;
 
-use super::assert_ends;
-use super::file_buffer;
-use super::KINDS;
-use super::NO_OFFSET;
+use super::buffers::assert_ends;
+use super::buffers::file_buffer;
+use super::buffers::KINDS;
+use super::buffers::NO_OFFSET;
 use crate::granter::Access;
 use crate::suite::rules;
 use crate::suite::skip_case;

@@ -22,14 +22,15 @@ use xen_guest::process::End;
 use xen_guest::signal::SIGKILL;
 use xen_guest::PAGE_SIZE;
 
-use super::exported;
-use super::file_buffer;
-use super::imported;
-use super::Imported;
-use super::KINDS;
-use super::NO_EXPORT;
+use super::buffers::exported;
+use super::buffers::file_buffer;
+use super::buffers::imported;
+use super::buffers::Imported;
+use super::buffers::KINDS;
+use super::buffers::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
+use crate::granter::DOM0;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::wait::settle;
@@ -38,7 +39,6 @@ use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::Source;
 use crate::world::World;
-use crate::world::DOM0;
 
 rules![
     #[rule("a dma-buf of the peer becomes one here")]

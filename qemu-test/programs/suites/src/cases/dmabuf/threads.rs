@@ -11,10 +11,10 @@ use xen_guest::ktap::Verdict;
 use xen_guest::memory_file::MemoryFile;
 use xen_guest::PAGE_SIZE;
 
-use super::assert_ends;
-use super::file_buffer;
-use super::KINDS;
-use super::NO_EXPORT;
+use super::buffers::assert_ends;
+use super::buffers::file_buffer;
+use super::buffers::KINDS;
+use super::buffers::NO_EXPORT;
 use crate::suite::rules;
 use crate::world::assert_released;
 use crate::world::World;

@@ -18,9 +18,9 @@ use xen_guest::platform::memory_info;
 use xen_guest::process::open_files;
 use xen_guest::PAGE_SIZE;
 
-use super::assert_ends;
-use super::file_buffer;
-use super::NO_EXPORT;
+use super::buffers::assert_ends;
+use super::buffers::file_buffer;
+use super::buffers::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
 use crate::suite::rules;

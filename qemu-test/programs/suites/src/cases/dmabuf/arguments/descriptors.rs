@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Descriptors that a request leaves open.
+
+use xen_guest::ktap::Verdict;
+use xen_guest::process::open_files;
+
+/// Counts the open files before and after `body`.
+pub(super) fn assert_no_descriptor(body: impl FnOnce() -> Verdict) -> Verdict {
+    let before = open_files()?;
+    body()?;
+    assert_eq!(open_files()?, before, "open files");
+    Ok(())
+}

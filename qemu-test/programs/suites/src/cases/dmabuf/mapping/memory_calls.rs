@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Effects of mremap, mprotect, madvise, and of the kernel's own access.
+
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use xen_guest::errno::EACCES;
+use xen_guest::errno::ETIMEDOUT;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Mapping;
+use xen_guest::mapping::Pipe;
+use xen_guest::mapping::Protection;
+use xen_guest::process::in_child;
+use xen_guest::process::End;
+use xen_guest::signal::SIGBUS;
+use xen_guest::PAGE_SIZE;
+
+use crate::cases::dmabuf::buffers::assert_ends;
+use crate::cases::dmabuf::buffers::exported;
+use crate::cases::dmabuf::buffers::exported_as;
+use crate::cases::dmabuf::buffers::of_all_kinds;
+use crate::cases::dmabuf::buffers::NO_EXPORT;
+use crate::suite::rules;
+use crate::world::assert_error;
+use crate::world::assert_released;
+use crate::world::in_use;
+use crate::world::World;
+
+type Change = fn(Mapping) -> std::io::Result<Mapping>;
+
+const CHANGES: [(&str, Change); 4] = [
+    ("mremap", Mapping::relocate),
+    ("mprotect", |mapping| {
+        mapping.protect(Protection::Read).map(|()| mapping)
+    }),
+    ("mprotect there and back", |mapping| {
+        mapping.protect(Protection::None)?;
+        mapping.protect(Protection::ReadWrite)?;
+        Ok(mapping)
+    }),
+    ("madvise", |mapping| mapping.discard().map(|()| mapping)),
+];
+
+rules![
+    /// The change may be refused. If not, a page may be gone afterwards, or be there
+    /// with its own data. Nothing else may be there, the buffer stays whole, and
+    /// nothing is left behind.
+    #[rule("mremap, mprotect and madvise harm nobody")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn changes(world: &mut World) -> Verdict {
+        of_all_kinds(world, changes_of)
+    },
+
+    #[rule("mremap does not grow a mapping")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn not_grown(world: &mut World) -> Verdict {
+        let held = exported(world, 2, 437)?;
+        let mut mapping = held.buffer.map(2)?;
+        assert!(mapping.grow().is_err(), "the mapping grew");
+        assert_eq!(mapping.first_difference(437), None);
+        Ok(())
+    },
+
+    /// To the hypervisor a page of a paravirtual domain stays read-only.
+    #[rule("a read-only mapping is made writable where it can be")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn made_writable(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 439)?;
+        let mapping = held.buffer.map_part(0, 1, Protection::Read)?;
+        let result = mapping.protect(Protection::ReadWrite);
+        if world.is_paravirtual() {
+            assert_error(result, EACCES, "mprotect");
+            assert_eq!(mapping.first_difference(439), None);
+            return Ok(());
+        }
+        result?;
+        mapping.fill(440);
+        world.assert_granter_sees(&held.share, 440);
+        Ok(())
+    },
+
+    /// The page itself is in the pipe, not a copy.
+    #[rule("a page in a pipe puts off the end of its buffer")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn page_in_pipe(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 441)?;
+        let number = held.buffer.number();
+        let mapping = held.buffer.map(1)?;
+        let expected = mapping.read_vec(0, PAGE_SIZE);
+        let mut pipe = Pipe::new()?;
+        assert_eq!(pipe.take_pages(&mapping)?, PAGE_SIZE);
+        drop((mapping, held.buffer));
+        let result = held.device.wait_released(number, 100);
+        assert_error(result, ETIMEDOUT, "the page is in the pipe");
+        assert_eq!(in_use(&held.share.grants)?, 1);
+        assert!(pipe.read(PAGE_SIZE)? == expected, "other bytes came out");
+        assert_ends(&held.device, number);
+        assert_eq!(in_use(&held.share.grants)?, 0);
+        Ok(())
+    },
+
+    #[rule("read(2) and write(2) move data of a mapping")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn kernel_access(world: &mut World) -> Verdict {
+        let held = exported(world, 1, 438)?;
+        let mapping = held.buffer.map(1)?;
+        let expected = mapping.read_vec(0, PAGE_SIZE);
+
+        let (mut reader, mut writer) = UnixStream::pair()?;
+        assert_eq!(mapping.write_to(writer.as_fd())?, PAGE_SIZE);
+        let mut data = vec![0; PAGE_SIZE];
+        reader.read_exact(&mut data)?;
+        assert!(data == expected, "other bytes came out");
+
+        data.iter_mut().for_each(|byte| *byte = !*byte);
+        writer.write_all(&data)?;
+        assert_eq!(mapping.read_from(reader.as_fd())?, PAGE_SIZE);
+        assert!(
+            mapping.read_vec(0, PAGE_SIZE) == data,
+            "other bytes went in"
+        );
+        assert_eq!(world.granter.read(&held.share, 100)?, data[100]);
+        drop((mapping, held.buffer));
+        assert_released(&held.share.grants);
+        Ok(())
+    }
+];
+
+fn changes_of(world: &mut World, flags: u32) -> Verdict {
+    let held = exported_as(world, flags, 2, 436)?;
+    let other = held.buffer.map(2)?;
+    for (name, change) in CHANGES {
+        let end = in_child(|| {
+            let mapping = held.buffer.map(2).expect("map");
+            assert_eq!(mapping.first_difference(436), None);
+            if let Ok(mapping) = change(mapping) {
+                assert_eq!(mapping.first_difference(436), None);
+            }
+        })?;
+        let gone = end == End::Signalled(SIGBUS);
+        assert!(end == End::Exited(0) || gone, "{name}: {end:?}");
+        assert_eq!(other.first_difference(436), None, "{name}");
+        let mapping = held.buffer.map(2)?;
+        assert_eq!(mapping.first_difference(436), None, "{name}, mapped anew");
+    }
+    world.assert_granter_sees(&held.share, 436);
+    drop((other, held.buffer));
+    assert_released(&held.share.grants);
+    Ok(())
+}

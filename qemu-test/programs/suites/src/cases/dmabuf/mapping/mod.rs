@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings of an exported dma-buf.
+
+pub mod access;
+pub mod fork;
+pub mod memory_calls;
+pub mod unmap;

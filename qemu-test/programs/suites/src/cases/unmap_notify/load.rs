@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads, killed processes and many rounds.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use xen_guest::event_channel::open_ports;
+use xen_guest::event_channel::Loopback;
+use xen_guest::gntdev::notify::CLEAR_BYTE;
+use xen_guest::gntdev::notify::SEND_EVENT;
+use xen_guest::grant_table::GrantTable;
+use xen_guest::ktap::Verdict;
+use xen_guest::mapping::Protection;
+use xen_guest::process::Child;
+use xen_guest::process::End;
+use xen_guest::signal::SIGKILL;
+
+use super::held::end;
+use super::held::ALIVE;
+use super::held::PATIENCE;
+use super::held::SILENCE;
+use crate::granter::DOM0;
+use crate::random::Random;
+use crate::suite::rules;
+use crate::world::assert_released;
+use crate::world::World;
+
+rules![
+    #[rule("threads that set actions at once lose no channel")]
+    fn threads(world: &mut World) -> Verdict {
+        const THREADS: usize = 8;
+        let held = world.mapped(1, 136)?;
+        let ports_before = open_ports()?.len();
+        let channels: Vec<Loopback> = (0..THREADS)
+            .map(|_| Loopback::open(DOM0))
+            .collect::<io::Result<_>>()?;
+        thread::scope(|scope| {
+            for channel in &channels {
+                let port = channel.port();
+                let held = &held;
+                scope.spawn(move || {
+                    for round in 0..100 {
+                        let index = held.index + round;
+                        held.device
+                            .set_notify(index, CLEAR_BYTE | SEND_EVENT, port)
+                            .expect("set");
+                    }
+                });
+            }
+        });
+        end(held)?;
+        let mut events = 0;
+        for channel in &channels {
+            events += usize::from(channel.wait(SILENCE)?);
+        }
+        assert_eq!(events, 1, "the last call's event alone is sent");
+        drop(channels);
+        assert_eq!(open_ports()?.len(), ports_before, "open channels");
+        Ok(())
+    },
+
+    /// Each time it has mapped the page, the child makes the byte one that must be
+    /// cleared with the next unmapping, its own or the kernel's.
+    #[rule("a process killed at any moment leaves its byte cleared")]
+    fn killed_at_any_moment(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let grant = share.grants[0];
+        let mut random = Random::new(5);
+        for round in 0..30 {
+            let mut child = Child::spawn(|| loop {
+                let table = GrantTable::open().expect("open");
+                let mapping = table
+                    .map_notify(grant, Protection::ReadWrite, Some(11), None)
+                    .expect("map");
+                mapping.write(11, ALIVE);
+                mapping.unmap().expect("unmap");
+            })?;
+            thread::sleep(Duration::from_micros(3000 + random.below(20_000) as u64));
+            child.kill()?;
+            assert_eq!(child.wait(PATIENCE)?, Some(End::Signalled(SIGKILL)));
+            assert_eq!(world.granter.read(&share, 11)?, 0, "round {round}");
+        }
+        assert_released(&share.grants);
+        Ok(())
+    },
+
+    #[rule("300 notifications leave no channel behind")]
+    fn rounds(world: &mut World) -> Verdict {
+        let share = world.share(1)?;
+        let ports_before = open_ports()?.len();
+        let channel = Loopback::open(DOM0)?;
+        let table = GrantTable::open()?;
+        for round in 0..300 {
+            let mapping = table.map_notify(
+                share.grants[0],
+                Protection::ReadWrite,
+                Some(1),
+                Some(channel.port()),
+            )?;
+            mapping.unmap()?;
+            assert!(channel.wait(PATIENCE)?, "round {round}: no event");
+        }
+        drop(channel);
+        assert_eq!(open_ports()?.len(), ports_before, "open channels");
+        Ok(())
+    }
+];
