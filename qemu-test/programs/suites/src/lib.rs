@@ -18,6 +18,8 @@ pub mod local;
 pub mod protocol;
 pub mod random;
 pub mod remote;
+pub mod step;
 pub mod suite;
+pub mod task;
 pub mod wait;
 pub mod world;

@@ -4,7 +4,6 @@
 
 use std::env;
 use std::io;
-use std::time::Duration;
 
 use xen_guest::grant_share::Access;
 use xen_guest::xenstore::Xenstore;
@@ -15,9 +14,7 @@ use crate::granter::Share;
 use crate::granter::DOM0;
 use crate::protocol;
 use crate::protocol::Command;
-
-/// Longer than any command takes, also in an emulator that is busy otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::PATIENCE;
 
 /// The client of program `granter` in a domU.
 pub struct RemoteGranter {

@@ -7,6 +7,10 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+/// Longer than anything takes that comes at all, also in an emulator on a machine that is busy with
+/// others. It counts the guest's clock, which goes on while the host runs something else.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Asks again and again until the answer is as `wanted` or `limit` has passed,
 /// and returns the last answer.
 pub fn settle<T>(

@@ -3,7 +3,6 @@
 //! What a case has to work with.
 
 use std::io;
-use std::time::Duration;
 
 use xen_guest::gntdev::Gntdev;
 use xen_guest::gntdev::GrantRef;
@@ -20,9 +19,7 @@ use crate::granter::DOM0;
 use crate::local::LocalGranter;
 use crate::remote::RemoteGranter;
 use crate::wait::settle;
-
-/// Grants may be unmapped in the background, but not later than this.
-pub const RELEASE_LIMIT: Duration = Duration::from_secs(10);
+use crate::wait::PATIENCE;
 
 /// Whose grants a suite maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,9 +112,10 @@ pub fn assert_released(grants: &[GrantRef]) {
     assert_eq!(usage.count(grants), 0, "still mapped: {usage}");
 }
 
-/// Reads the hypervisor's table until it is as `wanted` or the time is up.
+/// Reads the hypervisor's table until it is as `wanted` or the time is up. Grants may be unmapped in
+/// the background, and Xen tells nobody of it.
 pub fn settled(wanted: impl Fn(&GrantUsage) -> bool) -> io::Result<GrantUsage> {
-    settle(RELEASE_LIMIT, GrantUsage::read, wanted)
+    settle(PATIENCE, GrantUsage::read, wanted)
 }
 
 /// Fails the case unless `result` is the error `errno`.

@@ -19,11 +19,12 @@ use xen_guest::signal::SIGSEGV;
 use xen_guest::PAGE_SIZE;
 
 use crate::random::Random;
+use crate::step::step;
 use crate::suite::rules;
 use crate::suite::skip_case;
+use crate::wait::PATIENCE;
 use crate::world::assert_released;
 use crate::world::in_use;
-use crate::world::settled;
 use crate::world::World;
 
 rules![
@@ -135,11 +136,10 @@ rules![
         let held = world.mapped(2, 69)?;
         let grants = held.share.grants.clone();
         let mapping = &held.mapping;
+        let (report, unmapped) = step()?;
         let mut child = Child::spawn(|| {
-            // The signal to go on: the granter's pattern changes.
-            while mapping.first_difference(70).is_some() {
-                thread::sleep(Duration::from_millis(5));
-            }
+            unmapped.wait().expect("the parent's step");
+            assert_eq!(mapping.first_difference(70), None);
             mapping.fill(71);
         })?;
         held.mapping.unmap()?;
@@ -148,7 +148,8 @@ rules![
         assert_eq!(in_use(&grants)?, 2);
 
         world.granter.fill(&held.share, 70)?;
-        assert_eq!(child.wait(Duration::from_secs(20))?, Some(End::Exited(0)));
+        report.send()?;
+        assert_eq!(child.wait(PATIENCE)?, Some(End::Exited(0)));
         world.assert_granter_sees(&held.share, 71);
         assert_released(&grants);
         Ok(())
@@ -172,20 +173,23 @@ rules![
     #[rule("a killed process leaves nothing mapped")]
     fn killed(world: &mut World) -> Verdict {
         let share = world.share(4)?;
+        let (report, mapped) = step()?;
         let mut child = Child::spawn(|| {
             let table = GrantTable::open().expect("open");
             let _mapping = table
                 .map_all(&share.grants, Protection::ReadWrite)
                 .expect("map");
+            report.send().expect("report");
             loop {
-                thread::sleep(Duration::from_secs(1));
+                thread::park();
             }
         })?;
-        let usage = settled(|usage| usage.count(&share.grants) == 4)?;
-        assert_eq!(usage.count(&share.grants), 4, "the child's mapping");
+        drop(report);
+        mapped.wait()?;
+        assert_eq!(in_use(&share.grants)?, 4, "the child's mapping");
 
         child.kill()?;
-        let end = child.wait(Duration::from_secs(20))?;
+        let end = child.wait(PATIENCE)?;
         assert_eq!(end, Some(End::Signalled(SIGKILL)));
         assert_released(&share.grants);
         Ok(())
@@ -200,7 +204,7 @@ rules![
             let mut child = Child::spawn(|| map_and_unmap_for_ever(grants))?;
             thread::sleep(Duration::from_micros(3000 + random.below(30_000) as u64));
             child.kill()?;
-            let end = child.wait(Duration::from_secs(20))?;
+            let end = child.wait(PATIENCE)?;
             assert_eq!(end, Some(End::Signalled(SIGKILL)));
         }
         assert_released(&share.grants);

@@ -18,9 +18,9 @@ use crate::local::LocalGranter;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::wait::settle;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::World;
-use crate::world::RELEASE_LIMIT;
 
 rules![
     #[rule("one region maps grants of two domains")]
@@ -68,7 +68,7 @@ rules![
 
         held.mapping.unmap()?;
         held.device.remove(held.index, 2)?;
-        let kept = settle(RELEASE_LIMIT, || is_known(&domid), |known| !known)?;
+        let kept = settle(PATIENCE, || is_known(&domid), |known| !known)?;
         assert!(!kept, "xen still keeps the domain");
         let index = held.device.insert(&held.share.grants)?;
         let result = held.device.map(index, 2, Protection::Read);

@@ -17,6 +17,7 @@ use xen_guest::memory_file::MemoryFile;
 use crate::granter::grants_of;
 use crate::granter::Share;
 use crate::granter::DOM0;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::World;
 
@@ -34,8 +35,8 @@ pub(super) const KINDS: [(u32, &str); 3] = [
     (COHERENT, "coherent"),
 ];
 
-/// Longer than any release takes, in milliseconds.
-pub(super) const LONG: u32 = 20_000;
+/// Limit for a wait that is to end before, in milliseconds.
+pub(super) const LONG: u32 = PATIENCE.as_millis() as u32;
 
 /// Pages of a granter as a dma-buf.
 pub(super) struct Exported {

@@ -30,11 +30,12 @@ use super::buffers::LONG;
 use super::buffers::NO_EXPORT;
 use crate::granter::Access;
 use crate::random::Random;
+use crate::step::step;
 use crate::suite::rules;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
-use crate::world::settled;
 use crate::world::World;
 
 rules![
@@ -137,7 +138,7 @@ rules![
         let result = held.device.wait_released(number, 0);
         assert_error(result, ETIMEDOUT, "the child has it, or will");
         (&ours).write_all(&[0])?;
-        assert_eq!(child.wait(Duration::from_secs(20))?, Some(End::Exited(0)));
+        assert_eq!(child.wait(PATIENCE)?, Some(End::Exited(0)));
         assert_ends(&held.device, number);
         world.assert_granter_sees(&held.share, 608);
         assert_released(&held.share.grants);
@@ -192,12 +193,14 @@ rules![
     fn child_keeps(world: &mut World) -> Verdict {
         let held = exported(world, 1, 612)?;
         let number = held.buffer.number();
-        let mut child = Child::spawn(|| thread::sleep(Duration::from_secs(60)))?;
+        let mut child = Child::spawn(|| loop {
+            thread::park();
+        })?;
         drop(held.buffer);
         let result = held.device.wait_released(number, 50);
         assert_error(result, ETIMEDOUT, "the child has a copy");
         child.kill()?;
-        let end = child.wait(Duration::from_secs(20))?;
+        let end = child.wait(PATIENCE)?;
         assert_eq!(end, Some(End::Signalled(SIGKILL)));
         assert_ends(&held.device, number);
         assert_released(&held.share.grants);
@@ -210,6 +213,7 @@ rules![
         let domid = world.granter.domid();
         for (flags, kind) in KINDS {
             let share = world.share(4)?;
+            let (report, mapped) = step()?;
             let mut child = Child::spawn(|| {
                 let device = Gntdev::open().expect("open");
                 let buffer = device
@@ -217,12 +221,16 @@ rules![
                     .expect("export");
                 let mapping = buffer.map(4).expect("map");
                 mapping.write(0, 1);
-                thread::sleep(Duration::from_secs(60));
+                report.send().expect("report");
+                loop {
+                    thread::park();
+                }
             })?;
-            let usage = settled(|usage| usage.count(&share.grants) == 4)?;
-            assert_eq!(usage.count(&share.grants), 4, "{kind} memory");
+            drop(report);
+            mapped.wait()?;
+            assert_eq!(in_use(&share.grants)?, 4, "{kind} memory");
             child.kill()?;
-            let end = child.wait(Duration::from_secs(20))?;
+            let end = child.wait(PATIENCE)?;
             assert_eq!(end, Some(End::Signalled(SIGKILL)), "{kind} memory");
             assert_released(&share.grants);
         }
@@ -294,7 +302,7 @@ fn kill_at_any_moment(seed: u64, body: impl Fn()) -> Verdict {
         let mut child = Child::spawn(&body)?;
         thread::sleep(Duration::from_micros(3000 + random.below(40_000) as u64));
         child.kill()?;
-        let end = child.wait(Duration::from_secs(20))?;
+        let end = child.wait(PATIENCE)?;
         assert_eq!(end, Some(End::Signalled(SIGKILL)));
     }
     Ok(())

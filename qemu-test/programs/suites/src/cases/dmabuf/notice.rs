@@ -16,12 +16,11 @@ use super::buffers::exported;
 use super::buffers::imported;
 use super::buffers::NO_EXPORT;
 use crate::suite::rules;
+use crate::task::Task;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::in_use;
 use crate::world::World;
-
-/// Longer than any release takes.
-const LONG: Duration = Duration::from_secs(20);
 
 rules![
     #[rule("a file without exports cannot be read")]
@@ -43,7 +42,7 @@ rules![
         drop(held.buffer);
         assert!(!readable(&held.device)?, "it is mapped");
         drop(mapping);
-        assert!(wait_readable(held.device.file(), LONG)?, "it has ended");
+        assert!(wait_readable(held.device.file(), PATIENCE)?, "it has ended");
         assert_eq!(in_use(&held.share.grants)?, 0);
         assert_ends(&held.device, number);
         // To wait is not to read.
@@ -56,11 +55,12 @@ rules![
     fn poll_waits(world: &mut World) -> Verdict {
         let held = exported(world, 2, 1301)?;
         thread::scope(|scope| -> Verdict {
-            scope.spawn(|| {
-                thread::sleep(Duration::from_millis(300));
+            let waiter = Task::current()?;
+            scope.spawn(move || {
+                waiter.wait_until_asleep().expect("the other thread sleeps");
                 drop(held.buffer);
             });
-            assert!(wait_readable(held.device.file(), LONG)?);
+            assert!(wait_readable(held.device.file(), PATIENCE)?);
             Ok(())
         })?;
         assert_eq!(in_use(&held.share.grants)?, 0);
@@ -95,7 +95,7 @@ rules![
     fn short_read(world: &mut World) -> Verdict {
         let held = exported(world, 1, 1302)?;
         drop(held.buffer);
-        assert!(wait_readable(held.device.file(), LONG)?);
+        assert!(wait_readable(held.device.file(), PATIENCE)?);
         for length in [1, 4, 7] {
             let mut buffer = [0; 7];
             let result = held.device.read(&mut buffer[..length]);
@@ -114,7 +114,7 @@ rules![
         let held = exported(world, 1, 1303)?;
         let other = Gntdev::open()?;
         drop(held.buffer);
-        assert!(wait_readable(held.device.file(), LONG)?);
+        assert!(wait_readable(held.device.file(), PATIENCE)?);
         assert!(!readable(&other)?);
         assert_error(count(&other), EAGAIN, "reading");
         Ok(())

@@ -31,9 +31,11 @@ use super::buffers::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
 use crate::granter::DOM0;
+use crate::step::step;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::wait::settle;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
@@ -233,8 +235,7 @@ rules![
         world.granter.fill(&peer, 958)?;
         world.granter.unshare(peer)?;
         assert_released(&held.grants());
-        let limit = Duration::from_secs(10);
-        let attached = settle(limit, || is_attached(&held.buffer), |attached| !attached)?;
+        let attached = settle(PATIENCE, || is_attached(&held.buffer), |attached| !attached)?;
         assert!(!attached, "after the peer has let go");
         assert_ended(world, &held.references)
     },
@@ -270,18 +271,20 @@ rules![
         contents.fill(955);
         // The child's references come back through memory that both have.
         let answer = Mapping::shared(1)?;
+        let (report, imported) = step()?;
         let mut child = Child::spawn(|| {
             let device = Gntdev::open().expect("open");
             let references = device.import(&buffer, domid, PAGES).expect("import");
             for (index, reference) in references.iter().enumerate() {
                 answer.write_all(index * 4, &reference.to_le_bytes());
             }
-            answer.write(PAGE_SIZE - 1, 1);
-            thread::sleep(Duration::from_secs(60));
+            report.send().expect("report");
+            loop {
+                thread::park();
+            }
         })?;
-        while answer.read(PAGE_SIZE - 1) == 0 {
-            assert_eq!(child.wait(Duration::from_millis(10))?, None);
-        }
+        drop(report);
+        imported.wait()?;
         let references: Vec<u32> = (0..PAGES)
             .map(|index| {
                 let bytes = answer.read_vec(index * 4, 4);
@@ -291,7 +294,7 @@ rules![
         let grants = grants_of(DOM0, &references);
         let peer = world.granter.map(&references, Access::ReadWrite)?;
         child.kill()?;
-        let end = child.wait(Duration::from_secs(20))?;
+        let end = child.wait(PATIENCE)?;
         assert_eq!(end, Some(End::Signalled(SIGKILL)));
         assert_eq!(in_use(&grants)?, PAGES);
         world.granter.fill(&peer, 956)?;
@@ -305,7 +308,7 @@ rules![
 /// Waits until the peer can map none of the references any more. The kernel
 /// tries again and again to end them.
 fn assert_ended(world: &mut World, references: &[u32]) -> Verdict {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     for reference in references {
         while let Ok(peer) = world.granter.map(&[*reference], Access::ReadOnly) {
             world.granter.unshare(peer)?;

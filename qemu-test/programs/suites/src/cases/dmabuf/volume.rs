@@ -3,7 +3,6 @@
 //! Many dma-bufs, and large ones, leave the machine as it was.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use xen_guest::bytes::pattern;
 use xen_guest::errno::ENOENT;
@@ -26,6 +25,7 @@ use crate::granter::Access;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::wait::settle;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::settled;
@@ -33,9 +33,6 @@ use crate::world::World;
 
 /// In kB. A page lost in each round, or one that a round uses, would show.
 const ALLOWED_LOSS: u64 = 2048;
-
-/// When free memory must be where it was.
-const MEMORY_LIMIT: Duration = Duration::from_secs(60);
 
 /// What must be after many rounds as it was before.
 struct State {
@@ -59,7 +56,7 @@ impl State {
         assert!(left.is_empty(), "left in xen's table: {left}");
         // What is freed page by page stays with the processors for a while.
         let lost = || Ok(self.memory.saturating_sub(memory_info("MemFree")?));
-        let lost = settle(MEMORY_LIMIT, lost, |lost| *lost < ALLOWED_LOSS)?;
+        let lost = settle(PATIENCE, lost, |lost| *lost < ALLOWED_LOSS)?;
         assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
         assert_eq!(open_files()?, self.files, "open files");
         Ok(())

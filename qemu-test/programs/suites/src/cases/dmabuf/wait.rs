@@ -3,8 +3,14 @@
 //! Waiting until nobody has an exported dma-buf any more.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::thread;
+use std::thread::Scope;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -17,6 +23,7 @@ use xen_guest::interruption::Interruption;
 use xen_guest::ktap::Verdict;
 use xen_guest::process::Child;
 use xen_guest::process::End;
+use xen_guest::readiness::wait_readable;
 use xen_guest::signal::SIGKILL;
 use xen_guest::tick_clock;
 
@@ -28,26 +35,27 @@ use super::buffers::KINDS;
 use super::buffers::LONG;
 use super::buffers::NO_EXPORT;
 use crate::suite::rules;
+use crate::task::Task;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
 use crate::world::World;
-
-/// Long enough for a thread to be waiting in the kernel.
-const A_WHILE: Duration = Duration::from_millis(500);
 
 rules![
     #[rule("waiting 0 ms for a buffer that lives is ETIMEDOUT")]
     #[expect_c_differs(NO_EXPORT)]
     fn polled(world: &mut World) -> Verdict {
         let held = exported(world, 1, 500)?;
-        let begin = Instant::now();
+        let mut shortest = Duration::MAX;
         for _ in 0..10 {
+            let begin = Instant::now();
             let result = held.device.wait_released(held.buffer.number(), 0);
             assert_error(result, ETIMEDOUT, "polling");
+            shortest = shortest.min(begin.elapsed());
         }
-        // No limit of its own is as short as this, however slow the machine.
-        assert!(begin.elapsed() < Duration::from_secs(5));
+        // A busy host may hold up some of the calls, but not each of them.
+        assert!(shortest < Duration::from_secs(1), "{shortest:?}");
         Ok(())
     },
 
@@ -73,16 +81,20 @@ rules![
         for (flags, kind) in KINDS {
             let held = exported_as(world, flags, 2, 502)?;
             let number = held.buffer.number();
-            let begin = Instant::now();
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    thread::sleep(A_WHILE);
-                    drop(held.buffer);
+            let closing = &AtomicBool::new(false);
+            let (device, buffer) = (&held.device, held.buffer);
+            thread::scope(|scope| -> Verdict {
+                let waiter = Task::current()?;
+                scope.spawn(move || {
+                    assert_waits(&waiter, device);
+                    closing.store(true, Ordering::Relaxed);
+                    drop(buffer);
                 });
-                let result = held.device.wait_released(number, LONG);
+                let result = device.wait_released(number, LONG);
                 assert!(result.is_ok(), "{kind} memory: {result:?}");
-                assert!(begin.elapsed() >= A_WHILE, "the wait ended early");
-            });
+                assert!(closing.load(Ordering::Relaxed), "the wait ended early");
+                Ok(())
+            })?;
         }
         Ok(())
     },
@@ -94,14 +106,17 @@ rules![
         for limit in [i32::MAX as u32, 1 << 31, u32::MAX] {
             let held = exported(world, 1, 503)?;
             let number = held.buffer.number();
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    thread::sleep(A_WHILE);
-                    drop(held.buffer);
+            let (device, buffer) = (&held.device, held.buffer);
+            thread::scope(|scope| -> Verdict {
+                let waiter = Task::current()?;
+                scope.spawn(move || {
+                    assert_waits(&waiter, device);
+                    drop(buffer);
                 });
-                let result = held.device.wait_released(number, limit);
+                let result = device.wait_released(number, limit);
                 assert!(result.is_ok(), "waiting {limit:#x} ms: {result:?}");
-            });
+                Ok(())
+            })?;
         }
         Ok(())
     },
@@ -115,12 +130,14 @@ rules![
             let mapping = held.buffer.map(16)?;
             let number = held.buffer.number();
             drop(held.buffer);
+            let device = &held.device;
             thread::scope(|scope| {
-                scope.spawn(|| {
-                    thread::sleep(A_WHILE);
+                let waiter = Task::current()?;
+                scope.spawn(move || {
+                    assert_waits(&waiter, device);
                     drop(mapping);
                 });
-                held.device.wait_released(number, LONG)
+                device.wait_released(number, LONG)
             })?;
             assert_eq!(in_use(&held.share.grants)?, 0, "{kind} memory");
         }
@@ -248,9 +265,9 @@ rules![
         let mut child = Child::spawn(|| {
             let _ = held.device.wait_released(number, u32::MAX);
         })?;
-        thread::sleep(A_WHILE);
+        assert_waits(&Task::of_process(child.id()), &held.device);
         child.kill()?;
-        let end = child.wait(Duration::from_secs(10))?;
+        let end = child.wait(PATIENCE)?;
         assert_eq!(end, Some(End::Signalled(SIGKILL)));
 
         let result = held.device.wait_released(number, 0);
@@ -267,20 +284,20 @@ rules![
         let held = exported(world, 1, 512)?;
         let number = held.buffer.number();
         let device = &held.device;
-        thread::scope(|scope| {
-            let waiters: Vec<_> = (0..THREADS)
-                .map(|_| scope.spawn(|| device.wait_released(number, LONG)))
-                .collect();
+        thread::scope(|scope| -> Verdict {
+            let waiters = (0..THREADS)
+                .map(|_| Waiter::spawn(scope, device, number))
+                .collect::<io::Result<Vec<_>>>()?;
             let impatient = scope.spawn(|| device.wait_released(number, 20));
-            thread::sleep(A_WHILE);
             let result = impatient.join().expect("a waiter");
             assert_error(result, ETIMEDOUT, "one that waits less");
             drop(held.buffer);
             for waiter in waiters {
-                let result = waiter.join().expect("a waiter");
+                let result = waiter.join();
                 assert!(result.is_ok(), "one of many: {result:?}");
             }
-        });
+            Ok(())
+        })?;
         Ok(())
     },
 
@@ -297,24 +314,22 @@ rules![
         for reference in share.references() {
             buffers.push(device.export(0, domid, &[reference])?);
         }
-        thread::scope(|scope| {
-            let mut waiters: Vec<_> = buffers
+        thread::scope(|scope| -> Verdict {
+            let mut waiters = buffers
                 .iter()
-                .map(|buffer| {
-                    let number = buffer.number();
-                    scope.spawn(move || device.wait_released(number, LONG))
-                })
-                .collect();
-            thread::sleep(A_WHILE);
+                .map(|buffer| Waiter::spawn(scope, device, buffer.number()))
+                .collect::<io::Result<Vec<_>>>()?;
             while let Some(buffer) = buffers.pop() {
                 drop(buffer);
                 let waiter = waiters.pop().expect("a waiter for each");
-                let result = waiter.join().expect("a waiter");
+                let result = waiter.join();
                 assert!(result.is_ok(), "{} left: {result:?}", buffers.len());
-                let early = waiters.iter().filter(|waiter| waiter.is_finished()).count();
-                assert_eq!(early, 0, "{} left", buffers.len());
+                for waiter in &waiters {
+                    assert_waits(&waiter.task, device);
+                }
             }
-        });
+            Ok(())
+        })?;
         assert_released(&share.grants);
         Ok(())
     },
@@ -352,8 +367,7 @@ rules![
         let domid = world.granter.domid();
         let other = world.share(1)?.references();
         thread::scope(|scope| -> Verdict {
-            let waiter = scope.spawn(move || device.wait_released(number, LONG));
-            thread::sleep(A_WHILE);
+            let waiter = Waiter::spawn(scope, device, number)?;
             // A duplicate keeps the first buffer while its number goes to another.
             let duplicate = held.buffer.duplicate()?;
             drop(held.buffer);
@@ -362,14 +376,11 @@ rules![
             let result = device.wait_released(number, 0);
             assert_error(result, ETIMEDOUT, "both buffers live");
             drop(second);
-            thread::sleep(A_WHILE);
-            assert!(
-                !waiter.is_finished(),
-                "the other buffer's end ended the wait"
-            );
+            assert!(wait_readable(device.file(), PATIENCE)?, "the end is told");
+            assert_waits(&waiter.task, device);
 
             drop(duplicate);
-            let result = waiter.join().expect("the waiter");
+            let result = waiter.join();
             assert!(result.is_ok(), "{result:?}");
             Ok(())
         })?;
@@ -394,3 +405,38 @@ rules![
         Ok(())
     }
 ];
+
+/// A thread that waits for an export to end.
+struct Waiter<'scope> {
+    task: Task,
+    thread: ScopedJoinHandle<'scope, io::Result<()>>,
+}
+
+impl<'scope> Waiter<'scope> {
+    /// Starts the thread, and returns once it waits for export `number` of `device`.
+    fn spawn(
+        scope: &'scope Scope<'scope, '_>,
+        device: &'scope Gntdev,
+        number: u32,
+    ) -> io::Result<Self> {
+        let (sender, tasks) = mpsc::channel();
+        let thread = scope.spawn(move || {
+            let task = Task::current()?;
+            sender.send(task).expect("the receiver waits");
+            device.wait_released(number, LONG)
+        });
+        let task = tasks.recv().map_err(io::Error::other)?;
+        assert_waits(&task, device);
+        Ok(Self { task, thread })
+    }
+
+    fn join(self) -> io::Result<()> {
+        self.thread.join().expect("a waiter")
+    }
+}
+
+/// Returns when `task` sleeps in a request on `device`; fails the case if it has ended.
+fn assert_waits(task: &Task, device: &Gntdev) {
+    task.wait_until_asleep_on(device.file())
+        .expect("a thread that waits");
+}

@@ -2,13 +2,9 @@
 
 //! Kinds of memory at the local end: copy-on-write, untouched, a mapped grant.
 
-use std::thread;
-use std::time::Duration;
-
 use xen_guest::bytes::pattern;
 use xen_guest::grant_table::GrantTable;
 use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
 use xen_guest::process;
 use xen_guest::process::Child;
 use xen_guest::PAGE_SIZE;
@@ -18,7 +14,9 @@ use super::segments::from_grant;
 use super::segments::memory;
 use super::segments::to_grant;
 use super::segments::PAGE;
+use crate::step::step;
 use crate::suite::rules;
+use crate::wait::PATIENCE;
 use crate::world::Source;
 use crate::world::World;
 
@@ -30,18 +28,16 @@ rules![
         world.granter.fill(&share, 166)?;
         let local = memory(1)?;
         local.fill(167);
-        let go_on = Mapping::shared(1)?;
+        let (report, copied) = step()?;
         let mut child = Child::spawn(|| {
-            while go_on.read(0) == 0 {
-                thread::sleep(Duration::from_millis(2));
-            }
+            copied.wait().expect("the parent's step");
             assert_eq!(local.first_difference(167), None, "the child's memory");
         })?;
         let table = GrantTable::open()?;
         assert_okay(&table.copy(&[from_grant(share.grants[0], 0, &local, 0, PAGE)])?);
         assert_eq!(local.first_difference(166), None);
-        go_on.write(0, 1);
-        let end = child.wait(Duration::from_secs(20))?;
+        report.send()?;
+        let end = child.wait(PATIENCE)?;
         assert_eq!(end, Some(process::End::Exited(0)));
         Ok(())
     },

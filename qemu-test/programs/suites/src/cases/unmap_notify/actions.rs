@@ -13,10 +13,10 @@ use xen_guest::PAGE_SIZE;
 
 use super::held::end;
 use super::held::is_open;
-use super::held::PATIENCE;
 use super::held::SILENCE;
 use crate::granter::DOM0;
 use crate::suite::rules;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::World;
 

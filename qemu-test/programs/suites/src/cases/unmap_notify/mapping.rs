@@ -3,8 +3,6 @@
 //! Mappings that end in parts, belong to two processes or cannot be written.
 
 use std::io;
-use std::thread;
-use std::time::Duration;
 
 use xen_guest::errno::EINVAL;
 use xen_guest::event_channel::Loopback;
@@ -22,13 +20,14 @@ use xen_guest::PAGE_SIZE;
 
 use super::held::ALIVE;
 use super::held::BYTE;
-use super::held::PATIENCE;
 use super::held::SILENCE;
 use crate::granter::Access;
 use crate::granter::BEYOND_TABLE;
 use crate::granter::DOM0;
+use crate::step::step;
 use crate::suite::rules;
 use crate::suite::skip_case;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::Mapped;
@@ -88,11 +87,10 @@ rules![
         let channel = Loopback::open(DOM0)?;
         let held = three_pages(world, &channel)?;
         let mapping = &held.mapping;
+        let (report, unmapped) = step()?;
         let mut child = Child::spawn(|| {
-            // The signal to go on: the granter writes.
-            while mapping.read(0) != ALIVE {
-                thread::sleep(Duration::from_millis(5));
-            }
+            unmapped.wait().expect("the parent's step");
+            assert_eq!(mapping.read(0), ALIVE);
         })?;
         held.mapping.unmap()?;
         // The child has its file, too.
@@ -100,6 +98,7 @@ rules![
         assert!(!channel.wait(SILENCE)?, "an event while the child has it");
         assert_eq!(world.granter.read(&held.share, BYTE)?, ALIVE);
         world.granter.write(&held.share, 0, ALIVE)?;
+        report.send()?;
         assert_eq!(child.wait(PATIENCE)?, Some(End::Exited(0)));
         assert!(channel.wait(PATIENCE)?, "no event");
         assert_eq!(world.granter.read(&held.share, BYTE)?, 0);
