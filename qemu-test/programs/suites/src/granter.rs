@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The other side: whoever grants the pages that a case maps.
+//! The domain that grants the pages that a case maps.
 
 use std::io;
 
@@ -10,11 +10,13 @@ pub use xen_guest::grant_share::Access;
 /// The only domain that runs the suites.
 pub const DOM0: u32 = 0;
 
+/// Number that no domain has; those above it have a special meaning.
+pub const ABSENT_DOMAIN: u32 = 0x7fef;
+
 /// Grant reference that grants nothing: no domain's table is as long.
 pub const BEYOND_TABLE: u32 = 0x00ff_fff0;
 
-/// Hands out granted pages and looks at them from the owner's side. Maps what
-/// dom0 grants, too.
+/// Hands out granted pages and looks at them from the owner's side. Maps what dom0 grants, too.
 pub trait Granter {
     /// The domain whose pages these are.
     fn domid(&self) -> u32;
@@ -22,19 +24,19 @@ pub trait Granter {
     /// Grants `pages` fresh pages.
     fn share(&mut self, pages: usize, access: Access) -> io::Result<Share>;
 
-    /// Grants `pages` pages of a file in memory, which the granter makes a
-    /// dma-buf of and has its own grant device import.
+    /// Grants `pages` pages of a file in memory, which the granter makes a dma-buf of and has its
+    /// own grant device import.
     fn share_file(&mut self, pages: usize) -> io::Result<Share>;
 
-    /// Maps pages that dom0 granted to this domain, for all that can be done
-    /// with a share; its grants are dom0's.
+    /// Maps pages that dom0 granted to this domain, for all that can be done with a share; its
+    /// grants are dom0's.
     fn map(&mut self, references: &[u32], access: Access) -> io::Result<Share>;
 
-    /// Makes a dma-buf of pages that dom0 granted to this domain, with flags that
-    /// say which kind of memory is behind it, and maps that, as [`Self::map`].
+    /// Makes a dma-buf of pages that dom0 granted to this domain, with flags that say which kind of
+    /// memory is behind it, and maps that, as [`Self::map`].
     fn export(&mut self, references: &[u32], flags: u32) -> io::Result<Share>;
 
-    /// How much memory the granter's domain has free, in kB.
+    /// Free memory of the granter's domain, in kB.
     fn free_memory(&mut self) -> io::Result<u64>;
 
     /// Writes the pattern that `seed` names over all pages of `share`.
@@ -49,8 +51,8 @@ pub trait Granter {
     /// Sets the byte at offset `at` of `share`.
     fn write(&mut self, share: &Share, at: usize, value: u8) -> io::Result<()>;
 
-    /// Ends the grants of `share`. A page that is still mapped stays the
-    /// mapper's until that ends too. What was mapped is unmapped.
+    /// Ends the grants of `share`. A page that is still mapped stays the mapper's until that ends
+    /// too. What was mapped is unmapped.
     fn unshare(&mut self, share: Share) -> io::Result<()>;
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! System suites for `/dev/xen/gntdev`: the rules that the device keeps, each
-//! tried with the real libxengnttab on real grants.
+//! System suites for `/dev/xen/gntdev`: the rules that the device keeps, each tried with the real
+//! libxengnttab on real grants.
 //!
-//! The same cases run against two kinds of granter. A paravirtual domain maps
-//! its own grants ([`local::LocalGranter`]), so dom0 can test alone. Any other
-//! domain would destroy its memory by that and maps a domU's grants
-//! ([`remote::RemoteGranter`]), which program `granter` hands out there.
+//! The same cases run against two kinds of granter. A paravirtual domain maps its own grants
+//! ([`local::LocalGranter`]), so dom0 can test alone. Any other domain would destroy its memory by
+//! that and maps a domU's grants ([`remote::RemoteGranter`]), which program `granter` hands out
+//! there.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A granter in this very process.
+//! A granter in the process of the suite itself.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,18 +21,17 @@ use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
 
-/// How many pages gntalloc hands out at most, which is set to what the largest
-/// case needs, and some that others have at the same time.
+/// Limit of gntalloc, in pages: the number that the largest case needs, and some for other
+/// programs.
 const LIMIT_FILE: &str = "/sys/module/xen_gntalloc/parameters/limit";
 const LIMIT: u32 = 16384 + 1024;
 
-/// Lets programs of this domain grant as many pages as any suite does.
+/// Sets the limit of gntalloc to the number of pages that the suites need.
 pub fn raise_page_limit() -> io::Result<()> {
     fs::write(LIMIT_FILE, LIMIT.to_string())
 }
 
-/// Grants this domain's pages to one other domain, or to itself, and maps what
-/// that one grants.
+/// Grants this domain's pages to one other domain, or to itself, and maps what that one grants.
 pub struct LocalGranter {
     allocator: GrantShare,
     domid: u32,
@@ -47,8 +46,8 @@ enum Piece {
     Shared(SharedPages),
     /// Pages of a file that are granted by way of a dma-buf.
     Imported(ImportedFile),
-    /// Pages of the other domain. They are unmapped before their file closes,
-    /// as a program does that knows no better.
+    /// Pages of the other domain. They are unmapped before their file is closed, as most programs
+    /// do.
     Mapped { mapping: Mapping, _device: Gntdev },
     /// Pages of the other domain as a dma-buf.
     Exported { mapping: Mapping, _buffer: DmaBuf },
@@ -63,7 +62,7 @@ struct ImportedFile {
 
 impl Drop for ImportedFile {
     fn drop(&mut self) {
-        // Where this fails, closing the device ends the grants.
+        // If this fails, closing the device ends the grants.
         let _ = self.device.release_import(self.buffer.number());
     }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How dom0's suites tell a domU's `granter` what to do.
+//! Protocol between dom0's suites and program `granter` in a domU.
 //!
-//! Two xenstore nodes below the domU's `data/granter`: dom0 writes a numbered
-//! line to `request`, the domU does it and writes the answer under the same
-//! number to `response`.
+//! Two xenstore nodes below the domU's `data/granter`: dom0 writes a numbered line to `request`,
+//! the domU does it and writes the answer under the same number to `response`.
 //!
 //! ```text
 //! request   7 share 3 rw        response  7 ok 0 8-10
@@ -12,8 +11,8 @@
 //! request   9 end 5             response  9 error no piece 5
 //! ```
 //!
-//! What a number names is a piece of memory: pages that the domU shares, or
-//! pages of dom0 that it has mapped.
+//! The number in a command is that of a piece of memory: pages that the domU shares, or pages of
+//! dom0 that it has mapped.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,8 +35,7 @@ pub enum Command {
     ShareFile(usize),
     /// Map what dom0 granted under these references.
     Map(Vec<u32>, Access),
-    /// Make a dma-buf of what dom0 granted under these references, with flags, and
-    /// map it.
+    /// Make a dma-buf of what dom0 granted under these references, with flags, and map it.
     Export(Vec<u32>, u32),
     /// Fill a piece with a pattern.
     Fill(usize, u32),
@@ -118,9 +116,8 @@ pub fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("not a number: {text:?}"))
 }
 
-/// Writes grant references as ranges, since a xenstore value is short and
-/// references are mostly handed out in order, or in the opposite one when they
-/// were used before: `8-519,522,521-100`.
+/// Writes grant references as ranges, since a xenstore value is short and references are mostly
+/// handed out in order, or in the opposite one when they were used before: `8-519,522,521-100`.
 pub fn ranges(references: &[u32]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for reference in references {
@@ -139,7 +136,7 @@ pub fn ranges(references: &[u32]) -> String {
     texts.join(",")
 }
 
-/// Whether `next` goes on where the range from `first` to `last` stops.
+/// Returns `true` if `next` follows `last` in the direction of the range from `first`.
 fn continues(first: u32, last: u32, next: u32) -> bool {
     let up = last.checked_add(1) == Some(next);
     let down = last.checked_sub(1) == Some(next);

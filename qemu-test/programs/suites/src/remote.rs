@@ -34,7 +34,7 @@ impl RemoteGranter {
     /// Connects to the granter in domain `domid` and ends what it shared so far.
     pub fn connect(domid: u32) -> io::Result<Self> {
         let store = Xenstore::open()?;
-        // Go on where the client before this one stopped.
+        // The numbers of this client follow those of the one before it.
         let last = store.read(&node(domid, protocol::REQUEST))?;
         let number = last
             .as_deref()
@@ -50,7 +50,7 @@ impl RemoteGranter {
     }
 
     fn call(&mut self, command: &Command) -> io::Result<String> {
-        // To write below a domain that has gone would make its folder anew.
+        // A write below the path of a domain that has gone would create that path again.
         if self.store.read(&node(self.domid, "domid"))?.is_none() {
             let message = format!("domain {} has gone", self.domid);
             return Err(io::Error::new(io::ErrorKind::NotConnected, message));

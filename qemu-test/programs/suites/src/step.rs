@@ -15,9 +15,9 @@ pub struct Report(UnixStream);
 /// The end of a step that waits for it.
 pub struct Step(UnixStream);
 
-/// A step that a process reports and another one waits for. They are made before the child
-/// process, which has copies of both ends: the parent drops the end that it does not use, so that
-/// the death of the child ends the wait.
+/// A step that a process reports and another one waits for. They are made before the child process,
+/// which has copies of both ends: the parent drops the end that it does not use, so that the death
+/// of the child ends the wait.
 pub fn step() -> io::Result<(Report, Step)> {
     let (report, step) = UnixStream::pair()?;
     step.set_read_timeout(Some(PATIENCE))?;

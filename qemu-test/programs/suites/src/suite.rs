@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules, and running a list of them as a suite.
+//! Rules, and suites that try a list of them.
 
 use std::env;
 use std::process::ExitCode;
@@ -19,8 +19,8 @@ use crate::world::settled;
 use crate::world::Source;
 use crate::world::World;
 
-/// Defines the rules of a file: the list `RULES`, in the order in which they
-/// stand here, and for each the function that checks it.
+/// Defines the rules of a file: the list `RULES`, in the order of the macro's arguments, and the
+/// function that checks each rule.
 ///
 /// ```text
 /// rules![
@@ -33,9 +33,9 @@ use crate::world::World;
 /// ];
 /// ```
 ///
-/// The text of a rule is followed by methods of [`Rule`], with their argument.
-/// Brackets and commas make this a list of items that rustfmt formats, bodies
-/// included; it formats nothing between braces.
+/// `#[rule]` has the text of a rule. The attributes after it are methods of [`Rule`] with their
+/// argument. The macro is called with brackets, and its functions are separated by commas: rustfmt
+/// formats such a list of items with their bodies, and leaves arguments in braces alone.
 macro_rules! rules {
     ($(
         $(#[doc = $doc:literal])*
@@ -56,7 +56,7 @@ macro_rules! rules {
 }
 pub(crate) use rules;
 
-/// A rule of the device, and how it is checked.
+/// A rule of the device and its check.
 pub struct Rule {
     name: &'static str,
     check: fn(&mut World) -> Verdict,
@@ -64,7 +64,7 @@ pub struct Rule {
     difference: Option<Difference>,
 }
 
-/// Where Linux's C driver does otherwise.
+/// Difference of Linux's C driver, in domains of these memory models.
 struct Difference {
     models: &'static [MemoryModel],
     reason: &'static str,
@@ -117,9 +117,8 @@ impl Rule {
     }
 }
 
-/// Tries `rules` on grants of `source`, and after each whether anything is
-/// still mapped that was not before. A person may give a part of a rule's name
-/// as the program's argument to try only those.
+/// Tries `rules` on grants of `source`. A grant that a rule leaves mapped fails it. The program's
+/// argument, if any, selects the rules whose text contains it.
 pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
     let wanted = env::args().nth(1).unwrap_or_default();
     let setting = || -> std::io::Result<_> {
@@ -163,19 +162,18 @@ pub fn run_on_domu(name: &str, rules: &[&Rule]) -> ExitCode {
     }
 }
 
-/// Looks for grants that a case left mapped. A leak is reported once, for the
-/// case that left it.
+/// A check for grants that a case leaves mapped. A leak is reported once, for that case.
 pub struct LeakCheck {
     known: GrantUsage,
 }
 
 impl LeakCheck {
-    /// `before` is what is mapped already.
+    /// `before` has the grants that are mapped already.
     pub fn new(before: GrantUsage) -> Self {
         Self { known: before }
     }
 
-    /// Fails if something stays mapped that was not when this was called last.
+    /// Fails if a grant stays mapped that was not mapped at the last call.
     pub fn check(&mut self) -> Result<(), String> {
         let usage = settled(|usage| usage.beyond(&self.known).is_empty())
             .map_err(|error| error.to_string())?;
@@ -188,7 +186,7 @@ impl LeakCheck {
     }
 }
 
-/// A suite that cannot be tried here, as a plan of no cases.
+/// Reports a suite that cannot be tried here, as a plan without cases.
 pub fn skip(name: &str, reason: &str) -> ExitCode {
     println!("KTAP version 1");
     println!("# Subtest: {name}");

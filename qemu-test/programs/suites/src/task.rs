@@ -34,7 +34,8 @@ impl Task {
         }
     }
 
-    /// Waits until the thread sleeps. No event tells of that, so this looks again and again.
+    /// Waits until the thread sleeps. It reads the state again and again, as there is no event for
+    /// it.
     pub fn wait_until_asleep(&self) -> io::Result<()> {
         self.wait_until("asleep", || self.is_asleep())
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting for what others do in their own time.
+//! Waits for a state that no event announces.
 
 use std::io;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-/// Longer than anything takes that comes at all, also in an emulator on a machine that is busy with
-/// others. It counts the guest's clock, which goes on while the host runs something else.
+/// Time limit for an event or a state that has to come. It is that long because the guest's clock
+/// goes on while a busy host runs something else than the guest.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks again and again until the answer is as `wanted` or `limit` has passed,
-/// and returns the last answer.
+/// Calls `question` until the answer is as `wanted` or `limit` has passed, and returns the last
+/// answer.
 pub fn settle<T>(
     limit: Duration,
     mut question: impl FnMut() -> io::Result<T>,
@@ -30,7 +30,7 @@ pub fn settle<T>(
     }
 }
 
-/// Asks again and again until there is an answer or `limit` has passed.
+/// Calls `question` until there is an answer or `limit` has passed.
 pub fn until<T>(
     limit: Duration,
     question: impl FnMut() -> io::Result<Option<T>>,

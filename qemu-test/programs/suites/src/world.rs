@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a case has to work with.
+//! Environment of a case: the granter, the driver and the memory model.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use crate::remote::RemoteGranter;
 use crate::wait::settle;
 use crate::wait::PATIENCE;
 
-/// Whose grants a suite maps.
+/// Owner of the grants that a suite maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Dom0's own.
@@ -30,20 +30,20 @@ pub enum Source {
     Domu(u32),
 }
 
-/// What a case has to work with.
+/// Environment of a case: the granter, the driver and the memory model.
 pub struct World {
-    /// Whose grants are mapped.
+    /// Owner of the grants.
     pub source: Source,
     /// Hands out grants.
     pub granter: Box<dyn Granter>,
-    /// How this domain's memory works.
+    /// Memory model of this domain.
     pub model: MemoryModel,
     /// The driver that is tested.
     pub driver: Driver,
 }
 
 impl World {
-    /// A fresh one; what an earlier one shared is gone.
+    /// Creates the environment of a new case and ends the shares of the case before it.
     pub fn new(source: Source) -> io::Result<Self> {
         let granter: Box<dyn Granter> = match source {
             Source::Own => Box::new(LocalGranter::new(DOM0, DOM0)?),
@@ -83,7 +83,7 @@ impl World {
         assert_eq!(difference.expect("the granter's answer"), None);
     }
 
-    /// Whether this domain is paravirtual.
+    /// Returns `true` in a paravirtual domain.
     pub fn is_paravirtual(&self) -> bool {
         self.model == MemoryModel::Paravirtual
     }
@@ -101,19 +101,19 @@ pub struct Mapped {
     pub mapping: Mapping,
 }
 
-/// How many of `grants` the hypervisor holds mapped.
+/// Number of `grants` that the hypervisor holds mapped.
 pub fn in_use(grants: &[GrantRef]) -> io::Result<usize> {
     Ok(GrantUsage::read()?.count(grants))
 }
 
-/// Fails the case if one of `grants` is still mapped after a while.
+/// Fails the case if one of `grants` stays mapped.
 pub fn assert_released(grants: &[GrantRef]) {
     let usage = settled(|usage| usage.count(grants) == 0).expect("Xen's grant table");
     assert_eq!(usage.count(grants), 0, "still mapped: {usage}");
 }
 
-/// Reads the hypervisor's table until it is as `wanted` or the time is up. Grants may be unmapped in
-/// the background, and Xen tells nobody of it.
+/// Reads the hypervisor's table until it is as `wanted` or [`PATIENCE`] has passed. Grants may be
+/// unmapped in the background, and there is no event for that.
 pub fn settled(wanted: impl Fn(&GrantUsage) -> bool) -> io::Result<GrantUsage> {
     settle(PATIENCE, GrantUsage::read, wanted)
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results of libxengnttab's dma-buf functions with Linux's C driver on a
-//! distribution's kernel, which is built without dma-bufs. The C driver takes
-//! the place of the loaded one meanwhile: nobody may have the device open.
+//! Results of libxengnttab's dma-buf functions with Linux's C driver, as a distribution builds it
+//! without dma-bufs. It replaces the loaded driver while this runs, so no program may have the
+//! device open.
 
 #![forbid(unsafe_code)]
 

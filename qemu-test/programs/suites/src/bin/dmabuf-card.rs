@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dom0 has a graphics card import a dma-buf of a domU's grants, and grants
-//! what the card exports to the domU, which runs program `granter`.
+//! Dom0 has a graphics card import a dma-buf of a domU's grants, and grants what the card exports
+//! to the domU, which runs program `granter`.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dom0 makes dma-bufs of a domU's grants, and grants dma-bufs to the domU,
-//! which runs program `granter`.
+//! Dom0 makes dma-bufs of a domU's grants, and grants dma-bufs to the domU, which runs program
+//! `granter`.
 
 #![forbid(unsafe_code)]
 

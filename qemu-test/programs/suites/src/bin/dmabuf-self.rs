@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dom0 makes dma-bufs of its own grants, and grants dma-bufs to itself: a
-//! paravirtual dom0 needs no second domain.
+//! Dom0 makes dma-bufs of its own grants, and grants dma-bufs to itself: a paravirtual dom0 needs
+//! no second domain.
 
 #![forbid(unsafe_code)]
 

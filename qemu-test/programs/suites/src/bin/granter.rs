@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs in a domU: grants its pages to dom0, and maps those of dom0, as dom0's
-//! suites ask for.
+//! Runs in a domU: grants its pages to dom0, and maps those of dom0, as dom0's suites ask for.
 
 #![forbid(unsafe_code)]
 
@@ -16,10 +15,10 @@ use suites::protocol;
 use suites::protocol::Command;
 use xen_guest::xenstore::Xenstore;
 
-/// What fits into a value of xenstore with the number before it.
+/// Length of the longest result, in bytes: a xenstore value holds it and the number before it.
 const LONGEST_RESULT: usize = 4000;
 
-/// As long as any test run may last; the domU ends before.
+/// Time limit for the next request; the domU ends before.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
 
 fn main() -> ExitCode {

@@ -49,8 +49,7 @@ rules![
         Ok(())
     },
 
-    /// The sizes that the counts stand for overflow 32, and with a domain and a
-    /// reference for each also 64 bits of careless arithmetic.
+    /// The sizes in bytes of these counts overflow 32 bits.
     #[rule("a count near 2^31 or 2^32 is EINVAL")]
     fn count_huge(_: &mut World) -> Verdict {
         let device = Gntdev::open()?;
@@ -96,7 +95,7 @@ rules![
                 let result = device.request_at_bad_address(request, address);
                 assert_error(result, EFAULT, &format!("{name} at {address:?}"));
             }
-            // One whose last bytes only are out of reach.
+            // Only the last bytes of this argument cannot be read.
             let memory = half_readable()?;
             let result = device.request_at(request, &memory, PAGE_SIZE - 8);
             assert_error(result, EFAULT, &format!("{name} across the end"));
@@ -129,7 +128,7 @@ rules![
         let result = device.request_at(Request::MAP_GRANT_REF, &memory, 0);
         assert_error(result, EFAULT, "an argument in read-only memory");
 
-        // Had the region stayed, the next one would not be the first.
+        // The next region would not have index 0 if this one had stayed.
         assert_error(device.remove(0, 2), ENOENT, "removing it");
         assert_eq!(device.insert(&[ANY])?, 0);
         Ok(())
@@ -167,8 +166,8 @@ rules![
         Ok(())
     },
 
-    /// None of these may be taken for the region at 0. The last page that a file
-    /// offset can name is refused before the device is asked.
+    /// None of these offsets is that of the region at 0. The kernel refuses the last one before the
+    /// device sees it.
     #[rule("mapping offsets near 2^44 and 2^63 are refused")]
     #[expect_c_differs("cuts the page number to 32 bits and finds index 0")]
     fn far_offsets(world: &mut World) -> Verdict {
@@ -205,7 +204,7 @@ rules![
         Ok(())
     },
 
-    /// What could be read are notices of dma-bufs that have ended: there is none.
+    /// A read returns the number of dma-bufs that have ended; none has.
     #[rule("reading and writing the file is refused")]
     fn read_and_write(world: &mut World) -> Verdict {
         let file = File::options().read(true).write(true).open(gntdev::PATH)?;

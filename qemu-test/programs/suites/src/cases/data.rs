@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What one side writes, the other reads.
+//! Data that one side writes and the other reads.
 
 use xen_guest::errno::EINVAL;
 use xen_guest::gntdev::Gntdev;

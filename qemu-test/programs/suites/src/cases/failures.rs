@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Grants that cannot be mapped: mmap fails, nothing stays mapped, and the
-//! next mapping works.
+//! Grants that cannot be mapped: mmap fails, nothing stays mapped, and the next mapping works.
 
 use xen_guest::errno::EINVAL;
 use xen_guest::gntdev::Gntdev;
@@ -11,14 +10,12 @@ use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Protection;
 
 use crate::granter::Share;
+use crate::granter::ABSENT_DOMAIN;
 use crate::granter::BEYOND_TABLE;
 use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
-
-/// The number is below those with a special meaning, and no domain has it.
-const ABSENT_DOMAIN: u32 = 0x7fef;
 
 rules![
     #[rule("a reference beyond the grant table is EINVAL")]
@@ -34,8 +31,8 @@ rules![
     #[rule("a reference that grants nothing is EINVAL")]
     fn unused_reference(world: &mut World) -> Verdict {
         let good = world.share(1)?;
-        // The table's first page has 512 entries, of which few are in use. The
-        // first eight are reserved for the toolstack.
+        // The table's first page has 512 entries, of which few are in use. The first eight are
+        // reserved for the toolstack.
         let grant = GrantRef {
             domid: world.granter.domid(),
             reference: 500,
@@ -88,8 +85,8 @@ rules![
         Ok(())
     },
 
-    /// Each place for the bad one, and the file stays open: what is mapped must go
-    /// with the failed call, not with the file.
+    /// Tried with the bad reference at each place. The file stays open, so the failed call itself
+    /// has to unmap the others.
     #[rule("one bad grant among good ones leaves none mapped")]
     #[expect_c_differs_on_auto_translated("keeps the good ones mapped until the file closes")]
     fn one_bad_among_good(world: &mut World) -> Verdict {

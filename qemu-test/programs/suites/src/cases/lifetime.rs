@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long a mapping lives: longer than its file, no longer than its process.
+//! Lifetime of a mapping: longer than its file's, not longer than its process's.
 
 use std::thread;
 use std::time::Duration;
@@ -42,8 +42,8 @@ rules![
         Ok(())
     },
 
-    /// On an auto-translated domain the region keeps its grants until it is
-    /// removed; here it is removed first, so munmap is the last user to go.
+    /// On an auto-translated domain the region keeps its grants until it is removed; here it is
+    /// removed first, so munmap is the last user to go.
     #[rule("munmap releases the grants while the file is open")]
     fn munmap_releases(world: &mut World) -> Verdict {
         let held = world.mapped(2, 62)?;
@@ -155,7 +155,8 @@ rules![
         Ok(())
     },
 
-    /// Its page-table entries are the hypervisor's work and cannot be copied.
+    /// The hypervisor has written the page-table entries of the mapping, so fork does not copy
+    /// them.
     #[rule("a child process has no paravirtual mapping")]
     fn child_has_no_mapping(world: &mut World) -> Verdict {
         if !world.is_paravirtual() {
@@ -209,7 +210,7 @@ rules![
         }
         assert_released(&share.grants);
 
-        // Nothing of that is left in the way of the next.
+        // The next mapping works as if nothing had happened.
         let table = GrantTable::open()?;
         let mapping = table.map_all(&share.grants, Protection::ReadWrite)?;
         mapping.fill(73);

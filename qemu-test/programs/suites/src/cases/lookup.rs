@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From an address back to the region, as libxengnttab's unmap needs it.
+//! Regions by address, as libxengnttab's unmap finds them.
 
 use xen_guest::errno::EINVAL;
 use xen_guest::gntdev::Gntdev;
@@ -35,7 +35,7 @@ rules![
         Ok(())
     },
 
-    /// More than the header promises, but what the device has always done.
+    /// The header does not say so, but Linux's C driver does it.
     #[rule("any address within a mapping leads to its region")]
     fn middle_of_mapping(world: &mut World) -> Verdict {
         let held = world.mapped(3, 30)?;
@@ -75,7 +75,7 @@ rules![
         let address = held.mapping.address();
         held.mapping.unmap()?;
         for address in [address, 0, usize::MAX, 0x7fff_ffff_f000] {
-            // A mapping of something else may lie above; that is no region either.
+            // The mapping above the address, if any, is not used.
             let what = format!("address {address:#x}");
             assert_error(held.device.place_of(address), EINVAL, &what);
         }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What mprotect, madvise, mremap and the kernel's own access do to mapped
-//! grants.
+//! Effects of mprotect, madvise, mremap and of the kernel's own access on mapped grants.
 //!
-//! A paravirtual mapping lives in page-table entries that the hypervisor
-//! wrote, so whatever would change those ends the grants: the pages are gone
-//! and touching them is a bus error, since nobody fills the hole.
+//! The page-table entries of a paravirtual mapping are written by the hypervisor. A call that would
+//! change them unmaps the grants instead: the entries stay empty, and an access is a bus error.
 
 use std::fs::File;
 use std::io;
@@ -39,7 +37,7 @@ use crate::world::in_use;
 use crate::world::settled;
 use crate::world::World;
 
-/// How touching a page ends that was taken from under a paravirtual mapping.
+/// End of a process that accesses a page of a paravirtual mapping after it was unmapped.
 const GONE: End = End::Signalled(SIGBUS);
 
 rules![
@@ -90,8 +88,8 @@ rules![
         Ok(())
     },
 
-    /// The page itself is in the pipe, not a copy. The grant can only be unmapped
-    /// when the pipe has let go of it.
+    /// The pipe holds a reference to the page, not a copy. The grant is unmapped when the pipe has
+    /// dropped it.
     #[rule("a page in a pipe stays whole after munmap")]
     fn page_in_pipe(world: &mut World) -> Verdict {
         if world.is_paravirtual() && world.driver == Driver::C {
@@ -110,7 +108,7 @@ rules![
         Ok(())
     },
 
-    /// Whether the region ends, or a part of it on a paravirtual domain.
+    /// Tried with the end of the whole region, and in a paravirtual domain also of a part.
     #[rule("a page in a pipe does not keep its neighbours mapped")]
     #[expect_c_differs("unmaps none before it can unmap all")]
     fn neighbours_of_page_in_pipe(world: &mut World) -> Verdict {
@@ -253,8 +251,8 @@ rules![
     }
 ];
 
-/// How touching a mapping of this process ends, tried in a process that has
-/// mapped the same and made the same change.
+/// Maps two pages in a child process, makes `change` to the mapping and calls `touch` on it.
+/// Returns the end of the child.
 fn touch(
     world: &mut World,
     protection: Protection,

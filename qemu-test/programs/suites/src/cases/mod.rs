@@ -21,7 +21,7 @@ pub mod unmap_notify;
 pub mod visibility;
 pub mod volume;
 
-/// The rules that hold whoever grants. The look at the whole table is last.
+/// The rules that hold for any granter.
 pub fn of_any_granter() -> Vec<&'static Rule> {
     [
         table::RULES,

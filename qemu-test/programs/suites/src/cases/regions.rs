@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file's table of regions: what index a region gets and how it ends.
+//! A file's table of regions: the indexes that they get, and their removal.
 
 use std::collections::BTreeMap;
 
@@ -173,7 +173,7 @@ rules![
         Ok(())
     },
 
-    /// Not in the header, but what the device has always done.
+    /// The header does not say so, but Linux's C driver does it.
     #[rule("removing with count 0 takes a region of any count")]
     fn removed_with_count_zero(_: &mut World) -> Verdict {
         let device = Gntdev::open()?;
@@ -183,7 +183,7 @@ rules![
         Ok(())
     },
 
-    /// Also after munmap: the range has been used up.
+    /// A region cannot be mapped again after munmap either.
     #[rule("a region is mapped once only")]
     fn mapped_once(world: &mut World) -> Verdict {
         let held = world.mapped(2, 27)?;
@@ -211,7 +211,7 @@ rules![
         let inside = device.map(index + PAGE_SIZE as u64, 2, Protection::Read);
         assert_error(inside, EINVAL, "from the second page on");
 
-        // The refused attempts have not used the region up.
+        // The refused attempts have not mapped the region.
         let mapping = device.map(index, 3, Protection::Read)?;
         assert_eq!(mapping.first_difference(28), None);
         Ok(())
@@ -227,8 +227,8 @@ rules![
         Ok(())
     },
 
-    /// Most regions are entries only; a few have real grants, and after much
-    /// coming and going each of those must still lead to its own page.
+    /// Most regions are never mapped. A few have real grants, and each of those maps its own page
+    /// after others were added and removed.
     #[rule("4000 regions on one file are found in any order")]
     #[long]
     fn thousands(world: &mut World) -> Verdict {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What only a granter in another domain can show.
+//! Rules that only a granter in another domain can show.
 
 use std::io;
 use std::process::Command;
@@ -52,8 +52,8 @@ rules![
 
     /// The second domain is gone after this, so no rule can follow.
     ///
-    /// While a page is mapped, Xen keeps what is left of the domain. That it goes
-    /// altogether shows that no grant of it is mapped any more, by anyone.
+    /// Xen keeps a dead domain as long as one of its pages is mapped. The domain's end shows that
+    /// no grant of it is mapped by anyone.
     #[rule("a dead domain's page stays until unmapped, then maps no more")]
     fn dead_domain(world: &mut World) -> Verdict {
         let held = world.mapped(2, 5)?;

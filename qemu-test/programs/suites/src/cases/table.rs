@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the look at Xen's grant table, which follows every case, can tell.
+//! Xen's grant table, which is read after every case, shows mapped grants.
 
 use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;

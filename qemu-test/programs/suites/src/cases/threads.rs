@@ -46,9 +46,8 @@ rules![
         Ok(())
     },
 
-    /// Every thread works on whatever is at the few indexes in play, so each call
-    /// may meet what another thread has just done; the answers say so, and no
-    /// mapping is lost.
+    /// All threads use the same few indexes, so a call may find the region of another thread or
+    /// none. It is refused then, and no mapping is lost.
     #[rule("threads that race for the same indexes leave nothing mapped")]
     fn racing(world: &mut World) -> Verdict {
         const ROUNDS: usize = 150;
@@ -62,7 +61,7 @@ rules![
             }
         });
         for index in 0..2 * THREADS * ROUNDS {
-            // What is still entered goes now; most of these are not.
+            // Most of these regions are removed already.
             let _ = device.remove((index * PAGE_SIZE) as u64, 1);
         }
         assert_released(&share.grants);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver shows of itself: a file's regions in fdinfo, and what it
-//! does as trace events.
+//! Regions of a file in fdinfo, and the driver's trace events.
 
 use std::process;
 
@@ -87,7 +86,7 @@ rules![
             "0x3000 count 1 unmapped",
         ];
         assert_eq!(regions(&device)?, expected);
-        // It cannot be mapped again.
+        // A region that was mapped once cannot be mapped again, so its state stays.
         writable.unmap()?;
         assert_eq!(regions(&device)?, expected);
         Ok(())
@@ -114,7 +113,7 @@ rules![
         Ok(())
     },
 
-    /// More than one buffer's worth of text.
+    /// The text is longer than one buffer of a read.
     #[rule("fdinfo of 2000 regions is complete")]
     #[expect_c_differs(NO_FDINFO)]
     fn many_regions(world: &mut World) -> Verdict {
@@ -214,7 +213,7 @@ rules![
         Ok(())
     },
 
-    /// A pipe holds on to the page.
+    /// A reference in a pipe defers the unmapping.
     #[rule("an unmapping that waits is traced")]
     fn deferred(world: &mut World) -> Verdict {
         let events = traced(world, |world| {
@@ -292,7 +291,7 @@ rules![
     }
 ];
 
-/// The lines about regions, without their common beginning.
+/// Lines of fdinfo about regions, without their prefix.
 fn regions(device: &Gntdev) -> Result<Vec<String>, std::io::Error> {
     let info = device.fdinfo()?;
     Ok(info
@@ -302,7 +301,7 @@ fn regions(device: &Gntdev) -> Result<Vec<String>, std::io::Error> {
         .collect())
 }
 
-/// Records while `body` runs, and returns what this process did.
+/// Records events while `body` runs, and returns those of this process.
 fn traced(
     world: &mut World,
     body: impl FnOnce(&mut World) -> Verdict,
@@ -327,8 +326,8 @@ fn named<'a>(events: &'a [Event], name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The clocks of a PV guest's processors differ, and the kernel lets time stand
-/// still for one that is behind: a single duration can be 0.
+/// Fails the case if all hypercalls take no time. The clocks of a PV guest's vCPUs differ, and the
+/// kernel's clock stands still on one that is behind, so a single duration can be 0.
 fn some_time_passes(world: &mut World) -> Verdict {
     for _ in 0..50 {
         let events = traced(world, |world| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Much of everything leaves the machine as it was.
+//! Many mappings leave the machine's state as before.
 
 use xen_guest::gntdev::Gntdev;
 use xen_guest::grant_table::GrantTable;
@@ -46,8 +46,8 @@ rules![
         Ok(())
     },
 
-    /// Xen allows 127 mappings of one grant, and a paravirtual mapping is two: the
-    /// user's and the kernel's.
+    /// Xen allows 127 mappings of one grant, and a paravirtual mapping is two: the user's and the
+    /// kernel's.
     #[rule("50 files map the same grant at once")]
     fn files(world: &mut World) -> Verdict {
         const FILES: usize = 50;

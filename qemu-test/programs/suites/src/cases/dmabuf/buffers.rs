@@ -21,11 +21,11 @@ use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::World;
 
-/// Why nothing that begins with an export works with Linux's own driver.
+/// Reason for which exports, and all that begins with one, fail with Linux's C driver.
 pub(super) const NO_EXPORT: &str =
     "refuses exports in PV domains, and asks Xen for device mappings elsewhere";
 
-/// Why nothing works there that has a data offset.
+/// Reason for which data offsets fail with Linux's C driver.
 pub(super) const NO_OFFSET: &str = "does not have these requests";
 
 /// Every kind of memory behind an export.
@@ -86,8 +86,7 @@ impl Imported {
     }
 }
 
-/// Fills a file in memory with a pattern and grants its pages to the granter's
-/// domain.
+/// Fills a file in memory with a pattern and grants its pages to the granter's domain.
 pub(super) fn imported(world: &World, pages: usize, seed: u32) -> io::Result<Imported> {
     let (contents, buffer) = file_buffer(pages)?;
     contents.fill(seed);
@@ -107,8 +106,7 @@ pub(super) fn file_buffer(pages: usize) -> io::Result<(Mapping, DmaBuf)> {
     Ok((file.map()?, file.buffer()?))
 }
 
-/// Fails the case unless the export with this number ends soon, and is unknown
-/// from then on.
+/// Fails the case unless the export with this number ends soon, and is unknown from then on.
 pub(super) fn assert_ends(device: &Gntdev, number: u32) {
     if let Err(error) = device.wait_released(number, LONG) {
         let expected = Some(ENOENT);
@@ -118,7 +116,7 @@ pub(super) fn assert_ends(device: &Gntdev, number: u32) {
     assert_error(result, ENOENT, "waiting for what has ended");
 }
 
-/// What holds whichever kind of memory is behind the buffer.
+/// Tries `case` with each kind of memory behind the buffer.
 pub(super) fn of_all_kinds(world: &mut World, case: fn(&mut World, u32) -> Verdict) -> Verdict {
     for (flags, kind) in KINDS {
         println!("# {kind} memory");

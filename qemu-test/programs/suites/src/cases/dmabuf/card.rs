@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A graphics card as an importer of grants, and as an exporter of what is
-//! granted.
+//! A graphics card as importer of granted pages, and as exporter of pages that are granted.
 
 use std::thread;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use crate::world::World;
 
 const CARD: &str = "/dev/dri/card0";
 
-/// Long enough for what should not happen.
+/// Time in which something that must not happen would happen.
 const A_WHILE: Duration = Duration::from_millis(300);
 
 rules![
@@ -54,7 +53,7 @@ rules![
         Ok(())
     },
 
-    /// Nobody but the card has the buffer any more.
+    /// Only the card holds the buffer.
     #[rule("the grants of a buffer that a card has are mapped until it lets go")]
     #[expect_c_differs(NO_EXPORT)]
     fn imported_by_card(world: &mut World) -> Verdict {

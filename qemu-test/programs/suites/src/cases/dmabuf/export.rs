@@ -159,7 +159,7 @@ rules![
         let other_file = other_device.export(0, domid, &references)?;
         let last = same_file.map(2)?;
 
-        // None of the three may take the grants from the others.
+        // Each of the three maps the grants by itself.
         let mapping = held.buffer.map(2)?;
         mapping.fill(315);
         drop((mapping, held.buffer));
@@ -212,8 +212,8 @@ rules![
         Ok(())
     },
 
-    /// The frames of device memory are exchanged with the hypervisor and back. If
-    /// they came back wrong, what uses them next would fail.
+    /// Frames for device memory are exchanged with the hypervisor and back. Frames that came back
+    /// wrong would fail their next user.
     #[rule("ordinary memory can be exported after that of devices")]
     #[expect_c_differs(NO_EXPORT)]
     fn kinds_in_turn(world: &mut World) -> Verdict {
@@ -274,7 +274,7 @@ rules![
         Ok(())
     },
 
-    /// Nothing in an export says that its pages are not to be written.
+    /// The export request has no flag for read-only pages.
     #[rule("pages that were granted read-only are EINVAL")]
     fn read_only_grants(world: &mut World) -> Verdict {
         let share = world.granter.share(2, Access::ReadOnly)?;
@@ -300,12 +300,16 @@ fn assert_data(world: &mut World, flags: u32, pages: usize, seed: u32) -> Verdic
     held.buffer.end_access(READ_WRITE)?;
     world.assert_granter_sees(&held.share, seed + 1);
 
-    // The other way once more, while the pages are mapped.
+    // In the other direction, while the pages are mapped.
     let at = (pages - 1) * PAGE_SIZE + 77;
     let value = !mapping.read(at);
     world.granter.write(&held.share, at, value)?;
     held.buffer.begin_access(READ)?;
-    assert_eq!(mapping.read(at), value, "what the granter wrote meanwhile");
+    assert_eq!(
+        mapping.read(at),
+        value,
+        "data that the granter wrote meanwhile"
+    );
     held.buffer.end_access(READ)?;
 
     mapping.unmap()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of a dma-buf are granted, whoever made it, and the granter's
-//! domain, which is the peer here, finds its data under the references.
+//! The pages of a dma-buf of any exporter are granted. The granter's domain, which is the peer
+//! here, finds the buffer's data under the references.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -43,7 +43,7 @@ rules![
         Ok(())
     },
 
-    /// This heap hands out pieces of many pages, so a reference is for a part of one.
+    /// This heap allocates blocks of many pages; each reference is for one page of a block.
     #[rule("a buffer of the system heap is granted")]
     fn of_heap(world: &mut World) -> Verdict {
         for (pages, seed) in [(1, 810), (2, 812), (64, 814), (300, 816)] {
@@ -244,7 +244,7 @@ rules![
         Ok(())
     },
 
-    /// The import has the buffer, and the number is only its name.
+    /// The import holds a reference to the buffer; the descriptor's number only names it.
     #[rule("an import survives the close of its buffer")]
     fn buffer_closed_first(world: &mut World) -> Verdict {
         let held = imported(world, 3, 836)?;

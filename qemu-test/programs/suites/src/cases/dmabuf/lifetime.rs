@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who keeps a dma-buf, and that it goes with the last of them.
+//! Users of a dma-buf, and its end with the last of them.
 
 use std::io::Read;
 use std::io::Write;
@@ -102,7 +102,7 @@ rules![
         Ok(())
     },
 
-    /// The pages stay what they are until the buffer has let go of them.
+    /// The granter's kernel keeps the pages until the buffer has released them.
     #[rule("a buffer survives the granter's end of the grants")]
     #[expect_c_differs(NO_EXPORT)]
     fn granter_ends(world: &mut World) -> Verdict {
@@ -121,14 +121,14 @@ rules![
     #[expect_c_differs(NO_EXPORT)]
     fn passed_on(world: &mut World) -> Verdict {
         let (ours, theirs) = UnixStream::pair()?;
-        // Started before there is a buffer that it could get by being a copy.
+        // The child is started before the buffer exists, so it does not inherit the descriptor.
         let mut child = Child::spawn(|| {
             let received = descriptor_passing::receive(&theirs).expect("a descriptor");
             let buffer = DmaBuf::from(received);
             let mapping = buffer.map(2).expect("map");
             assert_eq!(mapping.first_difference(607), None);
             mapping.fill(608);
-            // The buffer is this process's until the other one has looked.
+            // Keeps the buffer until the parent has waited for it.
             (&theirs).read_exact(&mut [0]).expect("a word");
         })?;
         let held = exported(world, 2, 607)?;
@@ -263,7 +263,7 @@ rules![
         kill_at_any_moment(12, || export_for_ever(domid, &share.grants))?;
         assert_released(&share.grants);
 
-        // Nothing of that is left in the way of the next.
+        // The next mapping works as if nothing had happened.
         let device = Gntdev::open()?;
         let buffer = device.export(0, domid, &share.references())?;
         buffer.map(8)?.fill(613);
@@ -281,7 +281,7 @@ rules![
             loop {
                 let buffer = file.buffer().expect("a buffer");
                 device.import(&buffer, domid, PAGES).expect("import");
-                // Every other one is left to the close of the device.
+                // Every other import ends with the close of the device.
                 device.release_import(buffer.number()).expect("release");
                 device.import(&buffer, domid, PAGES).expect("import");
             }
@@ -295,7 +295,7 @@ rules![
     }
 ];
 
-/// Kills 15 processes that do `body` for ever, each at another moment.
+/// Starts and kills 15 processes that call `body`, which does not return, each after a random time.
 fn kill_at_any_moment(seed: u64, body: impl Fn()) -> Verdict {
     let mut random = Random::new(seed);
     for _ in 0..15 {

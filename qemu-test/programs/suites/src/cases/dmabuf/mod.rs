@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of dma-bufs: exports, which are made of granted pages, and
-//! imports, whose pages are granted.
+//! The rules of dma-bufs: exports, which are made of granted pages, and imports, whose pages are
+//! granted.
 
 use crate::suite::Rule;
 
@@ -20,7 +20,7 @@ pub mod visibility;
 pub mod volume;
 pub mod wait;
 
-/// The rules that hold whoever grants.
+/// The rules that hold for any granter.
 pub fn of_any_granter() -> Vec<&'static Rule> {
     [
         export::RULES,
@@ -46,7 +46,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
     .collect()
 }
 
-/// The rules that take a graphics card.
+/// The rules that need a graphics card.
 pub fn of_card() -> Vec<&'static Rule> {
     card::RULES.iter().collect()
 }

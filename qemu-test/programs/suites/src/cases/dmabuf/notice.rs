@@ -45,7 +45,7 @@ rules![
         assert!(wait_readable(held.device.file(), PATIENCE)?, "it has ended");
         assert_eq!(in_use(&held.share.grants)?, 0);
         assert_ends(&held.device, number);
-        // To wait is not to read.
+        // Waiting does not read the number.
         assert!(readable(&held.device)?, "it was not read");
         Ok(())
     },
@@ -101,7 +101,7 @@ rules![
             let result = held.device.read(&mut buffer[..length]);
             assert_error(result, EINVAL, &format!("{length} bytes"));
         }
-        // More than it is fine, and nothing was lost by the failures.
+        // A longer buffer is filled in part, and the failures have lost nothing.
         let mut buffer = [0; 64];
         assert_eq!(held.device.read(&mut buffer)?, 8);
         assert_eq!(buffer[..8], 1u64.to_ne_bytes());

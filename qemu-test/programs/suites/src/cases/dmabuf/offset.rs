@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The requests that know at which byte of its pages a buffer's data begins.
+//! Requests with the offset of a buffer's data in its first page.
 
 use xen_guest::errno::EINVAL;
 use xen_guest::errno::ENOENT;
@@ -187,7 +187,7 @@ rules![
         Ok(())
     },
 
-    /// Pages of another domain cannot be granted on, which may be refused.
+    /// Pages that another domain granted cannot be granted again; the request may be refused.
     #[rule("an import tells an export's offset")]
     #[expect_c_differs(NO_OFFSET)]
     fn export_imported(world: &mut World) -> Verdict {
@@ -208,7 +208,7 @@ rules![
                 Err(error) => return skip_case(&format!("exports are not imported: {error}")),
             }
             device.release_import(buffer.number())?;
-            // Who cannot be told of an offset does not get a buffer that has one.
+            // The import request without an offset refuses a buffer that has one.
             if offset != 0 {
                 assert_error(
                     device.import(&buffer, domid, 2),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that goes all the way: from a dma-buf in one domain to one in the
-//! other, and grants that the peer does not let go of in time.
+//! Memory of a dma-buf in one domain as a dma-buf in the other, and grants that the peer still has
+//! mapped when they end.
 
 use std::fs;
 use std::io;
@@ -103,7 +103,7 @@ rules![
         let mapping = buffer.map(2)?;
         world.granter.unshare(share)?;
         assert_eq!(in_use(&grants)?, 2);
-        // Something else for the peer to put into memory that has become free.
+        // Other data for memory that has become free.
         let other = world.granter.share_file(512)?;
         world.granter.fill(&other, 941)?;
         assert_eq!(mapping.first_difference(940), None);
@@ -113,7 +113,8 @@ rules![
         Ok(())
     },
 
-    /// The hypervisor knows whose they are, whatever the references say.
+    /// The pages belong to the granter's domain, so the hypervisor does not let this one grant
+    /// them.
     #[rule("another domain's pages cannot be granted on")]
     #[expect_c_differs(NO_EXPORT)]
     fn granted_on(world: &mut World) -> Verdict {
@@ -148,7 +149,7 @@ rules![
         let result = held.device.release_import(held.number());
         assert_error(result, ENOENT, "a second release");
 
-        // The peer has what it had.
+        // The peer's mapping is as before.
         assert_eq!(in_use(&held.grants())?, 4);
         world.assert_granter_sees(&peer, 950);
         world.granter.fill(&peer, 951)?;
@@ -173,7 +174,7 @@ rules![
         for _ in 0..8 {
             others.extend(held.device.import(&other, domid, 64)?);
         }
-        // The kernel looks after what is left every second, and must find it in use.
+        // The kernel tries every second to end these grants, and must find them in use.
         thread::sleep(Duration::from_millis(2500));
         others.extend(held.device.import(&other, domid, 64)?);
         let again = kept.iter().find(|reference| others.contains(reference));
@@ -193,8 +194,7 @@ rules![
         assert_ended(world, &kept)
     },
 
-    /// Neither does the peer see what this domain does next with its memory, nor
-    /// can it write to that.
+    /// The peer neither sees nor changes the data that this domain puts next into its memory.
     #[rule("memory that the peer has mapped is not used again")]
     fn memory_not_used_again(world: &mut World) -> Verdict {
         const PAGES: usize = 16;
@@ -261,15 +261,15 @@ rules![
         assert_ended(world, &references)
     },
 
-    /// Another process imports and ends while the peer has its pages. The file in
-    /// memory is this process's too, so the pages stay what they are.
+    /// Another process imports and ends while the peer has its pages mapped. This process has the
+    /// file in memory too, so the pages are not freed.
     #[rule("the peer has pages mapped when the process ends")]
     fn mapped_at_exit(world: &mut World) -> Verdict {
         const PAGES: usize = 3;
         let domid = world.granter.domid();
         let (contents, buffer) = file_buffer(PAGES)?;
         contents.fill(955);
-        // The child's references come back through memory that both have.
+        // The child returns its references in shared memory.
         let answer = Mapping::shared(1)?;
         let (report, imported) = step()?;
         let mut child = Child::spawn(|| {
@@ -305,8 +305,8 @@ rules![
     }
 ];
 
-/// Waits until the peer can map none of the references any more. The kernel
-/// tries again and again to end them.
+/// Waits until the peer can map none of the references. The kernel tries every second to end them,
+/// and no event tells of its success; a mapping between two tries would make the next one fail.
 fn assert_ended(world: &mut World, references: &[u32]) -> Verdict {
     let deadline = Instant::now() + PATIENCE;
     for reference in references {
@@ -322,12 +322,12 @@ fn assert_ended(world: &mut World, references: &[u32]) -> Verdict {
     Ok(())
 }
 
-/// Whether the kernel has the buffer attached for other domains. A driver can
-/// use the memory of one that is not for something else.
+/// Returns `true` if the kernel has the buffer attached for other domains. The exporter may move or
+/// reuse the memory of a buffer without attachments.
 fn is_attached(buffer: &DmaBuf) -> io::Result<bool> {
     let inode = buffer.metadata()?.ino();
     let buffers = fs::read_to_string("/sys/kernel/debug/dma_buf/bufinfo")?;
-    // A line of the buffer's own, and one for each device.
+    // A buffer has a line of its own, and one for each attached device.
     let found = buffers.split("devices attached").find(|text| {
         text.lines()
             .filter_map(|line| line.split_whitespace().nth(5))

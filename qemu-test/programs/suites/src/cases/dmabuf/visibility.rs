@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver shows of dma-bufs: in the fdinfo of the device's file and
-//! of the buffers, and as trace events.
+//! Dma-bufs in the fdinfo of the device's file and of the buffers, and in trace events.
 
 use std::process;
 
@@ -56,7 +55,8 @@ rules![
             .zip(texts)
             .map(|(buffer, text)| format!("fd {} domain {domid} {text}", buffer.number()))
             .collect();
-        // They are listed by their numbers, which the kernel handed out upwards.
+        // Exports are listed by their descriptors' numbers, which the kernel allocated in ascending
+        // order.
         assert_eq!(lines(&device, "export")?, expected);
         assert!(lines(&device, "region")?.is_empty(), "they are no regions");
         Ok(())
@@ -150,7 +150,7 @@ rules![
                 format!("domain={domid} count=2 flags=0x0 offset=0x0 error=-{EFAULT}"),
             ]
         );
-        // What did not come to be is not released either.
+        // A failed export is not released.
         let released = format!("domain={domid} count=2");
         assert_eq!(fields("xen_gntdev_dmabuf_release"), [&*released; 2]);
         assert_eq!(
@@ -168,7 +168,7 @@ rules![
     }
 ];
 
-/// The lines of a file's fdinfo about one kind of buffer, without that.
+/// Lines of a file's fdinfo about buffers of one kind, without that prefix.
 fn lines(device: &Gntdev, kind: &str) -> std::io::Result<Vec<String>> {
     let prefix = format!("{kind}:\t");
     let info = device.fdinfo()?;

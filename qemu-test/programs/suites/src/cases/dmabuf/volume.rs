@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Many dma-bufs, and large ones, leave the machine as it was.
+//! Many dma-bufs, and large ones, leave the machine's state as before.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ use crate::world::World;
 /// In kB. A page lost in each round, or one that a round uses, would show.
 const ALLOWED_LOSS: u64 = 2048;
 
-/// What must be after many rounds as it was before.
+/// State of the system that many rounds must not change.
 struct State {
     table: GrantUsage,
     memory: u64,
@@ -54,7 +54,7 @@ impl State {
         let table = settled(|usage| usage.beyond(&self.table).is_empty())?;
         let left = table.beyond(&self.table);
         assert!(left.is_empty(), "left in xen's table: {left}");
-        // What is freed page by page stays with the processors for a while.
+        // Single pages that are freed stay in per-CPU lists for a while.
         let lost = || Ok(self.memory.saturating_sub(memory_info("MemFree")?));
         let lost = settle(PATIENCE, lost, |lost| *lost < ALLOWED_LOSS)?;
         assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
@@ -118,7 +118,7 @@ rules![
             device.release_import(buffer.number())?;
             Ok(())
         })?;
-        // The kernel hands out first what came back last.
+        // The kernel allocates the references first that were freed last.
         let different = different.len();
         assert!(
             different < granted / 2,
@@ -177,7 +177,7 @@ rules![
         Ok(())
     },
 
-    /// The granter's domain needs the pages, and some more to go on with.
+    /// The granter's domain needs the pages, and some more for itself.
     #[rule("an export of 16384 pages")]
     #[long]
     #[expect_c_differs(NO_EXPORT)]
@@ -264,7 +264,7 @@ rules![
         world.granter.unshare(peer)?;
         device.release_import(buffer.number())?;
 
-        // All of it again, on references that are used a second time.
+        // The same import again, with references that are used a second time.
         let again = device.import(&buffer, domid, PAGES)?;
         assert_eq!(again.len(), PAGES);
         device.release_import(buffer.number())?;
@@ -274,8 +274,8 @@ rules![
     }
 ];
 
-/// Does `round` so often as not to begin anything new, and then `rounds` times,
-/// between which nothing may be lost.
+/// Calls `round` until pools and caches are filled, and then `rounds` times, in which nothing may
+/// be lost.
 fn repeat(rounds: usize, mut round: impl FnMut(usize) -> Verdict) -> Verdict {
     for number in 0..50 {
         round(number)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting until nobody has an exported dma-buf any more.
+//! Waits for the end of an exported dma-buf.
 
 use std::fs::File;
 use std::io;
@@ -99,7 +99,7 @@ rules![
         Ok(())
     },
 
-    /// About 50 days, and also more milliseconds than a signed number holds.
+    /// The limits are up to 50 days; some exceed a signed number of milliseconds.
     #[rule("a wait without end ends with the buffer")]
     #[expect_c_differs(NO_EXPORT)]
     fn longest_wait(world: &mut World) -> Verdict {
@@ -121,7 +121,7 @@ rules![
         Ok(())
     },
 
-    /// The granter may have its pages back as soon as the wait says so.
+    /// The granter may reuse its pages as soon as the wait has ended.
     #[rule("when a wait has ended nothing is mapped")]
     #[expect_c_differs(NO_EXPORT)]
     fn nothing_mapped(world: &mut World) -> Verdict {
@@ -235,8 +235,8 @@ rules![
         Ok(())
     },
 
-    /// The handler is one after which system calls are restarted. Signals come
-    /// again and again, since the first might come before the wait.
+    /// The signal's handler has SA_RESTART. The signal is repeated, since the first might come
+    /// before the wait.
     #[rule("a signal ends a wait with EINTR, never restarted")]
     #[expect_c_differs(NO_EXPORT)]
     fn interrupted(world: &mut World) -> Verdict {
@@ -301,8 +301,7 @@ rules![
         Ok(())
     },
 
-    /// Whoever waits for the buffers that go last must not be woken for good by
-    /// those that go before.
+    /// The end of one buffer must not end the wait for another.
     #[rule("threads wait for a buffer each")]
     #[expect_c_differs(NO_EXPORT)]
     fn threads_of_their_own(world: &mut World) -> Verdict {

@@ -61,7 +61,8 @@ rules![
         Ok(())
     },
 
-    /// What follows the segments is reserved, so that there is nothing to be read.
+    /// The address space behind the segments is reserved and inaccessible, so no segment is read
+    /// there.
     #[rule("more segments than there are is EFAULT")]
     fn huge_count(world: &mut World) -> Verdict {
         let share = world.share(1)?;

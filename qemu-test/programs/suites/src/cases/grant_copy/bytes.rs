@@ -124,7 +124,7 @@ rules![
         Ok(())
     },
 
-    /// An auto-translated domain may not map its own grants, but copy them.
+    /// An auto-translated domain may copy its own grants, though not map them.
     #[rule("a grant is copied to that of another domain")]
     fn between_domains(world: &mut World) -> Verdict {
         let mut own = LocalGranter::new(DOM0, DOM0)?;
@@ -151,8 +151,7 @@ rules![
         Ok(())
     },
 
-    /// The order of segments is that of the copies: where they overlap, the last
-    /// one is seen.
+    /// Segments are copied in their order: the last of those that overlap is seen.
     #[rule("neighbouring, overlapping and descending segments share pages")]
     fn shared_pages(world: &mut World) -> Verdict {
         let share = world.share(1)?;
@@ -197,7 +196,7 @@ rules![
         Ok(())
     },
 
-    /// Numbers around those of a batch, both drivers' and any one's.
+    /// Numbers around the sizes of batches of both drivers.
     #[rule("any number of segments is copied by one call")]
     fn many_segments(world: &mut World) -> Verdict {
         const PAGES: usize = 4;
@@ -270,7 +269,7 @@ rules![
     fn no_segments(_: &mut World) -> Verdict {
         let device = Gntdev::open()?;
         GrantTable::open()?.copy(&[])?;
-        // There is nothing to be read at the pointer, then.
+        // The pointer is not used then.
         for address in BadAddress::ALL {
             device.copy_at_bad_address(address, 0)?;
         }

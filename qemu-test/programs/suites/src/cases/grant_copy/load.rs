@@ -75,7 +75,7 @@ rules![
         Ok(())
     },
 
-    /// Long calls let others run, so many of them are under way at the same time.
+    /// Long calls yield the processor, so many of them are under way at the same time.
     #[rule("300 threads copy on one file, which then closes")]
     #[long]
     fn crowd(world: &mut World) -> Verdict {
@@ -175,7 +175,7 @@ rules![
     }
 ];
 
-/// Copies pages back and forth, each thread its own.
+/// Copies pages back and forth; each thread has its own.
 fn copy_rounds(table: &Gntdev, share: &Share, number: usize, rounds: usize) {
     let grant = share.grants[number];
     let (from, to) = (memory(2).expect("memory"), memory(2).expect("memory"));
@@ -194,7 +194,7 @@ fn copy_rounds(table: &Gntdev, share: &Share, number: usize, rounds: usize) {
     }
 }
 
-/// The number of pages that somebody has pinned and not yet let go.
+/// Number of pages that are pinned.
 fn pinned() -> io::Result<u64> {
     // Each processor counts for itself, and adds its part to the sum when asked.
     fs::write("/proc/sys/vm/stat_refresh", "1")?;

@@ -50,7 +50,7 @@ rules![
             assert_error(table.copy(&[segment]), EFAULT, "read-only memory");
         }
         assert_eq!(local.first_difference(163), None);
-        // To be read it is good enough.
+        // The same memory can be read.
         assert_okay(&table.copy(&[to_grant(&local, 4000, share.grants[0], 0, 200)])?);
         assert_eq!(world.granter.read(&share, 199)?, pattern(163, 4199));
         Ok(())

@@ -21,7 +21,7 @@ use crate::world::Source;
 use crate::world::World;
 
 rules![
-    /// Otherwise the hypervisor would write to memory that is the child's, too.
+    /// The hypervisor must not write to the page that parent and child share.
     #[rule("a destination shared with a child process is copied first")]
     fn copy_on_write(world: &mut World) -> Verdict {
         let share = world.share(1)?;
@@ -63,7 +63,7 @@ rules![
         Ok(())
     },
 
-    /// Writing gives an untouched page memory of its own, also for the reader.
+    /// The first segment gives the untouched page memory of its own, which the second one reads.
     #[rule("what one segment wrote the next one reads")]
     fn written_then_read(world: &mut World) -> Verdict {
         let share = world.share(2)?;
@@ -85,8 +85,8 @@ rules![
         Ok(())
     },
 
-    /// As for any other memory, it is a matter of the frame behind it whether the
-    /// hypervisor agrees: it does for this domain's own.
+    /// The hypervisor copies from and to frames of this domain. The frame behind a mapped grant is
+    /// this domain's only if it granted the page itself.
     #[rule("a mapped grant can be the local buffer if it is the domain's own")]
     fn mapped_grant(world: &mut World) -> Verdict {
         let held = world.mapped(1, 169)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies that the hypervisor makes between this program's memory and granted
-//! pages, or between granted pages.
+//! Copies that the hypervisor makes between this program's memory and granted pages, or between
+//! granted pages.
 
 pub mod arguments;
 pub mod bytes;

@@ -79,8 +79,8 @@ rules![
         Ok(())
     },
 
-    /// The hypervisor copies to and from this domain's own frames, and a mapped
-    /// grant of another domain's is none: so the second part fails.
+    /// The hypervisor copies from and to frames of this domain only. The second part is a mapped
+    /// grant of another domain, so it fails.
     #[rule("a split segment has the status of its first part that failed")]
     fn second_part_fails(world: &mut World) -> Verdict {
         if world.source == Source::Own {

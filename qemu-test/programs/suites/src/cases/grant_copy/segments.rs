@@ -74,7 +74,7 @@ pub(super) fn bad_grant(world: &World) -> GrantRef {
     }
 }
 
-/// Memory of this process and, right behind it, a page of `share`, mapped.
+/// A page of this process and, directly after it, a mapped page of `share`.
 pub(super) fn memory_before_grant(device: &Gntdev, share: &Share) -> io::Result<Mapping> {
     let mut local = memory(2)?;
     let second = local.split_off(1);

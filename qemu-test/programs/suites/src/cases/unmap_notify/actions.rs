@@ -72,7 +72,7 @@ rules![
         let result = held.device.set_notify(held.index, 4, other.port());
         assert_error(result, EINVAL, "another action");
 
-        // The calls that failed hold nothing.
+        // The failed calls hold no channel.
         let other_port = other.port();
         let other = other.close_sender();
         assert!(!is_open(other_port)?, "the other channel is still open");
@@ -135,7 +135,7 @@ rules![
             .set_notify(held.index, CLEAR_BYTE | SEND_EVENT, channel.port())?;
         held.device.remove(held.index, 1)?;
         assert_eq!(held.device.insert(&held.share.grants)?, held.index);
-        // The first region's end, which its removal alone was not.
+        // The first region ends with its mapping, not with its removal.
         assert!(!channel.wait(SILENCE)?, "an event while mapped");
         held.mapping.split_off(0).unmap()?;
         assert!(channel.wait(PATIENCE)?, "no event");

@@ -53,7 +53,7 @@ rules![
             }
             let result = held.device.set_notify(held.index, SEND_EVENT, port);
             assert_error(result, EINVAL, &format!("port {port:#x}"));
-            // Who sends no event can name any port.
+            // The port is not looked at unless an event is to be sent.
             held.device.set_notify(held.index, CLEAR_BYTE, port)?;
         }
         Ok(())

@@ -111,7 +111,7 @@ rules![
         Ok(())
     },
 
-    /// The granter may use the page for something else as soon as it hears.
+    /// The granter may reuse the page as soon as it gets the event.
     #[rule("an event arrives when the grants are unmapped")]
     fn event_after_unmap(world: &mut World) -> Verdict {
         for way in WAYS {
@@ -127,7 +127,7 @@ rules![
     }
 ];
 
-/// Maps `share`, with `action` on byte [`BYTE`] and on `port`, and ends that.
+/// Maps `share`, with `action` on byte [`BYTE`] and on `port`, and ends the mapping.
 fn map_and_end(share: &Share, action: u32, port: u32, way: Way) -> Verdict {
     let begin = || -> io::Result<_> {
         let device = Gntdev::open()?;
@@ -182,7 +182,7 @@ fn map_and_end(share: &Share, action: u32, port: u32, way: Way) -> Verdict {
     Ok(())
 }
 
-/// Tries `action` with each way.
+/// Tries `action` with each way to end a region.
 fn in_each_way(world: &mut World, action: u32) -> Verdict {
     for way in WAYS {
         let share = world.share(3)?;

@@ -12,16 +12,17 @@ use xen_guest::PAGE_SIZE;
 use crate::granter::Share;
 use crate::world::Mapped;
 
-/// Long enough for an event that should not come. A busy host makes the check weaker, never fail.
+/// Time in which an event that must not come would come. On a busy host it may come later, and is
+/// missed; no rule fails by that.
 pub(super) const SILENCE: Duration = Duration::from_millis(100);
 
-/// What the byte is before it is cleared.
+/// Value of the byte before it is cleared.
 pub(super) const ALIVE: u8 = 0xa5;
 
 /// A byte in the second page of three.
 pub(super) const BYTE: usize = PAGE_SIZE + 77;
 
-/// Ends a mapping's region altogether. What is left is the granter's.
+/// Unmaps and removes a region. Returns the granter's share.
 pub(super) fn end(held: Mapped) -> io::Result<Share> {
     held.mapping.unmap()?;
     held.device.remove(held.index, held.share.pages() as u32)?;

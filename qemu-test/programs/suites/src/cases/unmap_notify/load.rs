@@ -52,7 +52,7 @@ rules![
             }
         });
         end(held)?;
-        // Nobody knows which of them it is that has the event.
+        // Any of the channels may have the event.
         let mut events = 0;
         let mut look = |limit| -> io::Result<usize> {
             for channel in &channels {
@@ -68,8 +68,8 @@ rules![
         Ok(())
     },
 
-    /// Each time it has mapped the page, the child makes the byte one that must be
-    /// cleared with the next unmapping, its own or the kernel's.
+    /// After each mapping the child sets the byte. The next unmapping, by the child or at its end,
+    /// clears it.
     #[rule("a process killed at any moment leaves its byte cleared")]
     fn killed_at_any_moment(world: &mut World) -> Verdict {
         let share = world.share(1)?;

@@ -49,7 +49,7 @@ rules![
         assert_eq!(world.granter.read(&held.share, BYTE)?, 0);
         assert!(!channel.wait(SILENCE)?, "an event while a page is mapped");
 
-        // Done once: what the granter writes now stays.
+        // The byte is cleared once only.
         world.granter.write(&held.share, BYTE, ALIVE)?;
         last.unmap()?;
         held.device.remove(held.index, 3)?;
@@ -93,7 +93,7 @@ rules![
             assert_eq!(mapping.read(0), ALIVE);
         })?;
         held.mapping.unmap()?;
-        // The child has its file, too.
+        // The child has the device's file open, too.
         held.device.remove(held.index, 3)?;
         assert!(!channel.wait(SILENCE)?, "an event while the child has it");
         assert_eq!(world.granter.read(&held.share, BYTE)?, ALIVE);
@@ -105,7 +105,7 @@ rules![
         Ok(())
     },
 
-    /// On PV the grants went with munmap, and the byte is out of reach.
+    /// In a paravirtual domain munmap has unmapped the grants, so the byte cannot be cleared.
     #[rule("actions can be set between munmap and removal")]
     fn set_after_unmap(world: &mut World) -> Verdict {
         let mut held = world.mapped(1, 130)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Notification of the granter at the unmapping of its page: a byte is cleared,
-//! an event is sent. The granter notices the end of a channel by that, however
-//! the program at the other end went.
+//! Notification of the granter at the unmapping of its page: a byte is cleared, an event is sent.
+//! It tells the granter that the program at the other end of a channel has ended, also if it was
+//! killed.
 
 pub mod actions;
 pub mod arguments;

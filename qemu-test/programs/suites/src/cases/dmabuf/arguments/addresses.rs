@@ -144,8 +144,8 @@ rules![
     }
 ];
 
-/// Each request with an argument nowhere, and with one of whose bytes `left`
-/// can be read.
+/// Sends each request with an argument at a bad address, and with one of which only the first
+/// `left` bytes can be read.
 fn assert_unreadable(requests: &[(Request, usize, &str)]) -> Verdict {
     let device = Gntdev::open()?;
     assert_no_descriptor(|| {
@@ -162,8 +162,8 @@ fn assert_unreadable(requests: &[(Request, usize, &str)]) -> Verdict {
     })
 }
 
-/// Writes the argument that `words` are into memory that ends after the first
-/// reference, and sends it.
+/// Sends a request whose argument is `words` and one reference; the memory after these cannot be
+/// read.
 fn send_cut_off(device: &Gntdev, request: Request, words: &[u32]) -> io::Result<()> {
     let memory = half_readable()?;
     let at = PAGE_SIZE - (words.len() + 1) * size_of::<u32>();

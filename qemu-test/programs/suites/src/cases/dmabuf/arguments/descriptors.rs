@@ -5,7 +5,7 @@
 use xen_guest::ktap::Verdict;
 use xen_guest::process::open_files;
 
-/// Counts the open files before and after `body`.
+/// Fails the case if `body` leaves a descriptor open.
 pub(super) fn assert_no_descriptor(body: impl FnOnce() -> Verdict) -> Verdict {
     let before = open_files()?;
     body()?;

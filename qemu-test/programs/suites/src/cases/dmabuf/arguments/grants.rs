@@ -12,17 +12,15 @@ use crate::cases::dmabuf::buffers::file_buffer;
 use crate::cases::dmabuf::buffers::KINDS;
 use crate::cases::dmabuf::buffers::NO_EXPORT;
 use crate::granter::Share;
+use crate::granter::ABSENT_DOMAIN;
 use crate::granter::BEYOND_TABLE;
 use crate::suite::rules;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
 
-/// No domain has this number, which is below those with a special meaning.
-const ABSENT_DOMAIN: u32 = 0x7fef;
-
 rules![
-    /// The device's file stays open: what is mapped must go with the failed call.
+    /// The device's file stays open, so the failed call itself has to unmap the grants.
     #[rule("one bad reference among good ones leaves none mapped")]
     fn one_bad_among_good(world: &mut World) -> Verdict {
         let share = world.share(5)?;
@@ -68,7 +66,7 @@ rules![
     #[rule("an export without a free descriptor is EMFILE, nothing is mapped")]
     #[expect_c_differs(NO_EXPORT)]
     fn no_free_descriptor(world: &mut World) -> Verdict {
-        /// More than a process may have open unless somebody has seen to it.
+        /// More descriptors than the default limit of a process.
         const MANY: usize = 1 << 16;
         let share = world.share(2)?;
         world.granter.fill(&share, 701)?;
@@ -82,7 +80,7 @@ rules![
             assert!(duplicates.len() < MANY, "the number of files has no limit");
         }
         let results = KINDS.map(|(flags, _)| device.export(flags, domid, &references));
-        // To look at what is mapped takes a descriptor.
+        // Reading the grant table takes a descriptor.
         duplicates.truncate(duplicates.len() / 2);
         for (result, (_, kind)) in results.into_iter().zip(KINDS) {
             assert_error(result, EMFILE, &format!("{kind} memory"));
@@ -120,7 +118,7 @@ rules![
     }
 ];
 
-/// Tries to make a dma-buf of grants, none of which may stay mapped.
+/// Asserts that the export of `references` is refused and that none of `good` stays mapped.
 fn assert_refused(device: &Gntdev, domid: u32, references: &[u32], good: &Share) -> Verdict {
     assert_no_descriptor(|| {
         for (flags, kind) in KINDS {

@@ -60,14 +60,16 @@ rules![
         Ok(())
     },
 
-    /// Who has a buffer can map it without the device, but not until the hypervisor's
-    /// table of mappings is full.
+    /// A process that holds a buffer can map it without the device. The limit bounds the maptrack
+    /// entries that these mappings take.
     #[rule("mappings of a buffer use up no more than its limit")]
     #[expect_c_differs(NO_EXPORT)]
     fn too_many_times(world: &mut World) -> Verdict {
         let held = exported(world, 4, 440)?;
         if !world.is_paravirtual() {
-            return skip_case("an auto-translated mapping takes nothing of the hypervisor");
+            return skip_case(
+                "an auto-translated mapping takes no entry of the hypervisor's table",
+            );
         }
         let limit = Limit::of(world)?;
         limit.set("10")?;
@@ -85,7 +87,7 @@ rules![
         for mapping in [&mappings[0], &mappings[2]] {
             assert_eq!(mapping.first_difference(440), None);
         }
-        // A whole buffer is never too much.
+        // One mapping of the whole buffer is always allowed.
         mappings.clear();
         limit.set("1")?;
         assert_eq!(held.buffer.map(4)?.first_difference(440), None);
@@ -143,7 +145,7 @@ rules![
         Ok(())
     },
 
-    /// Its writes would have to go to copies of the pages.
+    /// A private mapping would have to copy the pages that are written.
     #[rule("a private mapping for writing is EINVAL")]
     #[expect_c_differs(NO_EXPORT)]
     fn private_for_writing(world: &mut World) -> Verdict {

@@ -2,8 +2,8 @@
 
 //! Mappings of a child process.
 //!
-//! In a paravirtual domain the page-table entries of a mapping are written by the
-//! hypervisor, as those of a region: a child process does not get them.
+//! In a paravirtual domain the page-table entries of a mapping are written by the hypervisor, as
+//! those of a region: a child process does not get them.
 
 use xen_guest::ktap::Verdict;
 use xen_guest::process::in_child;

@@ -45,9 +45,8 @@ const CHANGES: [(&str, Change); 4] = [
 ];
 
 rules![
-    /// The change may be refused. If not, a page may be gone afterwards, or be there
-    /// with its own data. Nothing else may be there, the buffer stays whole, and
-    /// nothing is left behind.
+    /// The change may be refused. If it is not, a page is gone afterwards or has the same data. The
+    /// buffer keeps its pages, and no mapping is left.
     #[rule("mremap, mprotect and madvise harm nobody")]
     #[expect_c_differs(NO_EXPORT)]
     fn changes(world: &mut World) -> Verdict {
@@ -64,7 +63,7 @@ rules![
         Ok(())
     },
 
-    /// To the hypervisor a page of a paravirtual domain stays read-only.
+    /// In a paravirtual domain the grant itself is mapped read-only.
     #[rule("a read-only mapping is made writable where it can be")]
     #[expect_c_differs(NO_EXPORT)]
     fn made_writable(world: &mut World) -> Verdict {
@@ -82,7 +81,7 @@ rules![
         Ok(())
     },
 
-    /// The page itself is in the pipe, not a copy.
+    /// The pipe holds a reference to the page, not a copy.
     #[rule("a page in a pipe puts off the end of its buffer")]
     #[expect_c_differs(NO_EXPORT)]
     fn page_in_pipe(world: &mut World) -> Verdict {

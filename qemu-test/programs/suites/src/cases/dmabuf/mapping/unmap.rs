@@ -46,7 +46,7 @@ rules![
         assert_eq!(first.first_difference_from(0, 426), None);
         assert_eq!(last.first_difference_from(4 * PAGE_SIZE, 426), None);
 
-        // The mappings alone keep the buffer.
+        // Only the mappings keep the buffer.
         let number = held.buffer.number();
         drop(held.buffer);
         assert_eq!(last.first_difference_from(4 * PAGE_SIZE, 426), None);
