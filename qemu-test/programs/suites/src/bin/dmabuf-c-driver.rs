@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         .into_iter()
         .map(|(name, check)| Case {
             name: name.to_string(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(300),
             expected_failure: None,
             body: Box::new(check),
         })
