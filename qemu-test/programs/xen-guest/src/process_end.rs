@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Waiting for the end of a process by an event: pidfd_open(2) and poll(2).
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use crate::mapping::check;
+use crate::readiness::wait_readable;
+
+/// Waits until process `pid` has ended, `limit` at most, and says whether it has. A child's status
+/// is still to be collected then.
+pub fn wait_ended(pid: u32, limit: Duration) -> io::Result<bool> {
+    // SAFETY: Takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), 0) };
+    let file = RawFd::try_from(result).map_err(io::Error::other)?;
+    check(file)?;
+    // SAFETY: The descriptor is new and nobody else has it.
+    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    wait_readable(file.as_fd(), limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_goes_on_has_not_ended() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(!wait_ended(child.id(), Duration::from_millis(1)).unwrap());
+        child.kill().unwrap();
+        assert!(wait_ended(child.id(), Duration::from_secs(60)).unwrap());
+        child.wait().unwrap();
+    }
+}
