@@ -18,17 +18,12 @@ use std::time::UNIX_EPOCH;
 use xen_guest::xenstore::Xenstore;
 
 use crate::command::Ended;
+use crate::limit::PATIENCE;
 
 /// The request's node, in the domU's own part of xenstore.
 pub const REQUEST: &str = "data/agent/request";
 /// The response's node.
 pub const RESPONSE: &str = "data/agent/response";
-
-/// Longer than any command takes that a suite has a domU run.
-pub const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What `vchan-end` prints when the other end is there.
-pub const VCHAN_CONNECTED: &str = "vchan-end: connected";
 
 /// Of a longer output only the end is sent: a node holds 4,096 bytes at most.
 const LONGEST_OUTPUT: usize = 3500;
@@ -47,9 +42,9 @@ impl Agent {
     }
 
     /// Has `command` run by the domU's shell and returns how that ended.
-    pub fn try_run(&self, command: &str, limit: Duration) -> io::Result<Ended> {
+    pub fn try_run(&self, command: &str) -> io::Result<Ended> {
         let id = self.ask(command)?;
-        self.answer(&id, limit)
+        self.answer(&id, PATIENCE)
     }
 
     /// Writes the request and returns its id, to wait for its answer later.
@@ -71,7 +66,7 @@ impl Agent {
     /// As [`Self::try_run`], but the command must succeed; returns what it
     /// printed.
     pub fn run(&self, command: &str) -> io::Result<String> {
-        let ended = self.try_run(command, PATIENCE)?;
+        let ended = self.try_run(command)?;
         if ended.status != 0 {
             let Ended { status, output } = ended;
             let message = format!(

@@ -14,12 +14,11 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use suites::wait::until;
+use xen_guest::process_end::wait_ended;
 
-/// Longer than any of the programs takes on an emulated machine.
-pub const LIMIT: Duration = Duration::from_secs(120);
+use crate::limit::PATIENCE;
 
-/// What a program that has ended said, standard output and error as they came.
+/// Status and output of a program that has ended, standard output and error as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Its status; a signal is 128 and its number.
@@ -61,12 +60,7 @@ pub fn succeed(program: &str, arguments: &[&str]) -> io::Result<String> {
 
 /// As [`succeed`], for a command that needs more than arguments.
 pub fn must_succeed(command: &mut Command) -> io::Result<String> {
-    must_succeed_within(command, LIMIT)
-}
-
-/// As [`must_succeed`], for a command that takes its time.
-pub fn must_succeed_within(command: &mut Command, limit: Duration) -> io::Result<String> {
-    let Ended { status, output } = run(command, limit)?;
+    let Ended { status, output } = run(command, PATIENCE)?;
     if status != 0 {
         let output = output.trim_end();
         let message = format!("{command:?}: status {status}: {output}");
@@ -79,19 +73,14 @@ pub fn must_succeed_within(command: &mut Command, limit: Duration) -> io::Result
 pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<i32>> {
     use std::os::unix::process::ExitStatusExt;
 
-    let ended = until(limit, || child.try_wait())?;
-    match ended {
-        Some(status) => Ok(Some(
-            status
-                .code()
-                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
-        )),
-        None => {
-            child.kill()?;
-            child.wait()?;
-            Ok(None)
-        }
+    if !wait_ended(child.id(), limit)? {
+        child.kill()?;
+        child.wait()?;
+        return Ok(None);
     }
+    let status = child.wait()?;
+    let signal = || 128 + status.signal().unwrap_or(0);
+    Ok(Some(status.code().unwrap_or_else(signal)))
 }
 
 /// A file that has no name any more.
@@ -120,14 +109,14 @@ mod tests {
 
     #[test]
     fn status_and_output_are_the_program_s() {
-        let ended = run(&mut shell("echo out; echo err >&2; exit 3"), LIMIT).unwrap();
+        let ended = run(&mut shell("echo out; echo err >&2; exit 3"), PATIENCE).unwrap();
         assert_eq!(ended.status, 3);
         assert_eq!(ended.output, "out\nerr\n");
     }
 
     #[test]
     fn who_stays_in_the_background_is_not_waited_for() {
-        let ended = run(&mut shell("sleep 60 & echo $!"), Duration::from_secs(10)).unwrap();
+        let ended = run(&mut shell("sleep 60 & echo $!"), Duration::from_secs(30)).unwrap();
         assert_eq!(ended.status, 0);
         succeed("kill", &[ended.output.trim()]).unwrap();
     }

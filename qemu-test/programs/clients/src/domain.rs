@@ -7,19 +7,27 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::process::Command;
-use std::time::Duration;
 
 use suites::wait::until;
+use xen_guest::domain_list::DomainList;
+use xen_guest::domain_list::DomainState;
+use xen_guest::xenstore::Xenstore;
 
 use crate::command;
 use crate::command::succeed;
+use crate::lifeless_kernel;
+use crate::limit::PATIENCE;
 
 /// All domains of the suites have this name, one at a time. The harness writes
 /// the console of that name to its log.
 pub const NAME: &str = "client";
 
-/// Longer than a domain takes to a file or from it, in a PVH dom0 of a busy machine.
-const MOVE_LIMIT: Duration = Duration::from_secs(400);
+/// Kernel of a domain that runs, and of one that does not.
+const KERNEL: &str = "/boot/vmlinuz";
+const LIFELESS_KERNEL: &str = "/run/lifeless-kernel";
+
+/// Memory of a domain that does not run, in MiB.
+const LIFELESS_MEMORY: u32 = 8;
 
 /// How a domain's memory and processors are virtualized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,30 +111,30 @@ impl Plan {
     fn xl_create(self, options: &[&str]) -> io::Result<Domain> {
         let path = format!("/run/{NAME}.cfg");
         fs::write(&path, self.configuration(memory_of_domu()?))?;
+        if !self.system {
+            fs::write(LIFELESS_KERNEL, lifeless_kernel::image())?;
+        }
         let mut xl = Command::new("xl");
         xl.args(["create", "-q"]).args(options).arg(&path);
         xl.envs(self.environment.iter().cloned());
         command::must_succeed(&mut xl)?;
-        let domain = Domain { kind: self.kind };
-        domain.domid()?;
-        Ok(domain)
+        Domain::find(self.kind)
     }
 
-    /// What xl reads, for a domain of a system with `memory` MiB.
+    /// Text of xl's configuration file, for a domain of a system with `memory` MiB.
     fn configuration(&self, memory: u32) -> String {
         let kind = match self.kind {
             Kind::Pv => "pv",
             Kind::Pvh => "pvh",
         };
-        let (ramdisk, memory) = match self.system {
-            true => ("ramdisk = \"/boot/domU-initramfs\"\n", memory),
-            // The kernel has to fit in, and the less there is, the sooner a domain is made.
-            false => ("", memory / 2),
+        let (kernel, ramdisk, memory) = match self.system {
+            true => (KERNEL, "ramdisk = \"/boot/domU-initramfs\"\n", memory),
+            false => (LIFELESS_KERNEL, "", LIFELESS_MEMORY),
         };
         // As all other kernels of the boot, it runs the port operations that were asked for.
         let events = env::var("EVENTS_ARGUMENTS").unwrap_or_default();
         format!(
-            "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"/boot/vmlinuz\"\nvcpus = {}\n\
+            "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"{kernel}\"\nvcpus = {}\n\
              extra = \"console=hvc0 panic=-1 loglevel=8 {events}\"\non_crash = \"preserve\"\n\
              {ramdisk}memory = {memory}\n{}",
             self.vcpus, self.lines
@@ -134,7 +142,7 @@ impl Plan {
     }
 }
 
-/// As much memory, in MiB, as the kernel of the boot takes in a domU.
+/// Memory that the kernel of the boot takes in a domU, in MiB.
 fn memory_of_domu() -> io::Result<u32> {
     env::var("DOMU_MEMORY")
         .ok()
@@ -146,15 +154,21 @@ fn memory_of_domu() -> io::Result<u32> {
 #[derive(Debug)]
 pub struct Domain {
     kind: Kind,
+    domid: u32,
 }
 
 impl Domain {
     /// Restores the one that [`Self::save`] wrote to `path`.
     pub fn restore(kind: Kind, path: &str) -> io::Result<Self> {
-        move_by_file(&["restore", path])?;
-        let domain = Self { kind };
-        domain.domid()?;
-        Ok(domain)
+        succeed("xl", &["restore", path])?;
+        Self::find(kind)
+    }
+
+    /// The one that xl has made.
+    fn find(kind: Kind) -> io::Result<Self> {
+        let domid = domid_of_suites()?;
+        let domid = domid.ok_or_else(|| io::Error::other("xl has made no domain"))?;
+        Ok(Self { kind, domid })
     }
 
     /// Its kind.
@@ -163,30 +177,30 @@ impl Domain {
     }
 
     /// The number that it has now; a reboot gives it another.
-    pub fn domid(&self) -> io::Result<u32> {
-        let text = succeed("xl", &["domid", NAME])?;
-        text.trim()
-            .parse()
-            .map_err(|_| io::Error::other(format!("xl domid {NAME}: {text:?}")))
+    pub fn domid(&self) -> u32 {
+        self.domid
     }
 
     /// Asks the domain to reboot and waits until there is a new one.
-    pub fn reboot(&self, limit: Duration) -> io::Result<u32> {
-        let old = self.domid()?;
+    pub fn reboot(&mut self) -> io::Result<()> {
+        let old = self.domid;
         succeed("xl", &["reboot", NAME])?;
-        until(limit, || {
-            Ok(self.domid().ok().filter(|domid| *domid != old))
+        self.domid = until(PATIENCE, || {
+            Ok(domid_of_suites()?.filter(|domid| *domid != old))
         })?
-        .ok_or_else(|| io::Error::other(format!("domain {old} did not reboot: {}", list())))
+        .ok_or_else(|| io::Error::other(format!("domain {old} did not reboot: {}", list())))?;
+        Ok(())
     }
 
     /// Asks the domain to shut down and waits until it has.
-    pub fn shut_down(&self, limit: Duration) -> io::Result<()> {
+    pub fn shut_down(&self) -> io::Result<()> {
         succeed("xl", &["shutdown", NAME])?;
-        until(limit, || {
-            let state = succeed("xl", &["list", NAME])?;
-            Ok(state.contains("---s-").then_some(()))
+        let domains = DomainList::open()?;
+        until(PATIENCE, || {
+            let state = domains.get(self.domid)?;
+            Ok(state.filter(|state| state.shut_down))
         })?
+        .map(drop)
         .ok_or_else(|| io::Error::other(format!("did not shut down: {}", list())))
     }
 
@@ -202,7 +216,7 @@ impl Domain {
 
     /// Writes the domain to the file at `path` and ends it.
     pub fn save(self, path: &str) -> io::Result<()> {
-        let result = move_by_file(&["save", NAME, path]);
+        let result = succeed("xl", &["save", NAME, path]).map(drop);
         if result.is_ok() {
             std::mem::forget(self);
         }
@@ -224,28 +238,35 @@ impl Drop for Domain {
     }
 }
 
-/// Runs xl to write a domain to a file, or to read one. A domU that translates its
-/// own addresses is looked through up to where the special pages are, below 4 GiB.
-fn move_by_file(arguments: &[&str]) -> io::Result<()> {
-    command::must_succeed_within(Command::new("xl").args(arguments), MOVE_LIMIT).map(drop)
+/// Number of the domain with the suites' name, if there is one. It may still be about to be made.
+fn domid_of_suites() -> io::Result<Option<u32>> {
+    let store = Xenstore::open()?;
+    for DomainState { domid, .. } in DomainList::open()?.all()? {
+        let name = store.read(&format!("/local/domain/{domid}/name"))?;
+        if name.as_deref() == Some(NAME) {
+            return Ok(Some(domid));
+        }
+    }
+    Ok(None)
 }
 
 /// Ends the suites' domain, if there is one.
 pub fn remove_leftover() {
-    let _ = command::run(Command::new("xl").args(["destroy", NAME]), command::LIMIT);
+    if !matches!(domid_of_suites(), Ok(None)) {
+        let _ = command::run(Command::new("xl").args(["destroy", NAME]), PATIENCE);
+    }
 }
 
 /// Whether the hypervisor knows domain `domid`, if only as the rest of one: that
 /// stays as long as somebody has a page of it mapped.
 pub fn is_known(domid: u32) -> io::Result<bool> {
-    let domid = domid.to_string();
-    let ended = command::run(Command::new("xl").args(["list", &domid]), command::LIMIT)?;
-    Ok(ended.status == 0)
+    Ok(DomainList::open()?.get(domid)?.is_some())
 }
 
-/// Fails unless domain `domid` goes altogether, within `limit`.
-pub fn wait_gone(domid: u32, limit: Duration) -> io::Result<()> {
-    until(limit, || Ok((!is_known(domid)?).then_some(())))?
+/// Fails unless domain `domid` goes altogether.
+pub fn wait_gone(domid: u32) -> io::Result<()> {
+    let domains = DomainList::open()?;
+    until(PATIENCE, || Ok(domains.get(domid)?.is_none().then_some(())))?
         .ok_or_else(|| io::Error::other(format!("something of domain {domid} is left: {}", list())))
 }
 

@@ -13,4 +13,7 @@ pub mod blocks;
 pub mod command;
 pub mod console;
 pub mod domain;
+mod lifeless_kernel;
+pub mod limit;
 pub mod suite;
+pub mod vchan_report;

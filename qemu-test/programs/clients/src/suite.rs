@@ -4,7 +4,6 @@
 
 use std::env;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use suites::suite::LeakCheck;
 use xen_guest::grant_usage::GrantUsage;
@@ -14,26 +13,21 @@ use xen_guest::ktap::Verdict;
 use xen_guest::platform::Driver;
 
 use crate::domain;
+use crate::limit::RULE_LIMIT;
 
-/// What a client must be able to do.
+/// Rule that a client must be able to keep.
 pub struct Rule {
     name: String,
-    limit: Duration,
     check: Box<dyn Fn() -> Verdict>,
     c_driver_fails: Option<&'static str>,
     known_to_fail: Option<&'static str>,
 }
 
 impl Rule {
-    /// A rule that is tried within `seconds`.
-    pub fn new(
-        name: impl Into<String>,
-        seconds: u64,
-        check: impl Fn() -> Verdict + 'static,
-    ) -> Self {
+    /// A rule by its text and by the function that checks it.
+    pub fn new(name: impl Into<String>, check: impl Fn() -> Verdict + 'static) -> Self {
         Self {
             name: name.into(),
-            limit: Duration::from_secs(seconds),
             check: Box::new(check),
             c_driver_fails: None,
             known_to_fail: None,
@@ -75,7 +69,7 @@ pub fn run_those(name: &str, rules: &[Rule], wanted: &str) -> ExitCode {
         .filter(|rule| rule.name.contains(wanted))
         .map(|rule| Case {
             name: rule.name.clone(),
-            limit: rule.limit,
+            limit: RULE_LIMIT,
             expected_failure: rule
                 .c_driver_fails
                 .filter(|_| driver == Driver::C)

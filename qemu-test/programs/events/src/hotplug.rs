@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::io;
-use std::time::Duration;
 
+use clients::limit::PATIENCE;
 use suites::wait::until;
 
 /// The line of /proc/interrupts of one event channel.
@@ -16,11 +16,9 @@ pub struct Interrupt {
     events: Vec<u64>,
 }
 
-/// What the device calls the interrupts of this crate's programs.
+/// Start of the names that the device gives to the interrupts of this crate's
+/// programs.
 const NAME: &str = "evtchn:event-";
-
-/// An event comes to each processor much sooner under load.
-const EVENT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Takes one processor after the other away and gives it back, `count` times in
 /// all. To each that is back it gives half of the interrupts of this crate's
@@ -57,7 +55,7 @@ fn attract(processor: u32) -> io::Result<()> {
     }
     let events = |all: &[Interrupt]| all.iter().map(|one| one.events[column]).sum::<u64>();
     let before = events(&channels()?);
-    until(EVENT_LIMIT, || {
+    until(PATIENCE, || {
         Ok((events(&channels()?) > before).then_some(()))
     })?
     .ok_or_else(|| io::Error::other(format!("no event comes to processor {processor}")))

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use clients::agent::Agent;
-use clients::agent::PATIENCE;
+use clients::limit::PATIENCE;
 use suites::granter::grants_of;
 use suites::protocol;
 use suites::remote::RemoteGranter;
@@ -32,11 +32,11 @@ use crate::storm::NAP;
 use crate::tally;
 use crate::tally::Rule;
 
-/// Longer than events that are not lost are on their way, whatever else the
-/// machine does.
+/// The silence after which an event that is still awaited counts as lost. Longer
+/// than an event is on its way, whatever else the host does.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
 
-/// The silence that ends the wait for what nobody sent.
+/// The silence that ends the wait for events that nobody sent.
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// Ports that connect dom0 with a peer in a domU. When it is dropped the peer
@@ -107,11 +107,9 @@ impl Link {
     fn take_first_events(&self) -> io::Result<()> {
         let board = self.board();
         let mut receiver = self.side().receiver();
-        let deadline = Instant::now() + ARRIVAL_LIMIT;
         let first = |lane| board.get(End::Dom0, lane, Field::Delivered);
-        while (0..board.lanes()).any(|lane| first(lane) == 0) && Instant::now() < deadline {
-            receiver.receive(NAP)?;
-        }
+        let all = || (0..board.lanes()).all(|lane| first(lane) != 0);
+        while !all() && receiver.receive(ARRIVAL_LIMIT)? > 0 {}
         while receiver.receive(SILENCE)? > 0 {}
         for lane in 0..board.lanes() {
             let events = first(lane);
@@ -186,39 +184,36 @@ impl Link {
         Ok(())
     }
 
-    /// Waits until no event is on its way any more. One that was lost is found by
-    /// who counts.
+    /// Waits until no event is on its way any more. A lost one is found by
+    /// [`Self::check`].
     pub fn settle(&self) -> io::Result<()> {
-        self.settle_within(ARRIVAL_LIMIT)
-    }
-
-    /// As [`Self::settle`], with another limit for what may be lost.
-    pub fn settle_within(&self, limit: Duration) -> io::Result<()> {
         let board = self.board();
         let mut receiver = self.side().receiver();
-        let deadline = Instant::now() + limit;
+        let mut arrivals = Arrivals::new(self.delivered());
         let answered = || {
             End::BOTH
                 .into_iter()
                 .all(|end| (0..board.lanes()).all(|lane| board.is_answered(end, lane)))
         };
-        while !answered() && Instant::now() < deadline {
+        while !answered() && arrivals.go_on(self.delivered()) {
             self.look_at_peer()?;
             receiver.receive(NAP)?;
         }
-        let delivered = || {
-            End::BOTH
-                .into_iter()
-                .map(|end| tally::sums(&board, end).delivered)
-                .sum::<u64>()
-        };
         loop {
-            let before = delivered();
+            let before = self.delivered();
             while receiver.receive(SILENCE)? > 0 {}
-            if delivered() == before {
+            if self.delivered() == before {
                 return Ok(());
             }
         }
+    }
+
+    /// Number of events that both ends have received.
+    fn delivered(&self) -> u64 {
+        End::BOTH
+            .into_iter()
+            .map(|end| tally::sums(&self.board(), end).delivered)
+            .sum()
     }
 
     /// Counts, prints the sums and fails unless sent is received.
@@ -239,10 +234,10 @@ impl Link {
     fn wait_fulfilled(&self, number: u32) -> io::Result<()> {
         let board = self.board();
         let mut receiver: Receiver<'_> = self.side().receiver();
-        let deadline = Instant::now() + ARRIVAL_LIMIT;
+        let mut arrivals = Arrivals::new(self.delivered());
         while board.fulfilled() != number {
             self.look_at_peer()?;
-            if Instant::now() > deadline {
+            if !arrivals.go_on(self.delivered()) {
                 return Err(io::Error::other("the domU's end does not answer"));
             }
             receiver.receive(NAP)?;
@@ -257,6 +252,30 @@ impl Link {
             )),
             false => Ok(()),
         }
+    }
+}
+
+/// The time since an event arrived, at either end.
+struct Arrivals {
+    count: u64,
+    last: Instant,
+}
+
+impl Arrivals {
+    fn new(count: u64) -> Self {
+        Self {
+            count,
+            last: Instant::now(),
+        }
+    }
+
+    /// Takes the number of events that have arrived, and says whether more may
+    /// come: that the last one is not longer ago than [`ARRIVAL_LIMIT`].
+    fn go_on(&mut self, count: u64) -> bool {
+        if count != self.count {
+            *self = Self::new(count);
+        }
+        self.last.elapsed() < ARRIVAL_LIMIT
     }
 }
 

@@ -82,13 +82,9 @@ pub struct QueuesFile {
 }
 
 impl QueuesFile {
-    /// This kernel's, or `None` if it has none.
-    pub fn read() -> io::Result<Option<Self>> {
-        match fs::read_to_string(PATH) {
-            Ok(text) => Self::parse(&text).map(Some).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// That of this domain's kernel.
+    pub fn of_this_domain() -> io::Result<Self> {
+        Self::parse(&fs::read_to_string(PATH)?).map_err(io::Error::other)
     }
 
     /// That of the domain with this agent, without the words.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clients::agent;
 use clients::command;
 use clients::command::Ended;
+use clients::limit::PATIENCE;
 use xen_guest::xenstore::Xenstore;
 
 /// As long as any test run may last; the domU ends before.
@@ -38,14 +39,11 @@ fn serve() -> io::Result<()> {
             let (id, command) = agent::parse_request(request)?;
             (id != served).then(|| (id.to_string(), command.to_string()))
         })?;
-        let ended = command::run(
-            Command::new("/bin/sh").args(["-c", &command]),
-            agent::PATIENCE,
-        )
-        .unwrap_or_else(|error| Ended {
-            status: NOT_RUN,
-            output: error.to_string(),
-        });
+        let ended = command::run(Command::new("/bin/sh").args(["-c", &command]), PATIENCE)
+            .unwrap_or_else(|error| Ended {
+                status: NOT_RUN,
+                output: error.to_string(),
+            });
         store.write(agent::RESPONSE, &agent::response(&id, &ended))?;
         served = id;
     }

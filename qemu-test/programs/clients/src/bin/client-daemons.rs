@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clients::agent::Agent;
 use clients::console::Console;
@@ -14,18 +13,14 @@ use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
 use clients::domain::Plan;
+use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use suites::world::settled;
-use suites::world::RELEASE_LIMIT;
 use xen_guest::grant_usage::GrantUsage;
 use xen_guest::ktap::Verdict;
 
 const ROUNDS: u32 = 10;
-
-/// From the start of a domain to its first word. A distribution's kernel takes a minute
-/// on a busy emulated machine.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
     // A rule each: when one fails, its name says which of them.
@@ -36,7 +31,7 @@ fn main() -> ExitCode {
                 "domU {round} of {ROUNDS}, {kind}: starts, talks, reboots, shuts down and is \
                  destroyed, and no map of it stays"
             );
-            Rule::new(name, 600, move || life(kind, round))
+            Rule::new(name, move || life(kind, round))
         })
         .collect();
     suite::run("client-daemons", &rules)
@@ -44,19 +39,20 @@ fn main() -> ExitCode {
 
 fn life(kind: Kind, round: u32) -> Verdict {
     let before = GrantUsage::read()?;
-    let domain = Plan::with_agent(kind)
-        // What has shut down stays to be looked at and destroyed.
+    let mut domain = Plan::with_agent(kind)
+        // A domain that has shut down stays to be looked at and destroyed.
         .line("on_poweroff = \"preserve\"")
         .line("on_reboot = \"restart\"")
         .create()?;
-    let first = domain.domid()?;
+    let first = domain.domid();
     talk(&domain, round)?;
 
-    let second = domain.reboot(BOOT_LIMIT)?;
+    domain.reboot()?;
+    let second = domain.domid();
     assert_nothing_left(first)?;
     talk(&domain, round + 100)?;
 
-    domain.shut_down(BOOT_LIMIT)?;
+    domain.shut_down()?;
     domain.destroy()?;
     assert_nothing_left(second)?;
     let usage = settled(|usage| usage.beyond(&before).is_empty())?;
@@ -67,22 +63,19 @@ fn life(kind: Kind, round: u32) -> Verdict {
 
 /// Through the console both ways, and through xenstore both ways.
 fn talk(domain: &Domain, number: u32) -> Verdict {
-    let domid = domain.domid()?;
-    let agent = Agent::of(domid)?;
-    let request = agent.ask("echo xenstore")?;
-    let ended = agent.answer(&request, BOOT_LIMIT)?;
-    assert_eq!(ended.output, "xenstore\n");
+    let agent = Agent::of(domain.domid())?;
+    assert_eq!(agent.run("echo xenstore")?, "xenstore\n");
 
-    let mut console = Console::attach(domid)?;
-    // What is typed is shown too, but not as the sum.
+    let mut console = Console::attach(domain.domid())?;
+    // The console shows the typed line too, but not the sum.
     console.type_line(&format!("echo sum $(({number} + 1000))"))?;
-    console.wait_for(&format!("sum {}", number + 1000), BOOT_LIMIT)?;
+    console.wait_for(&format!("sum {}", number + 1000), PATIENCE)?;
     Ok(())
 }
 
 /// While anybody has a page of a dead domain mapped, Xen keeps the domain.
 fn assert_nothing_left(domid: u32) -> Verdict {
-    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    domain::wait_gone(domid)?;
     let usage = GrantUsage::read()?;
     let count = usage.count_of_domain(domid);
     assert_eq!(count, 0, "grants of domain {domid} in use: {usage}");

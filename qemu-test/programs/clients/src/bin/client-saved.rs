@@ -10,17 +10,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clients::agent::Agent;
-use clients::agent::PATIENCE;
 use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
 use clients::domain::Plan;
+use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::remote::RemoteGranter;
-use suites::world::RELEASE_LIMIT;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::ktap::Verdict;
 use xen_guest::mapping::Protection;
@@ -35,12 +34,10 @@ fn main() -> ExitCode {
             [
                 Rule::new(
                     format!("a paused {kind} domU's grants are mapped, read and unmapped"),
-                    240,
                     move || paused(kind),
                 ),
                 Rule::new(
                     format!("a {kind} domU with mapped grants is saved, restored and grants anew"),
-                    480,
                     move || saved(kind),
                 ),
             ]
@@ -51,7 +48,7 @@ fn main() -> ExitCode {
 
 fn start(kind: Kind) -> std::io::Result<(Domain, Agent, RemoteGranter)> {
     let domain = Plan::with_agent(kind).create()?;
-    let domid = domain.domid()?;
+    let domid = domain.domid();
     let agent = Agent::of(domid)?;
     agent.run("granter >/dev/null 2>&1 &")?;
     let granter = RemoteGranter::connect(domid)?;
@@ -88,7 +85,7 @@ fn paused(kind: Kind) -> Verdict {
 
 fn saved(kind: Kind) -> Verdict {
     let (domain, agent, mut granter) = start(kind)?;
-    let domid = domain.domid()?;
+    let domid = domain.domid();
     let share = granter.share(PAGES, Access::ReadWrite)?;
     let device = Gntdev::open()?;
     let index = device.insert(&share.grants)?;
@@ -102,11 +99,11 @@ fn saved(kind: Kind) -> Verdict {
     assert!(domain::is_known(domid)?, "gone while its pages are mapped");
     mapping.unmap()?;
     device.remove(index, PAGES as u32)?;
-    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    domain::wait_gone(domid)?;
 
     let domain = Domain::restore(kind, SAVED)?;
     fs::remove_file(SAVED)?;
-    let domid = domain.domid()?;
+    let domid = domain.domid();
     let agent = Agent::of(domid)?;
     let same_boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
     assert_eq!(same_boot, boot, "the domU was not restored but started");
@@ -123,6 +120,6 @@ fn saved(kind: Kind) -> Verdict {
     mapping.unmap()?;
     device.remove(index, PAGES as u32)?;
     domain.destroy()?;
-    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    domain::wait_gone(domid)?;
     Ok(())
 }

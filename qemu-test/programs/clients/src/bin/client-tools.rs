@@ -6,21 +6,21 @@
 
 use std::process::Command;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clients::command;
+use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use xen_guest::ktap::Verdict;
 
 fn main() -> ExitCode {
     let rules = ["test-resource", "test-xenstore"]
-        .map(|program| Rule::new(format!("{program} passes"), 120, move || passes(program)));
+        .map(|program| Rule::new(format!("{program} passes"), move || passes(program)));
     suite::run("client-tools", &rules)
 }
 
 fn passes(program: &str) -> Verdict {
-    let ended = command::run(&mut Command::new(program), Duration::from_secs(100))?;
+    let ended = command::run(&mut Command::new(program), PATIENCE)?;
     assert_eq!(ended.status, 0, "{program} printed:\n{}", ended.output);
     Ok(())
 }

@@ -9,7 +9,6 @@ use std::env;
 use std::process::ExitCode;
 
 use clients::agent::Agent;
-use clients::agent::PATIENCE;
 use suites::remote::RemoteGranter;
 use xen_guest::ktap::FIRST_CASE;
 
@@ -20,7 +19,7 @@ fn main() -> ExitCode {
     }
     let ended = RemoteGranter::domid_of_domu()
         .and_then(Agent::of)
-        .and_then(|agent| agent.try_run(&command, PATIENCE));
+        .and_then(|agent| agent.try_run(&command));
     match ended {
         Ok(ended) => {
             print!("{}", ended.output);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When the module can be unloaded, and when not. Runs in a PV domU, where no
+//! The module can be unloaded when nobody uses it, and not before. Runs in a PV domU, where no
 //! daemon holds the device and a domain may map its own grants.
 
 #![forbid(unsafe_code)]
@@ -8,14 +8,14 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use clients::limit::PATIENCE;
+use clients::limit::RULE_LIMIT;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::local::LocalGranter;
 use suites::suite::skip_case;
 use suites::wait::until;
-use suites::world::RELEASE_LIMIT;
 use xen_guest::dma_buf::DmaBuf;
 use xen_guest::errno::EAGAIN;
 use xen_guest::gntdev::Gntdev;
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         .iter()
         .map(|(name, check)| Case {
             name: (*name).to_string(),
-            limit: Duration::from_secs(60),
+            limit: RULE_LIMIT,
             expected_failure: None,
             body: Box::new(move || check(driver)),
         })
@@ -97,9 +97,9 @@ fn assert_in_use(driver: Driver) {
     assert_eq!(error.raw_os_error(), Some(EAGAIN), "{error}");
 }
 
-/// A reference may go in the background, but not later than this.
+/// A reference may go in the background.
 fn assert_unloads(driver: Driver) -> Verdict {
-    let unloaded = until(RELEASE_LIMIT, || Ok(unload(driver).ok()))?;
+    let unloaded = until(PATIENCE, || Ok(unload(driver).ok()))?;
     assert!(unloaded.is_some(), "the module cannot be unloaded");
     kernel_module::load(&file_of(driver))?;
     Ok(())

@@ -10,16 +10,17 @@
 //! `exchange` sends MIB mebibytes and receives as much from the other end (the
 //! server sends first), and fails if these are not what the other end sends.
 //! `pour` sends (server) or receives (client) until the other end has gone, and
-//! says so. Both print a line of their own when they are connected.
+//! says so. Both report to the node of xenstore that `VCHAN_REPORT` names.
 
 #![forbid(unsafe_code)]
 
 use std::env;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clients::agent::VCHAN_CONNECTED as CONNECTED;
+use clients::limit::PATIENCE;
+use clients::vchan_report;
+use clients::vchan_report::Report;
 use xen_guest::bytes::pattern;
 use xen_guest::vchan::Peer;
 use xen_guest::vchan::Vchan;
@@ -29,26 +30,28 @@ const MIB: usize = 1 << 20;
 /// The size of each ring: so much smaller than the data that it wraps often.
 const RING: usize = 64 * 1024;
 
-/// For the other end to come, or to be seen to go.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match run(&words) {
-        Ok(message) => {
-            println!("vchan-end: {message}");
-            ExitCode::SUCCESS
-        }
+    let Ok(node) = env::var(vchan_report::NODE) else {
+        eprintln!("vchan-end: ${} names no node", vchan_report::NODE);
+        return ExitCode::FAILURE;
+    };
+    let report = match run(&words, &node) {
+        Ok(message) => Report::Done(message),
+        Err(error) => Report::Failed(error.to_string()),
+    };
+    match report.write(&node) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("vchan-end: {error}");
+            eprintln!("vchan-end: {node}: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(words: &[&str]) -> io::Result<String> {
-    let usage = || io::Error::other(format!("these are not arguments of mine: {words:?}"));
+fn run(words: &[&str], node: &str) -> io::Result<String> {
+    let usage = || io::Error::other(format!("not the arguments of this program: {words:?}"));
     let [role, domid, path, rest @ ..] = words else {
         return Err(usage());
     };
@@ -65,7 +68,7 @@ fn run(words: &[&str]) -> io::Result<String> {
     if !stream.wait_for(Peer::Connected, PATIENCE)? {
         return Err(io::Error::other("the other end did not come"));
     }
-    println!("{CONNECTED}");
+    Report::Connected.write(node)?;
     match rest {
         ["exchange", mib, seed] => {
             let mib = mib.parse().map_err(|_| usage())?;
@@ -87,7 +90,7 @@ fn exchange(stream: &mut Vchan, serves: bool, mib: usize, seed: u32) -> io::Resu
         receive(stream, mib, there)?;
         send(stream, mib, back)?;
     }
-    // Who closes first takes the rings away from the other, who may still read.
+    // The end that closes first takes the rings away from the other, which may still read.
     if serves {
         stream.wait_for(Peer::Gone, PATIENCE)?;
     }

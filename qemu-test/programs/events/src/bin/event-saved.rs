@@ -21,6 +21,7 @@ use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
 use clients::domain::Plan as DomainPlan;
+use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use events::board::Plan;
@@ -29,7 +30,6 @@ use events::ops::Ops;
 use events::options::Options;
 use events::queues_file::QueuesFile;
 use events::tally;
-use suites::world::RELEASE_LIMIT;
 use xen_guest::ktap::Verdict;
 
 const SAVED: &str = "/run/saved-domain";
@@ -42,9 +42,6 @@ const VCPUS: u32 = 3;
 const AWAY: u32 = 1;
 
 const A_WHILE: Duration = Duration::from_secs(3);
-
-/// Longer than anything takes on a console.
-const CONSOLE_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let options = match Options::of_program() {
@@ -63,7 +60,7 @@ fn main() -> ExitCode {
         "a {kind} domU of {VCPUS} vCPUs, one of them offline, with {ports} ports is saved, \
          restored, gets the vCPU back and connects as many"
     );
-    let rules = [Rule::new(name, 1200, move || saved(kind, ports))];
+    let rules = [Rule::new(name, move || saved(kind, ports))];
     suite::run_those("event-saved", &rules, &options.wanted)
 }
 
@@ -72,7 +69,7 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
         .vcpus(VCPUS)
         .line("max_event_channels = 16384")
         .create()?;
-    let domid = domain.domid()?;
+    let domid = domain.domid();
     let agent = Agent::of(domid)?;
     let boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
     let mut link = Link::open(domid, ports)?;
@@ -87,16 +84,16 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     link.freeze()?;
     domain.save(SAVED)?;
     drop(link);
-    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    domain::wait_gone(domid)?;
 
     let domain = Domain::restore(kind, SAVED)?;
     fs::remove_file(SAVED)?;
-    let domid = domain.domid()?;
+    let domid = domain.domid();
     let agent = Agent::of(domid)?;
     let same_boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
     assert_eq!(same_boot, boot, "the domU was not restored but started");
     talk(domid)?;
-    // Who sleeps needs the timer to wake up.
+    // A sleeping program needs the timer to wake up.
     assert_eq!(agent.run("sleep 1; echo awake")?, "awake\n");
 
     check_processors(&agent, false, false, "after the domU was restored")?;
@@ -109,7 +106,7 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     talk(domid)?;
     drop(link);
     domain.destroy()?;
-    domain::wait_gone(domid, RELEASE_LIMIT)?;
+    domain::wait_gone(domid)?;
     Ok(())
 }
 
@@ -140,7 +137,7 @@ fn check_processors(agent: &Agent, online: bool, block: bool, when: &str) -> io:
     Ok(())
 }
 
-/// What the domain tells of its queues, if it runs the port operations that do.
+/// The domain's file of queues, if it runs the port operations that have one.
 fn file_of_queues(agent: &Agent) -> io::Result<Option<QueuesFile>> {
     match Ops::asked()? {
         Ops::Rust => QueuesFile::of_domain(agent).map(Some),
@@ -204,7 +201,7 @@ fn storm(link: &Link) -> io::Result<()> {
 
 fn talk(domid: u32) -> io::Result<()> {
     let mut console = Console::attach(domid)?;
-    // What is typed is shown too, but not as the sum.
+    // The console shows the typed line too, but not the sum.
     console.type_line("echo sum $((40000 + 2))")?;
-    console.wait_for("sum 40002", CONSOLE_LIMIT).map(drop)
+    console.wait_for("sum 40002", PATIENCE).map(drop)
 }
