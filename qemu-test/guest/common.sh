@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# What the init scripts of all guests share; they source it first.
+# Functions of the init scripts of all guests, which source this file first.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root TERM="${TERM:-linux}"
@@ -37,19 +37,19 @@ mount_all() {
 		{ [ ! -d /sys/kernel/tracing ] || mount -t tracefs tracefs /sys/kernel/tracing; }
 }
 
-# step NAME COMMAND...: one part of the start. It must neither fail nor hang; three minutes are
-# a few seconds on a machine that has much else to do.
+# step NAME COMMAND...: one part of the start. It must neither fail nor hang; ten minutes are a few
+# seconds on a host that has much else to do.
 step() {
 	step_name=$1
 	shift
 	tell "step $step_name"
-	timeout 180 "$@" >/tmp/step.log 2>&1 </dev/null && return
+	timeout 600 "$@" >/tmp/step.log 2>&1 </dev/null && return
 	step_status=$?
 	while read -r line; do tell "says $line"; done </tmp/step.log
 	give_up "$step_name: '$*' ended with status $step_status"
 }
 
-# What the tools need and not every kernel has in itself. A kernel that has names none.
+# Modules that the tools need and that some kernels have built in; for those the list is empty.
 load_platform_modules() {
 	load_modules "load the platform's modules" $PLATFORM_MODULES
 }
@@ -73,7 +73,8 @@ load_modules() {
 		for module; do insmod "/lib/modules/$module.ko" || exit; done' - "$@"
 }
 
-# The second serial port is the command's alone. Raw: what it writes arrives byte for byte.
+# The second serial port is the command's alone. It is raw: the command's output arrives byte for
+# byte.
 RUN_PORT=/dev/ttyS1
 
 run_command() {
@@ -97,7 +98,7 @@ run_command() {
 	tell_the_end "exit $run_status"
 }
 
-# A kernel with kmemleak tells what nobody holds any more. It counts an object only when it is
+# A kernel with kmemleak lists objects that nobody refers to. It counts an object only when it is
 # five seconds old and two scans in a row have missed it.
 report_leaks() {
 	[ -e /sys/kernel/debug/kmemleak ] || return
@@ -108,7 +109,7 @@ report_leaks() {
 		</sys/kernel/debug/kmemleak
 }
 
-# Needed by all that follows, by tell too.
+# All of the following needs /dev, tell too.
 mount -t devtmpfs dev /dev
 tell "step init"
 mount_all || give_up "cannot mount the file systems"
