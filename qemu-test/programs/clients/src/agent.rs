@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Having a domU do something: dom0 writes a shell command to a node of the
-//! domU's, program `agent` there runs it and writes what came of it to another.
+//! Having a domU do something: dom0 writes a shell command to a node of the domU's, program `agent`
+//! there runs it and writes what came of it to another.
 //!
 //! ```text
 //! request   5f3a echo hello         response  5f3a 0 hello
 //! ```
 //!
-//! The first word tells requests apart. It never repeats, so a domU that was
-//! restored from a file does not take a new request for one that it has served.
+//! The first word tells requests apart. It never repeats, so a domU that was restored from a file
+//! does not take a new request for one that it has served.
 
 use std::io;
 use std::time::Duration;
@@ -63,8 +63,7 @@ impl Agent {
             .wait_for(&path, limit, |response| parse_response(response, id))
     }
 
-    /// As [`Self::try_run`], but the command must succeed; returns what it
-    /// printed.
+    /// As [`Self::try_run`], but the command must succeed; returns what it printed.
     pub fn run(&self, command: &str) -> io::Result<String> {
         let ended = self.try_run(command)?;
         if ended.status != 0 {

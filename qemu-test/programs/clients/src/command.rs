@@ -23,14 +23,14 @@ use crate::limit::PATIENCE;
 pub struct Ended {
     /// Its status; a signal is 128 and its number.
     pub status: i32,
-    /// What it printed.
+    /// Its output.
     pub output: String,
 }
 
 /// Runs `command` to its end, which must come within `limit`.
 ///
-/// The output goes to a file, not to a pipe: a program that stays behind in the
-/// background keeps a pipe open, and nobody knows when it has said everything.
+/// The output goes to a file, not to a pipe: a program that stays behind in the background keeps a
+/// pipe open, and nobody knows when it has said everything.
 pub fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
     let mut file = scratch_file()?;
     let mut child = command

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A domU's console, by the program that `xl console` starts: through
-//! xenconsoled, which maps the page of the console's ring.
+//! A domU's console, by the program that `xl console` starts: through xenconsoled, which maps the
+//! page of the console's ring.
 
 use std::io;
 use std::io::BufRead;

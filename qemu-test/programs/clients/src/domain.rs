@@ -18,8 +18,8 @@ use crate::command::succeed;
 use crate::lifeless_kernel;
 use crate::limit::PATIENCE;
 
-/// All domains of the suites have this name, one at a time. The harness writes
-/// the console of that name to its log.
+/// All domains of the suites have this name, one at a time. The harness writes the console of that
+/// name to its log.
 pub const NAME: &str = "client";
 
 /// Kernel of a domain that runs, and of one that does not.
@@ -29,7 +29,7 @@ const LIFELESS_KERNEL: &str = "/run/lifeless-kernel";
 /// Memory of a domain that does not run, in MiB.
 const LIFELESS_MEMORY: u32 = 8;
 
-/// How a domain's memory and processors are virtualized.
+/// Virtualization of a domain's memory and processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Paravirtual.
@@ -63,8 +63,8 @@ impl Plan {
         Self::new(kind, true)
     }
 
-    /// A domain that is only made, not started: all that it has are the grants
-    /// of its console and xenstore rings.
+    /// A domain that is only made, not started: its only grants are those of its console and
+    /// xenstore rings.
     pub fn lifeless(kind: Kind) -> Self {
         Self::new(kind, false)
     }
@@ -79,7 +79,7 @@ impl Plan {
         }
     }
 
-    /// With so many processors instead of one.
+    /// With `count` processors instead of one.
     pub fn vcpus(mut self, count: u32) -> Self {
         self.vcpus = count;
         self
@@ -92,7 +92,7 @@ impl Plan {
         self
     }
 
-    /// With a variable in the environment of what xl starts.
+    /// With a variable in the environment of the programs that xl starts.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
         self
@@ -257,8 +257,8 @@ pub fn remove_leftover() {
     }
 }
 
-/// Whether the hypervisor knows domain `domid`, if only as the rest of one: that
-/// stays as long as somebody has a page of it mapped.
+/// True if the hypervisor knows domain `domid`, if only as the rest of one: that stays as long as
+/// somebody has a page of it mapped.
 pub fn is_known(domid: u32) -> io::Result<bool> {
     Ok(DomainList::open()?.get(domid)?.is_some())
 }

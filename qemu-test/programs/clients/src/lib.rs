@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! System suites for the programs that live on `/dev/xen/gntdev`: the
-//! toolstack's daemons, QEMU's back ends, libxenvchan. They run in dom0, make
-//! domains of their own and look after each whether anything is left of it.
+//! System suites for the programs that live on `/dev/xen/gntdev`: the toolstack's daemons, QEMU's
+//! back ends, libxenvchan. They run in dom0, make domains of their own and look after each whether
+//! anything is left of it.
 //!
 //! In these domains runs program `agent`, which does what dom0 tells it to.
 

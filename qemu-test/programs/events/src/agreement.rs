@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the kernel and the hypervisor tell the same of a domain's queues.
+//! Comparison of the kernel's and the hypervisor's view of a domain's queues.
 //!
-//! Events go on while they are asked, one after the other. So the kernel is asked
-//! before and after the hypervisor, and only what it says both times counts.
+//! Events go on while they are asked, one after the other. So the kernel is asked before and after
+//! the hypervisor, and only an answer that is the same both times counts.
 
 use crate::debug_key::Link;
 use crate::debug_key::Ports;
@@ -13,16 +13,16 @@ use crate::queues_file::Word;
 /// Event words in a page of the array.
 const WORDS_IN_A_PAGE: u32 = 1024;
 
-/// Whether a file has the lines of the event words.
+/// Lines of the event words in a file of queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Words {
-    /// It has.
+    /// They are there.
     Told,
     /// They were left out.
     LeftOut,
 }
 
-/// What they tell differently of a domain, in words.
+/// Differences between the two views of a domain, in words.
 pub fn differences(
     before: &QueuesFile,
     ports: &Ports,

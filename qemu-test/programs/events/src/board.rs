@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that both ends share: what dom0 wants, and for each lane what has been
+//! Memory that both ends share: dom0's orders, and for each lane the counts of events that were
 //! sent and received.
 //!
 //! ```text
-//! page 0             the order, written by dom0; what became of it, by the domU
+//! page 0             the order, written by dom0; the answer, by the domU
 //! 64 bytes a lane    8 words that dom0 writes, 8 words that the domU writes
 //! ```
 //!
-//! Every word has one writer, so none needs more than loads and stores. These
-//! are sequentially consistent: what an end has written before it sends an event
-//! is there when the other end has received it.
+//! Every word has one writer, so none needs more than loads and stores. These are sequentially
+//! consistent: an end that has received an event sees all that the other end had written before it
+//! sent that.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
@@ -40,24 +40,24 @@ impl End {
     }
 }
 
-/// What an end writes of each lane.
+/// Words that an end writes for each lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// Its port.
     Port,
     /// The number of its last burst of events.
     Posted,
-    /// How many events it has sent.
+    /// Number of events that it has sent.
     Notified,
     /// The number of the other end's burst that it saw at its last event.
     Seen,
-    /// How many events it has received.
+    /// Number of events that it has received.
     Delivered,
-    /// How many events it had received on all lanes with the last one here.
+    /// Number of events that it had received on all lanes with the last one here.
     Order,
 }
 
-/// What the domU is to do.
+/// Order to the domU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Receive.
@@ -77,14 +77,14 @@ pub enum Command {
     Leave,
 }
 
-/// How events are sent in a storm.
+/// Course of a storm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Of the random order, and of the lengths of bursts.
     pub seed: u32,
     /// The most events that follow each other on a lane without an answer.
     pub longest_burst: u32,
-    /// Whether one thread sends while another receives.
+    /// One thread sends while another receives.
     pub threads: bool,
 }
 
@@ -98,7 +98,7 @@ pub fn priority_of(lane: usize) -> u32 {
 
 const WORD: usize = size_of::<AtomicU32>();
 const LANE: usize = 16 * WORD;
-/// Where the domU's words begin, in the order's page and in each lane.
+/// First of the domU's words, in the order's page and in each lane.
 const DOMU_WORDS: usize = 8;
 
 /// Words of the order that dom0 writes.
@@ -130,12 +130,12 @@ impl<'a> Board<'a> {
         Self { bytes, lanes }
     }
 
-    /// How many lanes there are.
+    /// Number of lanes.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// What `end` last wrote to `field` of `lane`.
+    /// Value that `end` last wrote to `field` of `lane`.
     pub fn get(&self, end: End, lane: usize, field: Field) -> u32 {
         self.lane_word(end, lane, field).load(SeqCst)
     }
@@ -145,7 +145,7 @@ impl<'a> Board<'a> {
         self.lane_word(end, lane, field).store(value, SeqCst);
     }
 
-    /// Whether the other end has seen the last burst that `end` sent on `lane`.
+    /// True if the other end has seen the last burst that `end` sent on `lane`.
     pub fn is_answered(&self, end: End, lane: usize) -> bool {
         self.get(end.other(), lane, Field::Seen) == self.get(end, lane, Field::Posted)
     }
@@ -170,13 +170,13 @@ impl<'a> Board<'a> {
         number
     }
 
-    /// The number of the last order. Dom0 gives no other before this one is
-    /// fulfilled, so what the domU reads of it is of one piece.
+    /// The number of the last order. Dom0 gives no other before this one is fulfilled, so the domU
+    /// never reads parts of two.
     pub fn ordered(&self) -> u32 {
         self.word(NUMBER).load(SeqCst)
     }
 
-    /// What the last order says.
+    /// The last order.
     pub fn command(&self) -> Option<Command> {
         let seed = self.word(SEED).load(SeqCst);
         Some(match self.word(KIND).load(SeqCst) {
@@ -194,8 +194,7 @@ impl<'a> Board<'a> {
         })
     }
 
-    /// The domU has begun what order `number` says, or done it where it is done
-    /// at once.
+    /// The domU has begun to obey order `number`, or has done so if that takes no time.
     pub fn fulfil(&self, number: u32) {
         self.word(FULFILLED).store(number, SeqCst);
     }
@@ -210,7 +209,7 @@ impl<'a> Board<'a> {
         self.word(FAILED).store(1, SeqCst);
     }
 
-    /// Whether the domU cannot go on.
+    /// True if the domU cannot go on.
     pub fn has_failed(&self) -> bool {
         self.word(FAILED).load(SeqCst) != 0
     }

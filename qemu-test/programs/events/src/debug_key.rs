@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the hypervisor says of all event channels when its debug key `e` is
-//! pressed.
+//! The hypervisor's answer to its debug key `e`: the state of all event channels.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,9 +21,9 @@ pub enum Link {
 /// A port that is not free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// Whether it has an event.
+    /// It has an event.
     pub pending: bool,
-    /// Whether events are held back.
+    /// Events are held back.
     pub masked: bool,
     /// Its place in a queue.
     pub link: Link,
@@ -33,21 +32,21 @@ pub struct Port {
 /// A domain's ports by their numbers.
 pub type Ports = BTreeMap<u32, Port>;
 
-/// The hypervisor says a line in pieces, between which another CPU may say something: how often it
-/// is asked again when that has torn one.
+/// Number of questions. The hypervisor prints a line in pieces, and another CPU's messages may come
+/// between them and tear it; then it is asked again.
 const ATTEMPTS: usize = 5;
 
-/// Presses the key and reads what all domains' ports are.
+/// Presses the key and reads the state of all domains' ports.
 pub fn press() -> io::Result<BTreeMap<u32, Ports>> {
     read(|| {
-        // What the hypervisor has said so far would only be in the way.
+        // Older messages of the hypervisor would only be in the way.
         succeed("xl", &["dmesg", "-c"])?;
         succeed("xl", &["debug-keys", "e"])?;
         succeed("xl", &["dmesg"])
     })
 }
 
-/// Reads what `ask` gets, which is asked again as long as it cannot be read.
+/// Reads the answer of `ask`, which is asked again as long as the answer cannot be read.
 fn read(mut ask: impl FnMut() -> io::Result<String>) -> io::Result<BTreeMap<u32, Ports>> {
     let mut attempts = 1;
     loop {
@@ -119,7 +118,7 @@ pub fn chain(ports: &Ports, first: u32) -> Vec<u32> {
         .and_then(|last| ports.get(last))
         .map(|port| port.link)
     {
-        // A circle would be a fault that must not hang who looks for it.
+        // A circle is a fault, and must not hang the program that looks for it.
         if next == 0 || chain.contains(&next) {
             break;
         }
@@ -153,7 +152,8 @@ mod tests {
         }
     }
 
-    /// What is read of these answers, one after the other, and how many were asked for.
+    /// Result of reading these answers, one after the other, and the number of answers that were
+    /// asked for.
     fn read_all(answers: &[String]) -> (io::Result<BTreeMap<u32, Ports>>, usize) {
         let mut asked = 0;
         let read = read(|| {

@@ -12,18 +12,17 @@ use suites::wait::until;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupt {
     number: u32,
-    /// How many events it had, by processor; only those that run are listed.
+    /// Number of its events, by processor; only those that run are listed.
     events: Vec<u64>,
 }
 
-/// Start of the names that the device gives to the interrupts of this crate's
-/// programs.
+/// Start of the names that the device gives to the interrupts of this crate's programs.
 const NAME: &str = "evtchn:event-";
 
-/// Takes one processor after the other away and gives it back, `count` times in
-/// all. To each that is back it gives half of the interrupts of this crate's
-/// programs, and waits until one of them has come there, so that each has events
-/// when it goes. Returns how many events came to these processors.
+/// Takes one processor after the other away and gives it back, `count` times in all. To each that
+/// is back it gives half of the interrupts of this crate's programs, and waits until one of them
+/// has come there, so that each has events when it goes. Returns how many events came to these
+/// processors.
 pub fn cycle(count: u32) -> io::Result<u64> {
     let processors = u32::try_from(channels()?.first().map_or(0, |first| first.events.len()))
         .map_err(io::Error::other)?;
@@ -40,7 +39,7 @@ pub fn cycle(count: u32) -> io::Result<u64> {
     Ok(events_beyond_first(&channels()?) - before)
 }
 
-/// How many events of this crate's programs each of the processors that run has had.
+/// Numbers of events of this crate's programs, by processor; only those that run are listed.
 pub fn events_by_processor() -> io::Result<Vec<u64>> {
     Ok(sum_by_processor(&channels()?))
 }
@@ -84,8 +83,8 @@ fn channels() -> io::Result<Vec<Interrupt>> {
     Ok(parse(&fs::read_to_string("/proc/interrupts")?))
 }
 
-/// Reads the lines of this crate's programs. The first line of the file has a
-/// word for each processor.
+/// Reads the lines of this crate's programs. The first line of the file has a word for each
+/// processor.
 fn parse(text: &str) -> Vec<Interrupt> {
     let mut lines = text.lines();
     let processors = lines.next().unwrap_or_default().split_whitespace().count();

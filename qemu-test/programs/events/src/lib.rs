@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! System suites for event channels: dom0 and a domU, which runs program
-//! `event-peer`, send each other events through thousands of ports of
-//! `/dev/xen/evtchn`, and count them.
+//! System suites for event channels: dom0 and a domU, which runs program `event-peer`, send each
+//! other events through thousands of ports of `/dev/xen/evtchn`, and count them.
 //!
 //! ```text
 //!   dom0: a suite                                 domU: event-peer

@@ -32,15 +32,15 @@ use crate::storm::NAP;
 use crate::tally;
 use crate::tally::Rule;
 
-/// The silence after which an event that is still awaited counts as lost. Longer
-/// than an event is on its way, whatever else the host does.
+/// The silence after which an event that is still awaited counts as lost. Longer than an event is
+/// on its way, whatever else the host does.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The silence that ends the wait for events that nobody sent.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Ports that connect dom0 with a peer in a domU. When it is dropped the peer
-/// closes its ends and dom0 its own.
+/// Ports that connect dom0 with a peer in a domU. When it is dropped the peer closes its ends and
+/// dom0 its own.
 pub struct Link {
     domid: u32,
     agent: Agent,
@@ -52,8 +52,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects `count` ports with the domU that the harness started. A peer
-    /// whose suite was killed is ended first.
+    /// Connects `count` ports with the domU that the harness started. A peer whose suite was killed
+    /// is ended first.
     pub fn to_domu(count: usize) -> io::Result<Self> {
         let domid = RemoteGranter::domid_of_domu()?;
         Agent::of(domid)?.run("killall -q event-peer; true")?;
@@ -102,8 +102,8 @@ impl Link {
         Ok(link)
     }
 
-    /// A port that connects has an event at once, because the other end may have
-    /// sent one before. Each comes exactly once; the counts begin after them.
+    /// A port that connects has an event at once, because the other end may have sent one before.
+    /// Each comes exactly once; the counts begin after them.
     fn take_first_events(&self) -> io::Result<()> {
         let board = self.board();
         let mut receiver = self.side().receiver();
@@ -133,7 +133,7 @@ impl Link {
         self.domid
     }
 
-    /// What both ends know.
+    /// The memory that both ends share.
     pub fn board(&self) -> Board<'_> {
         Board::new(&self.mapping, self.lanes.len())
     }
@@ -184,8 +184,7 @@ impl Link {
         Ok(())
     }
 
-    /// Waits until no event is on its way any more. A lost one is found by
-    /// [`Self::check`].
+    /// Waits until no event is on its way any more. A lost one is found by [`Self::check`].
     pub fn settle(&self) -> io::Result<()> {
         let board = self.board();
         let mut receiver = self.side().receiver();
@@ -269,8 +268,8 @@ impl Arrivals {
         }
     }
 
-    /// Takes the number of events that have arrived, and says whether more may
-    /// come: that the last one is not longer ago than [`ARRIVAL_LIMIT`].
+    /// Takes the number of events that have arrived, and says whether more may come: that the last
+    /// one is not longer ago than [`ARRIVAL_LIMIT`].
     fn go_on(&mut self, count: u64) -> bool {
         if count != self.count {
             *self = Self::new(count);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which port operations the kernels were asked to run, and which they say that
-//! they do.
+//! The port operations that the kernels were asked to run, and those that they say they run.
 
 use std::env;
 use std::io;
@@ -20,7 +19,7 @@ pub enum Ops {
 }
 
 impl Ops {
-    /// What the harness has asked both kernels for.
+    /// Those that the harness has asked both kernels for.
     pub fn asked() -> io::Result<Self> {
         match env::var("EVENTS").as_deref() {
             Ok("rust") => Ok(Self::Rust),
@@ -30,8 +29,8 @@ impl Ops {
         }
     }
 
-    /// Fails if a kernel's `log` or its `file` of queues, where it has one, tell of
-    /// other operations.
+    /// Fails if a kernel's `log` or its `file` of queues, where it has one, tell of other
+    /// operations.
     pub fn check(self, log: &str, file: Option<&str>) -> Result<(), String> {
         let (abi, other) = match self {
             Self::Rust | Self::C => (FIFO, TWO_LEVEL),
@@ -54,7 +53,7 @@ impl Ops {
     }
 }
 
-/// What a kernel's log says of its ABI.
+/// Words of a kernel's log about its ABI.
 const FIFO: &str = "Using FIFO-based ABI";
 const TWO_LEVEL: &str = "Using 2-level ABI";
 

@@ -6,24 +6,24 @@ use std::env;
 use std::fmt;
 use std::time::Duration;
 
-/// What a suite is told. Each uses what concerns it.
+/// Arguments of a suite. Each suite uses those that concern it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many ports connect the domains.
+    /// Number of ports that connect the domains.
     pub ports: usize,
-    /// How long events are sent.
+    /// Duration of the storms.
     pub duration: Duration,
-    /// How often processors go and come back, in both domains together.
+    /// Number of times that processors go and come back, in both domains together.
     pub cycles: u32,
-    /// In how many rules what goes on for long is divided. A machine that dies loses
-    /// one of them only.
+    /// Number of rules into which a long one is divided. A machine that dies loses one of them
+    /// only.
     pub parts: u32,
-    /// A part of the names of the rules that are tried.
+    /// Part of the names of the rules that are tried.
     pub wanted: String,
 }
 
 impl Options {
-    /// Those of this program, or how it is used.
+    /// Those of this program, or its usage.
     pub fn of_program() -> Result<Self, String> {
         Self::parse(env::args().skip(1))
     }
@@ -62,7 +62,7 @@ impl Options {
     }
 }
 
-/// A part of what goes on for long.
+/// Part of a long rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     index: u32,
@@ -70,13 +70,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// What falls to this part of `number`.
+    /// Share of `number` that falls to this part.
     pub fn share(self, number: u32) -> u32 {
         number * (self.index + 1) / self.of - number * self.index / self.of
     }
 }
 
-/// What a rule's name ends with; nothing if this is all.
+/// End of a rule's name; empty if this is the only part.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of {

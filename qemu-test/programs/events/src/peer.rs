@@ -25,13 +25,13 @@ use crate::storm::Lanes;
 use crate::storm::Side;
 use crate::storm::NAP;
 
-/// Where the domU says in which grants the board lies, or [`FAILED`] and why there
-/// is none. `token` is the one that dom0 started this peer with.
+/// Node of xenstore to which the domU writes the grants of the board, or [`FAILED`] and the reason.
+/// `token` is the one that dom0 started this peer with.
 pub fn node(token: &str) -> String {
     format!("data/event-peer/{token}")
 }
 
-/// What a peer says that cannot begin.
+/// Word of a peer that cannot begin.
 pub const FAILED: &str = "failed: ";
 
 /// Offers `count` ports to dom0 and serves it until it says [`Command::Leave`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel says of its queues, in debugfs.
+//! The kernel's file of its queues, in debugfs.
 //!
 //! ```text
 //! ops rust
@@ -10,8 +10,8 @@
 //! port 4 pending 0 masked 0 linked 0 link 0
 //! ```
 //!
-//! `Documentation/xen/fifo-events.rst` tells what that means. A file of other
-//! operations has the first line only.
+//! `Documentation/xen/fifo-events.rst` explains the lines. A file of other operations has the first
+//! line only.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,9 +27,9 @@ pub const PATH: &str = "/sys/kernel/debug/xen/evtchn_fifo";
 /// One processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processor {
-    /// Whether it runs.
+    /// It runs.
     pub online: bool,
-    /// Whether the hypervisor knows its control block.
+    /// The hypervisor knows its control block.
     pub block: bool,
     /// Events that were found in its queues when it had gone.
     pub drained: u64,
@@ -49,9 +49,9 @@ pub struct Queue {
 /// The event word of one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Whether it has an event.
+    /// It has an event.
     pub pending: bool,
-    /// Whether events are held back.
+    /// Events are held back.
     pub masked: bool,
     /// Its place in a queue.
     pub link: Link,

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One end of the lanes: sends events, receives those of the other end, and
-//! keeps the board.
+//! One end of the lanes: sends events, receives those of the other end, and keeps the board.
 //!
-//! The device coalesces: a port whose event was taken is masked until its user
-//! writes it back, and events that come while one is pending are one. So the
-//! sender keeps to bursts. A burst is one event or several in a row; before the
-//! last of them the sender posts the burst's number on the board. The receiver
-//! of an event reads that number and writes that it has seen it, then unmasks the
-//! port. The next burst of the lane begins when the sender finds its last one
-//! seen. From this follows, for each lane and direction:
+//! The device coalesces: a port whose event was taken is masked until its user writes it back, and
+//! events that come while one is pending are one. So the sender keeps to bursts. A burst is one
+//! event or several in a row; before the last of them the sender posts the burst's number on the
+//! board. The receiver of an event reads that number and writes that it has seen it, then unmasks
+//! the port. The next burst of the lane begins when the sender finds its last one seen. From this
+//! follows, for each lane and direction:
 //!
 //! * where all bursts are of one event, each is received exactly once;
 //! * of each longer burst at least one event is received, because its number can
@@ -32,8 +30,7 @@ use crate::board::End;
 use crate::board::Field;
 use crate::board::Plan;
 
-/// How long a receiver waits that has nothing else to do, and with it the time
-/// until it looks at the board again.
+/// Time for which a receiver waits that has nothing else to do, before it looks at the board again.
 pub const NAP: Duration = Duration::from_millis(20);
 
 /// Lanes that a sender tries before it lets the receiver have its turn.
@@ -45,7 +42,7 @@ pub type Lanes = HashMap<u32, usize>;
 /// One end of the lanes.
 #[derive(Clone, Copy, Debug)]
 pub struct Side<'a> {
-    /// What both ends know.
+    /// The shared memory.
     pub board: Board<'a>,
     /// Which end this is.
     pub end: End,
@@ -121,8 +118,8 @@ impl<'a> Side<'a> {
         }
         while !stop() {
             let sent = sender.send()?;
-            // Who has nothing to send waits for answers, which are no events. A
-            // short time: the other end may be waiting in the same way.
+            // An end that has nothing to send waits for answers, which are no events. The time is
+            // short: the other end may be waiting in the same way.
             let limit = Duration::from_millis((sent == 0).into());
             receiver.receive(limit)?;
         }
@@ -172,8 +169,7 @@ pub struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends bursts on some of the lanes whose last burst was seen; says on how
-    /// many.
+    /// Sends bursts on some of the lanes whose last burst was seen; says on how many.
     fn send(&mut self) -> io::Result<usize> {
         let board = self.side.board;
         let mut sent = 0;
@@ -212,7 +208,7 @@ impl Sender<'_> {
         channels.notify(port)
     }
 
-    /// Counts an event on `lane` that is not sent: to who receives it is lost.
+    /// Counts an event on `lane` that is not sent: to the receiver it is lost.
     pub fn lose_one(&self, lane: usize) {
         let Side { board, end, .. } = self.side;
         for field in [Field::Notified, Field::Posted] {
@@ -220,8 +216,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Sends an event on `lane` that is not counted: to who receives it nobody
-    /// has sent it.
+    /// Sends an event on `lane` that is not counted: to the receiver nobody has sent it.
     pub fn invent_one(&self, lane: usize) -> io::Result<()> {
         let Side {
             board,

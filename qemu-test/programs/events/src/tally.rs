@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was sent and what was received, lane by lane.
+//! Events that were sent and events that were received, lane by lane.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::board::Board;
 use crate::board::End;
 use crate::board::Field;
 
-/// Whether bursts had more than one event.
+/// Rule by which events are counted: it depends on the length of bursts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// All were of one event, so each is received.
@@ -17,7 +17,7 @@ pub enum Rule {
     Coalescing,
 }
 
-/// How often a wrong lane is described; the others are only counted.
+/// Number of wrong lanes that are described; the others are only counted.
 const DESCRIBED: usize = 5;
 
 /// The sums of one direction.
@@ -45,8 +45,8 @@ impl fmt::Display for Sums {
     }
 }
 
-/// Adds up what `sender` sent and the other end received. To be called when
-/// nothing is on its way any more.
+/// Adds up the events that `sender` sent and that the other end received. To be called when none is
+/// on its way.
 pub fn sums(board: &Board<'_>, sender: End) -> Sums {
     let mut sums = Sums::default();
     for lane in 0..board.lanes() {
@@ -57,8 +57,8 @@ pub fn sums(board: &Board<'_>, sender: End) -> Sums {
     sums
 }
 
-/// Fails, with the first lanes that are wrong, unless every lane of the
-/// direction from `sender` was received as it was sent.
+/// Fails, with the first lanes that are wrong, unless every lane of the direction from `sender` was
+/// received as it was sent.
 pub fn check(board: &Board<'_>, sender: End, rule: Rule) -> Result<Sums, String> {
     let wrong: Vec<String> = (0..board.lanes())
         .filter_map(|lane| fault(board, sender, lane, rule))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! xenstored and xenconsoled serve domains through all of their lives. Both map
-//! a page of each domain: its xenstore ring and its console ring.
+//! xenstored and xenconsoled serve domains through all of their lives. Both map a page of each
+//! domain: its xenstore ring and its console ring.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domains die while their pages are mapped, and so do the programs that map
-//! them. In the end all memory is where it was.
+//! Domains die while their pages are mapped, and so do the programs that map them. In the end all
+//! memory is where it was.
 
 #![forbid(unsafe_code)]
 
@@ -39,8 +39,8 @@ const ROUNDS: u32 = 100;
 /// The grant references of the rings that the toolstack makes in each domain.
 const RINGS: [u32; 2] = [0, 1];
 
-/// Memory that may come and go in dom0 by itself, in KiB. Two pages lost in each round
-/// would be 800.
+/// Memory that may come and go in dom0 by itself, in KiB. Two pages lost in each round would be
+/// 800.
 const DOM0_TOLERANCE: u64 = 600;
 
 fn main() -> ExitCode {
@@ -127,8 +127,8 @@ fn rounds(count: u32) -> Verdict {
     }
     let left = GrantUsage::read()?.beyond(&usage_before);
     assert!(left.is_empty(), "left in xen's table: {left}");
-    // Xen gives a dead domain's memory back in the background, and what is freed page by page
-    // stays with dom0's processors for a while.
+    // Xen gives a dead domain's memory back in the background, and what is freed page by page stays
+    // with dom0's processors for a while.
     let after = settle(PATIENCE, Memory::now, |now| {
         now.hypervisor == before.hypervisor && before.lost_in_dom0(now) == 0
     })?;
@@ -158,7 +158,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// How much less dom0 has in `after`, in KiB, or 0 if that may be by itself.
+    /// Memory that dom0 has less in `after`, in KiB; 0 below [`DOM0_TOLERANCE`].
     fn lost_in_dom0(&self, after: &Self) -> u64 {
         let lost = self.dom0.saturating_sub(after.dom0);
         if lost < DOM0_TOLERANCE {
@@ -183,8 +183,7 @@ impl Memory {
     }
 }
 
-/// A domain lives and dies, and so do two programs that have its rings mapped,
-/// in any order.
+/// A domain lives and dies, and so do two programs that have its rings mapped, in any order.
 fn round(random: &mut Random) -> Verdict {
     let kind = [Kind::Pv, Kind::Pvh][random.below(2)];
     let domain = Plan::lifeless(kind).create_paused()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's qdisk back end gives a domU a disk. How it gets at the domU's pages is
-//! its own choice and the front end's:
+//! QEMU's qdisk back end gives a domU a disk. It has several ways to the domU's pages, which it
+//! chooses together with the front end:
 //!
 //! - by grant copy, when the grant device has it: QEMU tries when it starts;
 //! - by mapping the grants of each request, when it has not. That is arranged

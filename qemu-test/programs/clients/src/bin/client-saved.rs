@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `xl save`, `xl restore`, `xl pause` and `xl unpause` of a domU whose grants
-//! are mapped.
+//! `xl save`, `xl restore`, `xl pause` and `xl unpause` of a domU whose grants are mapped.
 
 #![forbid(unsafe_code)]
 

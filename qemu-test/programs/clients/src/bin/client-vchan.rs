@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! libxenvchan between dom0 and a domU, each as server (which grants the rings
-//! by gntalloc) and as client (which maps them by gntdev).
+//! libxenvchan between dom0 and a domU, each as server (which grants the rings by gntalloc) and as
+//! client (which maps them by gntdev).
 //!
-//! An end that goes, in whatever way, must be seen by the other: it asked its
-//! kernel to clear a byte and to send an event when its mapping ends. For the
-//! client that is gntdev's unmap notify.
+//! An end that goes, in whatever way, must be seen by the other: it asked its kernel to clear a
+//! byte and to send an event when its mapping ends. For the client that is gntdev's unmap notify.
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +29,7 @@ use xen_guest::xenstore::Xenstore;
 
 const KILLS: u32 = 10;
 
-/// Who is the server.
+/// The domain that serves the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Server {
     Domu,

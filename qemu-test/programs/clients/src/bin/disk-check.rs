@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `disk-check DEVICE MIB SEED` fills the start of a disk with a pattern and
-//! reads it back, past all caches. What was on the disk is lost.
+//! `disk-check DEVICE MIB SEED` fills the start of a disk with a pattern and reads it back, past
+//! all caches. The disk's former contents are lost.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `domu-run COMMAND` runs a short command in the domU that the harness
-//! started, prints what it printed and ends with its status.
+//! `domu-run COMMAND` runs a short command in the domU that the harness started, prints what it
+//! printed and ends with its status.
 
 #![forbid(unsafe_code)]
 

@@ -7,10 +7,10 @@
 //! vchan-end serve|connect DOMID PATH pour
 //! ```
 //!
-//! `exchange` sends MIB mebibytes and receives as much from the other end (the
-//! server sends first), and fails if these are not what the other end sends.
-//! `pour` sends (server) or receives (client) until the other end has gone, and
-//! says so. Both report to the node of xenstore that `VCHAN_REPORT` names.
+//! `exchange` sends MIB mebibytes and receives as much from the other end (the server sends first),
+//! and fails if these are not what the other end sends. `pour` sends (server) or receives (client)
+//! until the other end has gone, and says so. Both report to the node of xenstore that
+//! `VCHAN_REPORT` names.
 
 #![forbid(unsafe_code)]
 

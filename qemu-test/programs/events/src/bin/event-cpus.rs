@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! This domain's processors, while a program of the suites has events. `event-cpus
-//! cycle COUNT` takes them away and gives them back, COUNT times; `event-cpus
-//! count` tells how many of the events came to each.
+//! This domain's processors, while a program of the suites has events. `event-cpus cycle COUNT`
+//! takes them away and gives them back, COUNT times; `event-cpus count` tells how many of the
+//! events came to each.
 
 #![forbid(unsafe_code)]
 

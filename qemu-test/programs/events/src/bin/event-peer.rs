@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `event-peer COUNT TOKEN` runs in a domU: offers COUNT ports to dom0, and does
-//! with them what dom0's suites order.
+//! `event-peer COUNT TOKEN` runs in a domU: offers COUNT ports to dom0, and does with them what
+//! dom0's suites order.
 
 #![forbid(unsafe_code)]
 

@@ -2,10 +2,10 @@
 
 //! `xl save` and `xl restore` of a domU with thousands of connected ports.
 //!
-//! Restored, a domU has none of its connections: the ports are of the domain
-//! that was saved. It must build its queues and its event array anew, with ports
-//! for its console, xenstore and timers first, and let the array grow again. A
-//! processor that is away all the while gets its queues when it comes back.
+//! Restored, a domU has none of its connections: the ports are of the domain that was saved. It
+//! must build its queues and its event array anew, with ports for its console, xenstore and timers
+//! first, and let the array grow again. A processor that is away all the while gets its queues when
+//! it comes back.
 
 #![forbid(unsafe_code)]
 
@@ -37,8 +37,7 @@ const SAVED: &str = "/run/saved-domain";
 /// The domain's processors.
 const VCPUS: u32 = 3;
 
-/// The one that is away when the domain is saved. One before it and one after it
-/// run.
+/// The one that is away when the domain is saved. One before it and one after it run.
 const AWAY: u32 = 1;
 
 const A_WHILE: Duration = Duration::from_secs(3);
@@ -79,8 +78,8 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     link.walk(2)?;
     link.check(tally::Rule::Coalescing)?;
 
-    // The peer keeps its ports open through all of this. Its file knows ports that
-    // are not any more, so it must not go on with them.
+    // The peer keeps its ports open through all of this. Its file knows ports that are not any
+    // more, so it must not go on with them.
     link.freeze()?;
     domain.save(SAVED)?;
     drop(link);
@@ -116,8 +115,8 @@ fn set_online(agent: &Agent, online: bool) -> io::Result<()> {
     agent.run(&format!("echo {state} >{path}")).map(drop)
 }
 
-/// Fails unless all processors run and the hypervisor knows their control blocks,
-/// but for [`AWAY`], of which that is so if `online` and `block`.
+/// Fails unless all processors run and the hypervisor knows their control blocks, but for [`AWAY`],
+/// of which that is so if `online` and `block`.
 fn check_processors(agent: &Agent, online: bool, block: bool, when: &str) -> io::Result<()> {
     let expected = if online { "0-2" } else { "0,2" };
     let listed = agent.run("cat /sys/devices/system/cpu/online")?;
@@ -165,8 +164,7 @@ impl Events {
         })
     }
 
-    /// Fails unless each processor has had events of the peer since `before`, out of
-    /// its queues.
+    /// Fails unless each processor has had events of the peer since `before`, out of its queues.
     fn check(&self, before: &Self) -> io::Result<()> {
         let growth = |now: &[u64], before: &[u64]| -> Vec<u64> {
             assert_eq!([now.len(), before.len()], [VCPUS as usize; 2], "processors");

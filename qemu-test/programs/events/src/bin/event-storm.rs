@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Thousands of ports between dom0 and a domU, and events on them in random
-//! order from both sides. Both domains have any number of processors and run any
-//! port operations.
+//! Thousands of ports between dom0 and a domU, and events on them in random order from both sides.
+//! Both domains have any number of processors and run any port operations.
 
 #![forbid(unsafe_code)]
 

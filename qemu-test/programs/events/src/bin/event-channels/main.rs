@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules of the FIFO ABI beyond many ports: priorities and their order, events
-//! that race with unmasking, processors that go and come back, and the
-//! hypervisor's view of the queues.
+//! Rules of the FIFO ABI beyond many ports: priorities and their order, events that race with
+//! unmasking, processors that go and come back, and the hypervisor's view of the queues.
 
 #![forbid(unsafe_code)]
 

@@ -25,8 +25,8 @@ use crate::rust_only;
 use crate::FEW;
 use crate::SEED;
 
-/// The domU runs on its first processor alone while this lives, so that its
-/// events come one after the other.
+/// The domU runs on its first processor alone while this lives, so that its events come one after
+/// the other.
 struct OneProcessor {
     agent: Agent,
 }
@@ -76,8 +76,8 @@ impl Drop for Pause {
     }
 }
 
-/// Sends an event on each lane while the domU is paused, and returns the lanes in
-/// that order and the state of the domU's ports in Xen before it goes on.
+/// Sends an event on each lane while the domU is paused, and returns the lanes in that order and
+/// the state of the domU's ports in Xen before it goes on.
 fn send_while_paused(link: &Link) -> io::Result<(Vec<usize>, Ports)> {
     let mut lanes: Vec<usize> = (0..link.board().lanes()).collect();
     Random::new(SEED.into()).shuffle(&mut lanes);

@@ -19,11 +19,10 @@ use xen_guest::platform::MemoryModel;
 use crate::plan;
 use crate::FEW;
 
-/// Reason for which the rule fails in dom0, if it does. Linux's own operations
-/// for the FIFO ABI drop the events in the queue of a processor that has gone:
-/// "Dropping pending event for port" in the log. Their ports were moved to another
-/// processor, but the events were linked before, and nobody links them anew. Seen
-/// in a PVH dom0, not in a PV one.
+/// Reason for which the rule fails in dom0, if it does. Linux's own operations for the FIFO ABI
+/// drop the events in the queue of a processor that has gone: "Dropping pending event for port" in
+/// the log. Their ports were moved to another processor, but the events were linked before, and
+/// nobody links them anew. Seen in a PVH dom0, not in a PV one.
 pub fn loss_in_dom0() -> Option<&'static str> {
     let c = Ops::asked().is_ok_and(|ops| ops == Ops::C);
     let translated = MemoryModel::current().is_ok_and(|model| model == MemoryModel::AutoTranslated);
@@ -62,10 +61,10 @@ pub fn go_in_domu(count: u32) -> Verdict {
     Ok(())
 }
 
-/// Sends events from both sides while processors go and come back by `cycle`, which
-/// returns the number of events that came to them: to each at least one before it
-/// goes. Prints that number, and the number of events that were found in the queues
-/// of processors that had gone, if the kernel's `file` tells.
+/// Sends events from both sides while processors go and come back by `cycle`, which returns the
+/// number of events that came to them: to each at least one before it goes. Prints that number, and
+/// the number of events that were found in the queues of processors that had gone, if the kernel's
+/// `file` tells.
 fn go_under_events(
     link: &Link,
     count: u32,
