@@ -18,6 +18,7 @@ use std::fs;
 use std::io;
 
 use clients::agent::Agent;
+use clients::agent::LONGEST_OUTPUT;
 
 use crate::debug_key::Link;
 
@@ -89,20 +90,18 @@ impl QueuesFile {
 
     /// That of the domain with this agent, without the words.
     pub fn of_domain(agent: &Agent) -> io::Result<Self> {
-        // A node of xenstore has 2,048 bytes at most: of many processors the file is more than
-        // that, and of many ports far more.
+        // Of many processors the file is longer than an answer, and of many ports by far.
         const COPY: &str = "/tmp/evtchn_fifo";
-        const PIECE: usize = 1500;
-        agent.run(&format!("grep -v ^port {PATH} >{COPY}"))?;
-        let mut text = String::new();
-        loop {
-            let begin = text.len() + 1;
-            let piece = agent.run(&format!("tail -c +{begin} {COPY} | head -c {PIECE}"))?;
-            if piece.is_empty() {
-                return Self::parse(&text).map_err(io::Error::other);
+        let piece = |begin| format!("tail -c +{} {COPY} | head -c {LONGEST_OUTPUT}", begin + 1);
+        let mut text = agent.run(&format!("grep -v ^port {PATH} >{COPY} && {}", piece(0)))?;
+        while text.len() % LONGEST_OUTPUT == 0 {
+            let next = agent.run(&piece(text.len()))?;
+            if next.is_empty() {
+                break;
             }
-            text.push_str(&piece);
+            text.push_str(&next);
         }
+        Self::parse(&text).map_err(io::Error::other)
     }
 
     /// Reads the file's text.
