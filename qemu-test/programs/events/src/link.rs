@@ -56,17 +56,21 @@ impl Link {
     /// is ended first.
     pub fn to_domu(count: usize) -> io::Result<Self> {
         let domid = RemoteGranter::domid_of_domu()?;
-        Agent::of(domid)?.run("killall -q event-peer; true")?;
-        Self::open(domid, count)
+        Self::start(domid, count, "killall -q event-peer; ")
     }
 
     /// Connects `count` ports with domain `domid`, in which an agent runs.
     pub fn open(domid: u32, count: usize) -> io::Result<Self> {
+        Self::start(domid, count, "")
+    }
+
+    /// Runs the shell commands `before`, and then the peer, in domain `domid`, and connects to it.
+    fn start(domid: u32, count: usize, before: &str) -> io::Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let token = format!("{:x}", now.map_or(0, |time| time.as_nanos()));
         let agent = Agent::of(domid)?;
         agent.run(&format!(
-            "event-peer {count} {token} </dev/null >/dev/console 2>&1 &"
+            "{before}event-peer {count} {token} </dev/null >/dev/console 2>&1 &"
         ))?;
         let path = format!("/local/domain/{domid}/{}", peer::node(&token));
         let references = Xenstore::open()?.wait_for(&path, PATIENCE, |text| {
