@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,7 +21,6 @@ use clients::suite;
 use clients::suite::Rule;
 use suites::random::Random;
 use suites::wait::settle;
-use suites::wait::until;
 use xen_guest::free_memory;
 use xen_guest::gntdev::Gntdev;
 use xen_guest::gntdev::GrantRef;
@@ -230,23 +232,17 @@ struct Mapper {
 
 impl Mapper {
     fn start(domid: u32, protection: Protection) -> std::io::Result<Self> {
-        let before = GrantUsage::read()?;
-        let child = Child::spawn(|| {
+        let (mut mapped, mut mapper) = UnixStream::pair()?;
+        let child = Child::spawn(move || {
             let mapping = map_rings(domid, protection).expect("the domain's rings");
-            mapping.read(0);
+            mapper.write_all(&[mapping.read(0)]).expect("a parent");
             loop {
                 std::thread::sleep(Duration::from_secs(3600));
             }
         })?;
-        let mapped = until(PATIENCE, || {
-            let usage = GrantUsage::read()?;
-            let grants = grants_of(domid);
-            let all = grants
-                .iter()
-                .all(|grant| usage.pin(*grant) != before.pin(*grant));
-            Ok(all.then_some(()))
-        })?;
-        mapped.ok_or_else(|| std::io::Error::other("the mapper maps nothing"))?;
+        // The stream ends when the child does.
+        mapped.set_read_timeout(Some(PATIENCE))?;
+        mapped.read_exact(&mut [0])?;
         Ok(Self { child })
     }
 
