@@ -5,38 +5,38 @@
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsFd;
+use std::io::Read;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
 use xen_guest::open_flag::O_DIRECT;
 use xen_guest::PAGE_SIZE;
+
+use crate::pattern;
 
 /// Bytes that one system call moves.
 const BLOCK: usize = 1 << 20;
 
 /// Writes `mib` mebibytes of the pattern that `seed` names to `path`.
 pub fn write(path: &Path, mib: usize, seed: u32) -> io::Result<()> {
-    let file = open(OpenOptions::new().write(true), path)?;
-    let block = Mapping::anonymous(BLOCK / PAGE_SIZE, Protection::ReadWrite)?;
+    let mut file = open(OpenOptions::new().write(true), path)?;
+    let mut block = Block::new();
     for number in 0..mib {
-        block.fill(seed.wrapping_add(number as u32));
-        let written = block.write_to(file.as_fd())?;
-        whole(written, number)?;
+        pattern::fill(block.bytes(), seed.wrapping_add(number as u32));
+        file.write_all(block.bytes())?;
     }
     file.sync_all()
 }
 
 /// Fails unless the first `mib` mebibytes of `path` are that pattern.
 pub fn check(path: &Path, mib: usize, seed: u32) -> io::Result<()> {
-    let file = open(OpenOptions::new().read(true), path)?;
-    let block = Mapping::anonymous(BLOCK / PAGE_SIZE, Protection::ReadWrite)?;
+    let mut file = open(OpenOptions::new().read(true), path)?;
+    let mut block = Block::new();
     for number in 0..mib {
-        let read = block.read_from(file.as_fd())?;
-        whole(read, number)?;
-        if let Some(at) = block.first_difference(seed.wrapping_add(number as u32)) {
+        file.read_exact(block.bytes())?;
+        let seed = seed.wrapping_add(number as u32);
+        if let Some(at) = pattern::first_difference(block.bytes(), seed) {
             let message = format!("byte {at} of MiB {number} is not what was written");
             return Err(io::Error::other(message));
         }
@@ -51,10 +51,20 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-fn whole(bytes: usize, number: usize) -> io::Result<()> {
-    if bytes != BLOCK {
-        let message = format!("{bytes} bytes of MiB {number} instead of {BLOCK}");
-        return Err(io::Error::other(message));
+/// A buffer that begins a page, as direct I/O wants it.
+struct Block {
+    memory: Vec<u8>,
+    begin: usize,
+}
+
+impl Block {
+    fn new() -> Self {
+        let memory = vec![0; BLOCK + PAGE_SIZE];
+        let begin = memory.as_ptr().align_offset(PAGE_SIZE);
+        Self { memory, begin }
     }
-    Ok(())
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.memory[self.begin..][..BLOCK]
+    }
 }

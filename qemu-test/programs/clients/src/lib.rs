@@ -15,5 +15,6 @@ pub mod console;
 pub mod domain;
 mod lifeless_kernel;
 pub mod limit;
+pub mod pattern;
 pub mod suite;
 pub mod vchan_report;

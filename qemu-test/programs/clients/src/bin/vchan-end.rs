@@ -19,9 +19,9 @@ use std::io;
 use std::process::ExitCode;
 
 use clients::limit::PATIENCE;
+use clients::pattern;
 use clients::vchan_report;
 use clients::vchan_report::Report;
-use xen_guest::bytes::pattern;
 use xen_guest::vchan::Peer;
 use xen_guest::vchan::Vchan;
 
@@ -97,14 +97,11 @@ fn exchange(stream: &mut Vchan, serves: bool, mib: usize, seed: u32) -> io::Resu
     Ok(format!("{mib} MiB each way"))
 }
 
-fn block(seed: u32, number: usize) -> Vec<u8> {
-    let seed = seed.wrapping_add(number as u32);
-    (0..MIB).map(|at| pattern(seed, at)).collect()
-}
-
 fn send(stream: &mut Vchan, mib: usize, seed: u32) -> io::Result<()> {
+    let mut data = vec![0; MIB];
     for number in 0..mib {
-        stream.write_all(&block(seed, number))?;
+        pattern::fill(&mut data, seed.wrapping_add(number as u32));
+        stream.write_all(&data)?;
     }
     Ok(())
 }
@@ -116,10 +113,10 @@ fn receive(stream: &mut Vchan, mib: usize, seed: u32) -> io::Result<()> {
         while filled < MIB {
             filled += stream.read(&mut data[filled..])?;
         }
-        if data != block(seed, number) {
-            return Err(io::Error::other(format!(
-                "MiB {number} is not what was sent"
-            )));
+        let seed = seed.wrapping_add(number as u32);
+        if let Some(at) = pattern::first_difference(&data, seed) {
+            let message = format!("byte {at} of MiB {number} is not what was sent");
+            return Err(io::Error::other(message));
         }
     }
     Ok(())
