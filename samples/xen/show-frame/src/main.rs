@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows on dom0's screen what a domU draws: a display back end in short.
+//! A picture that a domU draws, on dom0's screen: a display back end in short.
 //!
-//! `show-frame draw` runs in the domU, `show-frame scan-out DOMID` in dom0, in
-//! any order.
+//! `show-frame draw` runs in the domU, `show-frame scan-out DOMID` in dom0, in any order.
 
 #![forbid(unsafe_code)]
 
-mod font;
 mod picture;
 
 use std::env;
@@ -19,25 +17,28 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use dmabuf::buffer::DmaBuf;
-use dmabuf::drm::Card;
-use dmabuf::drm::Layout;
-use dmabuf::grant_table::GrantTable;
-use dmabuf::handover::Handover;
-use dmabuf::memfd::Memory;
-use dmabuf::DOM0;
-use dmabuf::PAGE_SIZE;
-use picture::Picture;
+use xen_grants::display::Card;
+use xen_grants::display::Layout;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::grant_dma_buf::Backing;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::handover::Handover;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
+
+use crate::picture::Picture;
 
 const NAME: &str = "show-frame";
 const CARD: &str = "/dev/dri/card0";
 const BYTES_PER_PIXEL: u32 = 4;
-/// How long the granter waits for somebody to come, and the other side for an
-/// answer.
+/// Time that the granter waits for the other side to come.
 const GRANTER_PATIENCE: Duration = Duration::from_secs(300);
+/// Time that the other side waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long it may take until nobody uses a closed dma-buf any more.
+/// Time that the release of a closed dma-buf may take.
 const RELEASE: Duration = Duration::from_secs(5);
+/// Time that the picture is shown if there is no command to run meanwhile.
 const SHOW: Duration = Duration::from_secs(10);
 
 const USAGE: &str = "\
@@ -73,16 +74,16 @@ fn draw() -> Result<(), Box<dyn Error>> {
         pitch: picture.width() * BYTES_PER_PIXEL,
     };
     let bytes = layout.pitch as usize * layout.height as usize;
-    let memory = Memory::new(bytes.div_ceil(PAGE_SIZE))?;
-    for y in 0..layout.height {
-        let row: Vec<u8> = (0..layout.width)
-            .flat_map(|x| picture.color(x, y).to_le_bytes())
-            .collect();
-        memory.write(y as usize * layout.pitch as usize, &row);
+    let file = MemoryFile::new(bytes.div_ceil(PAGE_SIZE))?;
+    let memory = file.map()?;
+    for (row, at) in picture.rows().zip((0..).step_by(layout.pitch as usize)) {
+        let pixels: Vec<u8> = row.iter().flat_map(|color| color.to_le_bytes()).collect();
+        memory.write_all(at, &pixels);
     }
 
     let table = GrantTable::open()?;
-    let import = table.import(DOM0, memory.buffer())?;
+    let buffer = file.dma_buf()?;
+    let import = table.import(DOM0, &buffer)?;
     println!("show-frame: granted {} pages", import.references().len());
     for (name, value) in [
         ("width", layout.width),
@@ -105,14 +106,14 @@ fn scan_out(domid: &str, command: &[&str]) -> Result<(), Box<dyn Error>> {
     let handover = Handover::with_granter(NAME, domid)?;
     let references = handover.take_offer(PATIENCE)?;
     let layout = Layout {
-        width: handover.offered_number("width")?,
-        height: handover.offered_number("height")?,
-        pitch: handover.offered_number("pitch")?,
+        width: handover.told("width")?,
+        height: handover.told("height")?,
+        pitch: handover.told("pitch")?,
     };
 
     let table = GrantTable::open()?;
-    let buffer = table.export(domid, &references)?;
-    show(&buffer, layout, || {
+    let export = table.export(domid, &references, Backing::Ordinary)?;
+    show(&export, layout, || {
         println!(
             "{}x{} pixels in {} pages of domain {domid}, on {CARD}",
             layout.width,
@@ -122,18 +123,16 @@ fn scan_out(domid: &str, command: &[&str]) -> Result<(), Box<dyn Error>> {
         run(command)
     })?;
 
-    // The pages are the domU's again when nobody uses the dma-buf any more,
-    // which is later than when it is closed here.
-    table.wait_released(buffer.close(), RELEASE)?;
+    // The pages are the domU's again when nobody uses the dma-buf any more, which is later than when
+    // it is closed here.
+    export.close().wait_released(RELEASE)?;
     handover.finish(PATIENCE)?;
     println!("all pages are unmapped and no longer granted");
     Ok(())
 }
 
-/// Calls `meanwhile` while the buffer is on the screen. Each step is undone in
-/// the opposite order, or by the kernel when this program fails.
-///
-/// The kernel checks that the picture lies within the buffer.
+/// Shows the buffer on the screen while `meanwhile` runs. The kernel undoes what is left if this
+/// program fails.
 fn show(
     buffer: &DmaBuf,
     layout: Layout,
@@ -141,13 +140,10 @@ fn show(
 ) -> Result<(), Box<dyn Error>> {
     let card = Card::open(CARD)?;
     let output = card.output(layout.width, layout.height)?;
-    let handle = card.import(buffer)?;
-    let framebuffer = card.add_framebuffer(&handle, layout)?;
+    let framebuffer = card.framebuffer(buffer, layout)?;
     card.show(&output, &framebuffer)?;
     meanwhile()?;
     card.switch_off(&output)?;
-    card.remove_framebuffer(framebuffer)?;
-    card.close_handle(handle)?;
     Ok(())
 }
 
@@ -166,11 +162,9 @@ fn run(command: &[&str]) -> Result<(), Box<dyn Error>> {
 fn ppm(domid: &str) -> Result<(), Box<dyn Error>> {
     let picture = Picture::of_domain(domid.parse()?);
     let mut bytes = format!("P6\n{} {}\n255\n", picture.width(), picture.height()).into_bytes();
-    for y in 0..picture.height() {
-        for x in 0..picture.width() {
-            let [_, red, green, blue] = picture.color(x, y).to_be_bytes();
-            bytes.extend([red, green, blue]);
-        }
+    for color in picture.rows().flatten() {
+        let [_, red, green, blue] = color.to_be_bytes();
+        bytes.extend([red, green, blue]);
     }
     io::stdout().write_all(&bytes)?;
     Ok(())

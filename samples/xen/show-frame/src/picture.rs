@@ -1,24 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The picture that a domU draws: one that a person recognises, with the
-//! domain's id in it, and no two pages of it alike, so that misplaced ones are
-//! seen.
+//! The picture that a domU draws. A person recognises it, it has the domain's id in it, and no two of
+//! its pages are alike, so that misplaced ones are seen.
 
-use crate::font;
+use std::convert::Infallible;
+
+use embedded_graphics::mono_font::ascii::FONT_10X20;
+use embedded_graphics::mono_font::MonoTextStyle;
+use embedded_graphics::pixelcolor::Rgb888;
+use embedded_graphics::prelude::*;
+use embedded_graphics::primitives::Circle;
+use embedded_graphics::primitives::PrimitiveStyle;
+use embedded_graphics::primitives::Rectangle;
+use embedded_graphics::text::Alignment;
+use embedded_graphics::text::Text;
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 480;
 
-const WHITE: u32 = 0xff_ffff;
-const INK: u32 = 0x10_1830;
-const SUN: u32 = 0xff_d040;
-/// A test card's bars along the lower edge.
-const BARS: [u32; 8] = [
-    0xff_ffff, 0xff_ff00, 0x00_ffff, 0x00_ff00, 0xff_00ff, 0xff_0000, 0x00_00ff, 0x00_0000,
+const INK: Rgb888 = Rgb888::new(0x10, 0x18, 0x30);
+const SUN: Rgb888 = Rgb888::new(0xff, 0xd0, 0x40);
+/// Colours of a test card, side by side along the lower edge.
+const BARS: [Rgb888; 8] = [
+    Rgb888::WHITE,
+    Rgb888::YELLOW,
+    Rgb888::CYAN,
+    Rgb888::GREEN,
+    Rgb888::MAGENTA,
+    Rgb888::RED,
+    Rgb888::BLUE,
+    Rgb888::BLACK,
 ];
 const BARS_TOP: u32 = 400;
 
 /// A drawn picture.
+#[derive(PartialEq)]
 pub struct Picture {
     /// Row by row, 0xRRGGBB.
     colors: Vec<u32>,
@@ -30,17 +46,42 @@ impl Picture {
         let mut this = Self {
             colors: vec![0; (WIDTH * HEIGHT) as usize],
         };
-        this.fill(background);
-        this.fill(|x, y, below| if in_sun(x, y) { SUN } else { below });
-        this.fill(|x, y, below| match y {
-            BARS_TOP.. => bar(x, y),
-            _ => below,
-        });
-        this.write_centered(150, 10, &format!("DOMAIN {domid}"));
-        this.write_centered(260, 4, "DREW THIS IN ITS MEMORY");
-        this.write_centered(310, 4, "DOM0 SHOWS IT");
-        this.write_centered(360, 2, "GRANTED PAGES, A DMA-BUF, NO COPY BETWEEN");
-        this
+        match this.draw(domid) {
+            Ok(()) => this,
+            Err(never) => match never {},
+        }
+    }
+
+    fn draw(&mut self, domid: u32) -> Result<(), Infallible> {
+        let area = self.bounding_box();
+        self.fill_contiguous(&area, area.points().map(background))?;
+        Circle::with_center(Point::new(540, 80), 100)
+            .into_styled(PrimitiveStyle::with_fill(SUN))
+            .draw(self)?;
+        self.write(Point::new(320, 200), 4, &format!("DOMAIN {domid}"))?;
+        self.write(Point::new(320, 275), 2, "drew this in its memory,")?;
+        self.write(Point::new(320, 325), 2, "dom0 shows it.")?;
+        self.write(
+            Point::new(320, 370),
+            1,
+            "Granted pages, a dma-buf, and no copy between",
+        )
+    }
+
+    /// Writes a line with a shadow, centered at `position`. Each dot of a letter becomes a square of
+    /// `scale` pixels.
+    fn write(&mut self, position: Point, scale: u32, text: &str) -> Result<(), Infallible> {
+        for (offset, color) in [(Point::new_equal(2), INK), (Point::zero(), Rgb888::WHITE)] {
+            let style = MonoTextStyle::new(&FONT_10X20, color);
+            let mut target = Scaled {
+                picture: self,
+                position: position + offset,
+                scale,
+            };
+            Text::with_alignment(text, Point::zero(), style, Alignment::Center)
+                .draw(&mut target)?;
+        }
+        Ok(())
     }
 
     /// Pixels in a row.
@@ -48,74 +89,88 @@ impl Picture {
         WIDTH
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn height(&self) -> u32 {
         HEIGHT
     }
 
-    /// The colour of a pixel, 0xRRGGBB.
-    pub fn color(&self, x: u32, y: u32) -> u32 {
-        self.colors[(y * WIDTH + x) as usize]
-    }
-
-    fn fill(&mut self, color: impl Fn(u32, u32, u32) -> u32) {
-        for y in 0..HEIGHT {
-            for x in 0..WIDTH {
-                let pixel = &mut self.colors[(y * WIDTH + x) as usize];
-                *pixel = color(x, y, *pixel);
-            }
-        }
-    }
-
-    /// Writes a line of text with a shadow; each dot of a letter becomes a
-    /// square of `scale` pixels. What is too long is cut off on both sides.
-    fn write_centered(&mut self, top: u32, scale: u32, text: &str) {
-        let width = text.len() as u32 * font::ADVANCE * scale;
-        let left = i64::from(WIDTH / 2) - i64::from(width / 2);
-        let shadow = i64::from(scale / 2).max(1);
-        for (offset, color) in [(shadow, INK), (0, WHITE)] {
-            for (index, letter) in text.chars().enumerate() {
-                let start = left + index as i64 * i64::from(font::ADVANCE * scale);
-                for (x, y) in font::dots(letter) {
-                    let x = start + i64::from(x * scale) + offset;
-                    let y = i64::from(top + y * scale) + offset;
-                    self.square(x, y, scale, color);
-                }
-            }
-        }
-    }
-
-    fn square(&mut self, left: i64, top: i64, size: u32, color: u32) {
-        for y in top..top + i64::from(size) {
-            for x in left..left + i64::from(size) {
-                if (0..i64::from(WIDTH)).contains(&x) && (0..i64::from(HEIGHT)).contains(&y) {
-                    self.colors[(y * i64::from(WIDTH) + x) as usize] = color;
-                }
-            }
-        }
+    /// The rows of pixels, each 0xRRGGBB.
+    pub fn rows(&self) -> impl Iterator<Item = &[u32]> {
+        self.colors.chunks(WIDTH as usize)
     }
 }
 
-/// From blue to green downwards, and redder to the right.
-fn background(x: u32, y: u32, _: u32) -> u32 {
-    let red = x * 200 / WIDTH;
-    let green = y * 180 / HEIGHT;
-    let blue = 220 - y * 140 / HEIGHT;
-    (red << 16) | (green << 8) | blue
+/// From blue to green downwards, and redder to the right; bars that grow darker at the lower edge.
+fn background(point: Point) -> Rgb888 {
+    let (x, y) = (point.x as u32, point.y as u32);
+    if y >= BARS_TOP {
+        let bar = BARS[(x * BARS.len() as u32 / WIDTH) as usize];
+        let dim = |channel: u8| (u32::from(channel) * (HEIGHT - y) / (HEIGHT - BARS_TOP)) as u8;
+        return Rgb888::new(dim(bar.r()), dim(bar.g()), dim(bar.b()));
+    }
+    let channel = |value: u32| value as u8;
+    Rgb888::new(
+        channel(x * 200 / WIDTH),
+        channel(y * 180 / HEIGHT),
+        channel(220 - y * 140 / HEIGHT),
+    )
 }
 
-/// The bars grow darker downwards.
-fn bar(x: u32, y: u32) -> u32 {
-    let color = BARS[(x * BARS.len() as u32 / WIDTH) as usize];
-    let [_, channels @ ..] = color.to_be_bytes();
-    channels.into_iter().fold(0, |sum, channel| {
-        let dimmed = u32::from(channel) * (HEIGHT - y) / (HEIGHT - BARS_TOP);
-        (sum << 8) | dimmed
-    })
+impl OriginDimensions for Picture {
+    fn size(&self) -> Size {
+        Size::new(WIDTH, HEIGHT)
+    }
 }
 
-fn in_sun(x: u32, y: u32) -> bool {
-    x.abs_diff(540).pow(2) + y.abs_diff(80).pow(2) < 50 * 50
+impl DrawTarget for Picture {
+    type Color = Rgb888;
+    type Error = Infallible;
+
+    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
+    where
+        I: IntoIterator<Item = Pixel<Rgb888>>,
+    {
+        let area = self.bounding_box();
+        for Pixel(point, color) in pixels {
+            if area.contains(point) {
+                let index = point.y as u32 * WIDTH + point.x as u32;
+                self.colors[index as usize] = color.into_storage();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A picture on which each pixel that is drawn becomes a square, with the origin at `position`.
+struct Scaled<'a> {
+    picture: &'a mut Picture,
+    position: Point,
+    scale: u32,
+}
+
+impl Dimensions for Scaled<'_> {
+    fn bounding_box(&self) -> Rectangle {
+        let area = self.picture.bounding_box().translate(-self.position);
+        let scale = self.scale as i32;
+        Rectangle::new(area.top_left / scale, area.size / self.scale)
+    }
+}
+
+impl DrawTarget for Scaled<'_> {
+    type Color = Rgb888;
+    type Error = Infallible;
+
+    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
+    where
+        I: IntoIterator<Item = Pixel<Rgb888>>,
+    {
+        for Pixel(point, color) in pixels {
+            let corner = self.position + point * self.scale as i32;
+            let square = Rectangle::new(corner, Size::new_equal(self.scale));
+            self.picture.fill_solid(&square, color)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -127,8 +182,8 @@ mod tests {
     #[test]
     fn each_domain_has_a_picture_of_its_own() {
         let picture = Picture::of_domain(1);
-        assert!(picture.colors == Picture::of_domain(1).colors);
-        assert!(picture.colors != Picture::of_domain(2).colors);
+        assert!(picture == Picture::of_domain(1));
+        assert!(picture != Picture::of_domain(2));
     }
 
     #[test]
