@@ -72,7 +72,8 @@ class Selection(unittest.TestCase):
                                         for workspace in guest.WORKSPACES])
 
     def test_some(self):
-        wanted = {guest.PROGRAMS: ("read-pages", "share-pages"), guest.SAMPLES: ("show-frame",)}
+        wanted = {guest.TEST_PROGRAMS: ("read-pages", "share-pages"),
+                  guest.LIBRARY: ("show-frame",)}
         self.assertEqual(
             [argv[3:] for _, argv in self.built(wanted)],
             [["--release", "--bin", "read-pages", "--bin", "share-pages"],

@@ -12,7 +12,7 @@ from xenrust.build_root import Purpose
 
 PLACE = pathlib.Path("x")
 KERNEL = debian_kernel.DebianKernel("7.2.9+deb13-amd64", "1", PLACE, PLACE, PLACE)
-PROGRAMS = {guest.SAMPLES: ("share-memfd",)}
+PROGRAMS = {guest.LIBRARY: ("share-memfd",)}
 
 
 class Preparation(unittest.TestCase):

@@ -20,7 +20,7 @@ class RulesTest(unittest.TestCase):
                            ("drivers/xen/gntdev/gntdev.rs", HEAD + "module! {\n}\n"),
                            ("drivers/xen/gntdev/parameters.rs", HEAD + "uint_param! {\n}\n"),
                            ("drivers/xen/rust/grant/frames.rs", HEAD + "unsafe { f() }\n"),
-                           ("samples/xen/dmabuf/src/lib.rs", HEAD + "unsafe { f() }\n"),
+                           ("tools/xen/xen-grants/src/sys.rs", HEAD + "unsafe { f() }\n"),
                            ("qemu-test/programs/suites/src/cases/data.rs", HEAD),
                            ("scripts/x", "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0\n"),
                            ("COPYING", "words\n")):

@@ -11,11 +11,11 @@ from .build_root import Purpose
 from .cache import REPOSITORY, Cache
 from .progress import Step
 
-PROGRAMS = REPOSITORY / "qemu-test" / "programs"
-SAMPLES = REPOSITORY / "samples" / "xen"
-EVENT_MODEL = REPOSITORY / "qemu-test" / "event-model"
-# Cargo's workspaces, built into one folder. The last one has nothing but tests.
-WORKSPACES = (PROGRAMS, SAMPLES, EVENT_MODEL)
+# Cargo's workspaces, built into one folder: the library with the samples, and the programs and the
+# event channels' model of the tests, which use the library.
+LIBRARY = REPOSITORY / "tools" / "xen"
+TEST_PROGRAMS = REPOSITORY / "qemu-test"
+WORKSPACES = (LIBRARY, TEST_PROGRAMS)
 
 # The tables of a cargo configuration that say how to reach the registry.
 NETWORK_TABLE = re.compile(r"\[+ *(source|registry|registries|http|net)\b")

@@ -21,7 +21,7 @@ from .cache import REPOSITORY
 from .failure import Failure
 
 FOLDERS = ("drivers/xen/gntdev", "drivers/xen/rust", "drivers/xen/events", "include", "samples/xen",
-           "Documentation/xen")
+           "tools/xen", "Documentation/xen")
 
 # Files that an editor, a merge or a build leaves beside ours. Most hidden files are such, too.
 LITTER = ("~", ".o", ".ko", ".mod", ".orig", ".rej")

@@ -8,8 +8,8 @@ UNMARKED = ("Cargo.lock", "COPYING", "README.md", ".kunitconfig")
 
 # The places where unsafe code lives: all else is safe Rust. A library that takes the place of a C
 # function cannot be without.
-UNSAFE_PLACES = ("drivers/xen/rust/", "qemu-test/programs/xen-guest/",
-                 "qemu-test/programs/without-grant-copy/", "samples/xen/dmabuf/")
+UNSAFE_PLACES = ("drivers/xen/rust/", "tools/xen/xen-grants/", "qemu-test/programs/guest-test/",
+                 "qemu-test/programs/without-grant-copy/")
 
 # These macros of the kernel and of ours expand to unsafe code: their users cannot forbid it.
 KERNEL_MACRO = re.compile(r"^(module|uint_param|per_cpu)! \{$", re.M)

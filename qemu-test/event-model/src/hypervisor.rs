@@ -7,7 +7,7 @@
 
 use crate::{
     event_queue::{CONTROL_BLOCK_WORDS, PRIORITIES},
-    xen::event::locked_word::SharedWord,
+    event_word::SharedWord,
 };
 use std::ops::DerefMut;
 

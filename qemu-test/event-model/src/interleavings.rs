@@ -6,10 +6,9 @@
 //! reads return all values that the memory model allows. A test prints how many it tried.
 
 use crate::{
-    event_word::Port,
+    event_word::{Port, SharedWord},
     hypervisor::{HypervisorWord, Memory, QueueLock, BUSY, LINKED, MASKED},
     machine::{port, Machine},
-    xen::event::locked_word::SharedWord,
 };
 use loom::{
     sync::{

@@ -5,9 +5,8 @@
 
 use crate::{
     event_queue::{ControlBlock, Queues},
-    event_word::{EventWord, Port, Unmask},
+    event_word::{EventWord, Port, SharedWord, Unmask},
     hypervisor::{Domain, HypervisorWord, Memory, QueueLock},
-    xen::event::locked_word::SharedWord,
 };
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 

@@ -3,10 +3,9 @@
 //! Long random sequences on one CPU, compared with a model that is so simple that it is right.
 
 use crate::{
-    event_word::{EventWord, Port},
+    event_word::{EventWord, Port, SharedWord},
     hypervisor::{HypervisorWord, Memory, QueueLock},
     machine::Machine,
-    xen::event::locked_word::SharedWord,
 };
 use proptest::prelude::*;
 use std::{

@@ -44,8 +44,8 @@ LIBRARY = "libxengnttab1"
 DOM0_PROGRAMS = ("read-pages", "share-memfd", "show-frame")
 DOMU_PROGRAMS = ("share-pages", "share-memfd", "show-frame")
 IN_DOMU = "share-pages & share-memfd grant & show-frame draw & wait"
-PROGRAMS = {guest.PROGRAMS: ("read-pages", "share-pages"),
-            guest.SAMPLES: ("share-memfd", "show-frame")}
+PROGRAMS = {guest.TEST_PROGRAMS: ("read-pages", "share-pages"),
+            guest.LIBRARY: ("share-memfd", "show-frame")}
 
 
 def parse_arguments() -> argparse.Namespace:

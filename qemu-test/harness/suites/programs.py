@@ -26,10 +26,10 @@ OUTCOMES = {"ok": PASSED, "FAILED": FAILED, "ignored": SKIPPED}
 def programs(context: Context) -> list[Job]:
     """Unit tests of the guests' programs, and the event channels' state machine in all
     interleavings."""
-    # The state machine takes longest.
+    # The state machine, which is tested with the programs, takes longest.
     return [FunctionJob(functools.partial(cargo_tests, context, workspace), title=workspace.name,
                         needs=(needs.program_tests(context),),
-                        load=Load(seconds=120 if workspace == guest.EVENT_MODEL else 20))
+                        load=Load(seconds=120 if workspace == guest.TEST_PROGRAMS else 20))
             for workspace in guest.WORKSPACES]
 
 

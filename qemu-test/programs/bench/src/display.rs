@@ -6,28 +6,28 @@ use std::io;
 use std::time::Duration;
 use std::time::Instant;
 
-use dmabuf::buffer::DmaBuf;
-use dmabuf::drm::Card;
-use dmabuf::drm::Framebuffer;
-use dmabuf::drm::Layout;
-use dmabuf::drm::Output;
+use guest_test::gntdev::Gntdev;
+use guest_test::processor_time;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::granter::Share;
 use suites::local::LocalGranter;
-use suites::world::DOM0;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::grant_copy::OKAY;
-use xen_guest::mapping::Mapping;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::processor_time;
-use xen_guest::PAGE_SIZE;
+use xen_grants::display::Card;
+use xen_grants::display::Framebuffer;
+use xen_grants::display::Layout;
+use xen_grants::display::Output;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_copy::OKAY;
+use xen_grants::mapping::Mapping;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use crate::lines::wait_released;
 
-const CARD: &str = "/dev/dri/card0";
+/// The graphics card.
+pub const CARD: &str = "/dev/dri/card0";
 
 const LAYOUT: Layout = Layout {
     width: 640,
@@ -63,38 +63,36 @@ impl Way {
 }
 
 /// A screen, and a frame for it in pages that this domain granted to itself.
-pub struct Display {
-    card: Card,
+pub struct Display<'a> {
+    card: &'a Card,
     output: Output,
     /// What the screen shows between two frames, so that none is on it when
     /// it is released: to switch the screen off would take longer than all else.
-    resting: Framebuffer,
-    copied: Framebuffer,
+    resting: Framebuffer<'a>,
+    copied: Framebuffer<'a>,
     copy: Mapping,
-    kept: Framebuffer,
+    kept: Framebuffer<'a>,
     device: Gntdev,
     frame: Share,
     /// The frame is this one's.
     _granter: LocalGranter,
 }
 
-impl Display {
-    /// Switches the screen on.
-    pub fn new() -> io::Result<Self> {
+impl<'a> Display<'a> {
+    /// Switches the card's screen on.
+    pub fn new(card: &'a Card) -> io::Result<Self> {
         let mut granter = LocalGranter::new(DOM0, DOM0)?;
         let frame = granter.share(PAGES, Access::ReadWrite)?;
         granter.fill(&frame, 1)?;
-        let card = Card::open(CARD)?;
         let output = card.output(LAYOUT.width, LAYOUT.height)?;
-        let (resting, _) = local_framebuffer(&card)?;
-        let (copied, copy) = local_framebuffer(&card)?;
+        let (resting, _) = local_framebuffer(card)?;
+        let (copied, copy) = local_framebuffer(card)?;
         card.show(&output, &resting)?;
         let kept = {
-            // By a file of its own, where its number stands for nothing else. The buffer needs
-            // neither that nor its descriptor.
+            // By a file of its own, in which its number stands for nothing else. The framebuffer needs
+            // neither that file nor the descriptor.
             let exported = Gntdev::open()?.export(0, DOM0, &frame.references())?;
-            let handle = card.import(&DmaBuf::new(exported.into(), PAGES))?;
-            card.add_framebuffer(&handle, LAYOUT)?
+            card.framebuffer(&exported, LAYOUT)?
         };
         Ok(Self {
             card,
@@ -128,17 +126,14 @@ impl Display {
         let begin = Instant::now();
         let exported = self.device.export(0, DOM0, &references)?;
         let number = exported.number();
-        let buffer = DmaBuf::new(exported.into(), PAGES);
-        let handle = self.card.import(&buffer)?;
-        let framebuffer = self.card.add_framebuffer(&handle, LAYOUT)?;
+        let framebuffer = self.card.framebuffer(&exported, LAYOUT)?;
         let prepared = begin.elapsed();
 
         let shown = self.show_and_rest(&framebuffer)?;
 
         let begin = Instant::now();
-        self.card.remove_framebuffer(framebuffer)?;
-        self.card.close_handle(handle)?;
-        drop(buffer);
+        drop(framebuffer);
+        drop(exported);
         wait_released(&self.device, number)?;
         Ok(prepared + shown + begin.elapsed())
     }
@@ -164,7 +159,7 @@ impl Display {
     }
 
     /// Shows a framebuffer, of which counts the time, and then another one.
-    fn show_and_rest(&self, framebuffer: &Framebuffer) -> io::Result<Duration> {
+    fn show_and_rest(&self, framebuffer: &Framebuffer<'_>) -> io::Result<Duration> {
         let shown = self.flip(framebuffer)?;
         self.flip(&self.resting)?;
         Ok(shown)
@@ -173,7 +168,7 @@ impl Display {
     /// Shows a framebuffer and returns how long the processor worked for that.
     /// Until the screen's next frame begins it is idle, for a time that only
     /// the card's clock decides on.
-    fn flip(&self, framebuffer: &Framebuffer) -> io::Result<Duration> {
+    fn flip(&self, framebuffer: &Framebuffer<'_>) -> io::Result<Duration> {
         let begin = processor_time::of_this_thread()?;
         self.card.show(&self.output, framebuffer)?;
         Ok(processor_time::of_this_thread()? - begin)
@@ -181,9 +176,8 @@ impl Display {
 }
 
 /// A framebuffer in memory of this program's, and that memory.
-fn local_framebuffer(card: &Card) -> io::Result<(Framebuffer, Mapping)> {
+fn local_framebuffer(card: &Card) -> io::Result<(Framebuffer<'_>, Mapping)> {
     let file = MemoryFile::new(PAGES)?;
-    let buffer = DmaBuf::new(file.buffer()?.into(), PAGES);
-    let handle = card.import(&buffer)?;
-    Ok((card.add_framebuffer(&handle, LAYOUT)?, file.map()?))
+    let framebuffer = card.framebuffer(&file.dma_buf()?, LAYOUT)?;
+    Ok((framebuffer, file.map()?))
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::process::Command;
 
-use xen_guest::platform::Driver;
+use guest_test::platform::Driver;
 
 /// Puts `driver` in the place of whichever is loaded.
 pub fn load(driver: Driver) -> io::Result<()> {

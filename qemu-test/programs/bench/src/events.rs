@@ -14,8 +14,8 @@ use std::time::Instant;
 use ::events::ops::Ops;
 use ::events::queues_file;
 use suites::random::Random;
-use suites::world::DOM0;
-use xen_guest::event_channel::EventChannels;
+use xen_grants::event_channel::EventChannels;
+use xen_grants::DOM0;
 
 /// A line of the table.
 pub struct Line {

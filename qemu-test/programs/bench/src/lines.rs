@@ -5,22 +5,23 @@
 use std::io;
 use std::time::Instant;
 
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::pattern::Pattern;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::local::LocalGranter;
 use suites::remote::RemoteGranter;
-use suites::world::DOM0;
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::grant_copy::OKAY;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::PAGE_SIZE;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_copy::OKAY;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::GrantRef;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 /// A line of the table.
 pub struct Line {
@@ -215,7 +216,7 @@ impl Setup {
         local.fill(2);
         let buffers = [8, 64, 512]
             .into_iter()
-            .map(|pages| Ok((pages, MemoryFile::new(pages)?.buffer()?)))
+            .map(|pages| Ok((pages, MemoryFile::new(pages)?.dma_buf()?)))
             .collect::<io::Result<_>>()?;
         Ok(Self {
             _granter: granter,

@@ -35,12 +35,14 @@ use std::io;
 use std::iter;
 use std::process::ExitCode;
 
-use xen_guest::platform::Driver;
-use xen_guest::platform::MemoryModel;
-use xen_guest::tracing::Trace;
+use guest_test::platform::Driver;
+use guest_test::platform::MemoryModel;
+use guest_test::tracing::Trace;
+use xen_grants::display::Card;
 
 use crate::display::Display;
 use crate::display::Way;
+use crate::display::CARD;
 use crate::drivers::load;
 use crate::lines::Line;
 use crate::lines::Needs;
@@ -156,7 +158,8 @@ fn median_in_a_boot(measure: impl FnMut() -> io::Result<f64>) -> io::Result<f64>
 }
 
 fn measure_display(rounds: usize) -> io::Result<()> {
-    let display = Display::new()?;
+    let card = Card::open(CARD)?;
+    let display = Display::new(&card)?;
     let driver = Driver::current()?;
     for round in 0..rounds {
         let mut order = [Way::DmaBuf, Way::KeptDmaBuf, Way::Copy];

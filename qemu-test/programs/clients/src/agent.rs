@@ -15,7 +15,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-use xen_guest::xenstore::Xenstore;
+use xen_grants::xenstore::Xenstore;
 
 use crate::command::Ended;
 use crate::limit::PATIENCE;
@@ -60,8 +60,8 @@ impl Agent {
     /// Waits for the answer to the request with this id.
     pub fn answer(&self, id: &str, limit: Duration) -> io::Result<Ended> {
         let path = self.node(RESPONSE);
-        self.store
-            .wait_for(&path, limit, |response| parse_response(response, id))
+        let parse = |response: &str| parse_response(response, id);
+        Ok(self.store.wait_for(&path, limit, parse)?)
     }
 
     /// As [`Self::try_run`], but the command must succeed; returns what it printed.

@@ -10,8 +10,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use xen_guest::open_flag::O_DIRECT;
-use xen_guest::PAGE_SIZE;
+use guest_test::open_flag::O_DIRECT;
+use xen_grants::PAGE_SIZE;
 
 use crate::pattern;
 

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use xen_guest::process_end::wait_ended;
+use guest_test::process_end::wait_ended;
 
 use crate::limit::PATIENCE;
 

@@ -8,10 +8,10 @@ use std::fs;
 use std::io;
 use std::process::Command;
 
+use guest_test::domain_list::DomainList;
+use guest_test::domain_list::DomainState;
 use suites::wait::until;
-use xen_guest::domain_list::DomainList;
-use xen_guest::domain_list::DomainState;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::xenstore::Xenstore;
 
 use crate::command;
 use crate::command::succeed;

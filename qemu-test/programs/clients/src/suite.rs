@@ -5,12 +5,12 @@
 use std::env;
 use std::process::ExitCode;
 
+use guest_test::grant_usage::GrantUsage;
+use guest_test::ktap;
+use guest_test::ktap::Case;
+use guest_test::ktap::Verdict;
+use guest_test::platform::Driver;
 use suites::suite::LeakCheck;
-use xen_guest::grant_usage::GrantUsage;
-use xen_guest::ktap;
-use xen_guest::ktap::Case;
-use xen_guest::ktap::Verdict;
-use xen_guest::platform::Driver;
 
 use crate::domain;
 use crate::limit::RULE_LIMIT;

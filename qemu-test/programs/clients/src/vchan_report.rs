@@ -5,7 +5,7 @@
 
 use std::io;
 
-use xen_guest::xenstore::Xenstore;
+use xen_grants::xenstore::Xenstore;
 
 use crate::limit::PATIENCE;
 
@@ -48,7 +48,7 @@ impl Report {
 
     /// Writes the report to `node`.
     pub fn write(&self, node: &str) -> io::Result<()> {
-        Xenstore::open()?.write(node, &self.to_text())
+        Ok(Xenstore::open()?.write(node, &self.to_text())?)
     }
 }
 

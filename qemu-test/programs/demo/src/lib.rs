@@ -6,8 +6,8 @@
 
 #![forbid(unsafe_code)]
 
-use xen_guest::bytes::Bytes;
-use xen_guest::PAGE_SIZE;
+use xen_grants::bytes::Bytes;
+use xen_grants::PAGE_SIZE;
 
 /// The domU's grant references, separated by spaces, once its letter is there.
 pub const REFERENCES: &str = "data/share-pages/references";

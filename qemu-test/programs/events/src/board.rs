@@ -15,8 +15,8 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 
-use xen_guest::bytes::Bytes;
-use xen_guest::PAGE_SIZE;
+use xen_grants::bytes::Bytes;
+use xen_grants::PAGE_SIZE;
 
 /// One of the two domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,13 +231,13 @@ impl<'a> Board<'a> {
 
 #[cfg(test)]
 mod tests {
-    use xen_guest::mapping::Mapping;
+    use guest_test::mapping;
 
     use super::*;
 
     #[test]
     fn orders_survive_the_journey() {
-        let memory = Mapping::shared(Board::pages(1)).unwrap();
+        let memory = mapping::shared(Board::pages(1)).unwrap();
         let board = Board::new(&memory, 1);
         let plan = Plan {
             seed: 7,
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn every_field_of_every_lane_is_a_word_of_its_own() {
         let lanes = 65;
-        let memory = Mapping::shared(Board::pages(lanes)).unwrap();
+        let memory = mapping::shared(Board::pages(lanes)).unwrap();
         let board = Board::new(&memory, lanes);
         let fields = [
             Field::Port,

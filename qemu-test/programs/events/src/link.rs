@@ -10,14 +10,14 @@ use std::time::UNIX_EPOCH;
 
 use clients::agent::Agent;
 use clients::limit::PATIENCE;
+use guest_test::gntdev::Gntdev;
 use suites::granter::grants_of;
 use suites::protocol;
 use suites::remote::RemoteGranter;
-use xen_guest::event_channel::EventChannels;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::event_channel::EventChannels;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::xenstore::Xenstore;
 
 use crate::board::Board;
 use crate::board::Command;

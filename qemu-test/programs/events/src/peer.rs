@@ -6,15 +6,15 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use guest_test::hypercall::Hypercalls;
 use suites::local::raise_page_limit;
 use suites::protocol;
-use suites::world::DOM0;
-use xen_guest::event_channel::EventChannels;
-use xen_guest::grant_share::Access;
-use xen_guest::grant_share::GrantShare;
-use xen_guest::grant_share::SharedPages;
-use xen_guest::hypercall::Hypercalls;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::event_channel::EventChannels;
+use xen_grants::grant_share::Access;
+use xen_grants::grant_share::GrantShare;
+use xen_grants::grant_share::SharedPages;
+use xen_grants::xenstore::Xenstore;
+use xen_grants::DOM0;
 
 use crate::board::priority_of;
 use crate::board::Board;
@@ -63,7 +63,7 @@ pub fn serve(count: usize, token: &str) -> io::Result<()> {
 
 fn share(count: usize) -> io::Result<SharedPages> {
     raise_page_limit()?;
-    GrantShare::open()?.share(DOM0, Board::pages(count), Access::ReadWrite)
+    Ok(GrantShare::open()?.share(DOM0, Board::pages(count), Access::ReadWrite)?)
 }
 
 fn offer(board: &Board<'_>) -> io::Result<(EventChannels, Lanes)> {
@@ -71,10 +71,7 @@ fn offer(board: &Board<'_>) -> io::Result<(EventChannels, Lanes)> {
     let mut lanes = Lanes::new();
     for lane in 0..board.lanes() {
         let port = channels.offer(DOM0).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("port {lane} of {}: {error}", board.lanes()),
-            )
+            io::Error::other(format!("port {lane} of {}: {error}", board.lanes()))
         })?;
         board.set(End::Domu, lane, Field::Port, port);
         lanes.insert(port, lane);

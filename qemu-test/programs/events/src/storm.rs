@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 use suites::random::Random;
-use xen_guest::event_channel::EventChannels;
+use xen_grants::event_channel::EventChannels;
 
 use crate::board::Board;
 use crate::board::End;
@@ -205,7 +205,7 @@ impl Sender<'_> {
         }
         let posted = board.get(end, lane, Field::Posted);
         board.set(end, lane, Field::Posted, posted + 1);
-        channels.notify(port)
+        Ok(channels.notify(port)?)
     }
 
     /// Counts an event on `lane` that is not sent: to the receiver it is lost.
@@ -224,7 +224,7 @@ impl Sender<'_> {
             channels,
             ..
         } = self.side;
-        channels.notify(board.get(end, lane, Field::Port))
+        Ok(channels.notify(board.get(end, lane, Field::Port))?)
     }
 
     /// Sends one event on `lane`.

@@ -98,13 +98,13 @@ fn fault(board: &Board<'_>, sender: End, lane: usize, rule: Rule) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
-    use xen_guest::mapping::Mapping;
+    use guest_test::mapping;
 
     use super::*;
 
     /// The result for two lanes of which the second is as told.
     fn checked(rule: Rule, [posted, notified, seen, delivered]: [u32; 4]) -> Result<Sums, String> {
-        let memory = Mapping::shared(Board::pages(2)).unwrap();
+        let memory = mapping::shared(Board::pages(2)).unwrap();
         let board = Board::new(&memory, 2);
         for (lane, [posted, notified, seen, delivered]) in
             [(0, [4, 4, 4, 4]), (1, [posted, notified, seen, delivered])]

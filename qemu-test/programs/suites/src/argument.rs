@@ -4,8 +4,9 @@
 
 use std::io;
 
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
+use guest_test::mapping::MappingCalls;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
 
 /// Two pages, of which the second cannot be accessed.
 pub fn half_readable() -> io::Result<Mapping> {

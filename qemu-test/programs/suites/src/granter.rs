@@ -4,11 +4,8 @@
 
 use std::io;
 
-use xen_guest::gntdev::GrantRef;
-pub use xen_guest::grant_share::Access;
-
-/// The only domain that runs the suites.
-pub const DOM0: u32 = 0;
+pub use xen_grants::grant_share::Access;
+use xen_grants::GrantRef;
 
 /// Number that no domain has; those above it have a special meaning.
 pub const ABSENT_DOMAIN: u32 = 0x7fef;

@@ -6,16 +6,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
-use xen_guest::bytes::Bytes;
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_share::Access;
-use xen_guest::grant_share::GrantShare;
-use xen_guest::grant_share::SharedPages;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::platform::memory_info;
+use guest_test::gntdev::Gntdev;
+use guest_test::pattern::Pattern;
+use guest_test::platform::memory_info;
+use xen_grants::bytes::Bytes;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::grant_share::Access;
+use xen_grants::grant_share::GrantShare;
+use xen_grants::grant_share::SharedPages;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::memory_file::MemoryFile;
 
 use crate::granter::grants_of;
 use crate::granter::Granter;
@@ -130,7 +131,7 @@ impl Granter for LocalGranter {
     fn share_file(&mut self, pages: usize) -> io::Result<Share> {
         let file = MemoryFile::new(pages)?;
         let contents = file.map()?;
-        let buffer = file.buffer()?;
+        let buffer = file.dma_buf()?;
         let device = Gntdev::open()?;
         let references = device.import(&buffer, self.mapper, pages)?;
         let id = self.insert(Piece::Imported(ImportedFile {

@@ -17,7 +17,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use xen_guest::grant_share::Access;
+use xen_grants::grant_share::Access;
 
 /// The request's node, in the domU's own part of xenstore.
 pub const REQUEST: &str = "data/granter/request";

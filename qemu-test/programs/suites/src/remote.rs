@@ -5,13 +5,13 @@
 use std::env;
 use std::io;
 
-use xen_guest::grant_share::Access;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::grant_share::Access;
+use xen_grants::xenstore::Xenstore;
+use xen_grants::DOM0;
 
 use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
-use crate::granter::DOM0;
 use crate::protocol;
 use crate::protocol::Command;
 use crate::wait::PATIENCE;

@@ -6,13 +6,13 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use xen_guest::grant_usage::GrantUsage;
-use xen_guest::ktap;
-use xen_guest::ktap::Case;
-use xen_guest::ktap::Stop;
-use xen_guest::ktap::Verdict;
-use xen_guest::platform::Driver;
-use xen_guest::platform::MemoryModel;
+use guest_test::grant_usage::GrantUsage;
+use guest_test::ktap;
+use guest_test::ktap::Case;
+use guest_test::ktap::Stop;
+use guest_test::ktap::Verdict;
+use guest_test::platform::Driver;
+use guest_test::platform::MemoryModel;
 
 use crate::remote::RemoteGranter;
 use crate::world::settled;

@@ -4,18 +4,18 @@
 
 use std::io;
 
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_usage::GrantUsage;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::platform::Driver;
-use xen_guest::platform::MemoryModel;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_usage::GrantUsage;
+use guest_test::platform::Driver;
+use guest_test::platform::MemoryModel;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::DOM0;
 
 use crate::granter::Access;
 use crate::granter::Granter;
 use crate::granter::Share;
-use crate::granter::DOM0;
 use crate::local::LocalGranter;
 use crate::remote::RemoteGranter;
 use crate::wait::settle;
@@ -119,8 +119,8 @@ pub fn settled(wanted: impl Fn(&GrantUsage) -> bool) -> io::Result<GrantUsage> {
 }
 
 /// Fails the case unless `result` is the error `errno`.
-pub fn assert_error<T>(result: io::Result<T>, errno: i32, what: &str) {
-    match result {
+pub fn assert_error<T, E: Into<io::Error>>(result: Result<T, E>, errno: i32, what: &str) {
+    match result.map_err(Into::into) {
         Ok(_) => panic!("{what}: no error"),
         Err(error) => assert_eq!(
             error.raw_os_error(),

@@ -130,7 +130,8 @@ impl Card {
         Err(Error::NoDisplay { width, height })
     }
 
-    /// Imports a dma-buf.
+    /// Imports a dma-buf. Import each once: the card has one handle for all imports of a buffer, and
+    /// the first drop ends it.
     ///
     /// # Errors
     ///

@@ -132,6 +132,15 @@ impl GrantTable {
         }
     }
 
+    /// The export of this table whose descriptor had number `number`. This is for a program that
+    /// closes the descriptor itself, as a [`DmaBuf`].
+    pub fn closed_export(&self, number: u32) -> ClosedExport<'_> {
+        ClosedExport {
+            table: self,
+            number,
+        }
+    }
+
     /// Grants the pages of `buffer` to domain `domid`.
     ///
     /// # Errors

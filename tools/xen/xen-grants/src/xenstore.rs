@@ -48,8 +48,8 @@ impl Xenstore {
     /// `ENOENT` if there is neither.
     pub fn open() -> Result<Self> {
         // SAFETY: Takes no pointer.
-        let handle =
-            NonNull::new(unsafe { sys::xs_open(0) }).ok_or_else(|| Error::last("xenstore"))?;
+        let handle = unsafe { sys::xs_open(0) };
+        let handle = NonNull::new(handle).ok_or_else(|| Error::last("xenstore"))?;
         let connection = Self {
             handle,
             watched: RefCell::default(),

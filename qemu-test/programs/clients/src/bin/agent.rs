@@ -13,7 +13,7 @@ use clients::agent;
 use clients::command;
 use clients::command::Ended;
 use clients::limit::PATIENCE;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::xenstore::Xenstore;
 
 /// As long as any test run may last; the domU ends before.
 const LIFE: Duration = Duration::from_secs(24 * 3600);

@@ -16,9 +16,9 @@ use clients::domain::Plan;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
+use guest_test::grant_usage::GrantUsage;
+use guest_test::ktap::Verdict;
 use suites::world::settled;
-use xen_guest::grant_usage::GrantUsage;
-use xen_guest::ktap::Verdict;
 
 const ROUNDS: u32 = 10;
 

@@ -25,7 +25,7 @@ use clients::domain::Kind;
 use clients::domain::Plan;
 use clients::suite;
 use clients::suite::Rule;
-use xen_guest::ktap::Verdict;
+use guest_test::ktap::Verdict;
 
 /// In a tmpfs, the only file system here that can do direct I/O.
 const IMAGE: &str = "/run/disk.img";

@@ -16,12 +16,13 @@ use clients::domain::Plan;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::remote::RemoteGranter;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
+use xen_grants::mapping::Protection;
 
 const SAVED: &str = "/run/saved-domain";
 const PAGES: usize = 8;

@@ -11,7 +11,7 @@ use clients::command;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
-use xen_guest::ktap::Verdict;
+use guest_test::ktap::Verdict;
 
 fn main() -> ExitCode {
     let rules = ["test-resource", "test-xenstore"]

@@ -21,11 +21,11 @@ use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use clients::vchan_report;
+use guest_test::ktap::Verdict;
 use suites::random::Random;
 use suites::remote::RemoteGranter;
-use suites::world::DOM0;
-use xen_guest::ktap::Verdict;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::xenstore::Xenstore;
+use xen_grants::DOM0;
 
 const KILLS: u32 = 10;
 

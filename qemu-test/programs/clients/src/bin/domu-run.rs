@@ -9,8 +9,8 @@ use std::env;
 use std::process::ExitCode;
 
 use clients::agent::Agent;
+use guest_test::ktap::FIRST_CASE;
 use suites::remote::RemoteGranter;
-use xen_guest::ktap::FIRST_CASE;
 
 fn main() -> ExitCode {
     let mut command = env::args().skip(1).collect::<Vec<_>>().join(" ");

@@ -11,27 +11,28 @@ use std::process::ExitCode;
 
 use clients::limit::PATIENCE;
 use clients::limit::RULE_LIMIT;
+use guest_test::errno::EAGAIN;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::memory::COHERENT;
+use guest_test::grant_dma_buf::memory::WRITE_COMBINE;
+use guest_test::kernel_module;
+use guest_test::ktap;
+use guest_test::ktap::Case;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::Pipe;
+use guest_test::pattern::Pattern;
+use guest_test::platform::Driver;
 use suites::granter::Access;
 use suites::granter::Granter;
 use suites::local::LocalGranter;
 use suites::suite::skip_case;
 use suites::wait::until;
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::errno::EAGAIN;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_dma_buf::memory::COHERENT;
-use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
-use xen_guest::kernel_module;
-use xen_guest::ktap;
-use xen_guest::ktap::Case;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Pipe;
-use xen_guest::mapping::Protection;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::platform::Driver;
-use xen_guest::xenstore::Xenstore;
-use xen_guest::PAGE_SIZE;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::xenstore::Xenstore;
+use xen_grants::PAGE_SIZE;
 
 type Rule = (&'static str, fn(Driver) -> Verdict);
 
@@ -205,7 +206,7 @@ fn rounds_of_buffers(driver: Driver) -> Verdict {
         drop(buffer);
         // A page that is granted, with its grant ended by the close of the file.
         let contents = MemoryFile::new(1)?;
-        let buffer = contents.buffer()?;
+        let buffer = contents.dma_buf()?;
         let device = Gntdev::open()?;
         let references = device.import(&buffer, domid, 1)?;
         let peer = granter.map(&references, Access::ReadOnly)?;

@@ -22,8 +22,8 @@ use clients::limit::PATIENCE;
 use clients::pattern;
 use clients::vchan_report;
 use clients::vchan_report::Report;
-use xen_guest::vchan::Peer;
-use xen_guest::vchan::Vchan;
+use xen_grants::vchan::Peer;
+use xen_grants::vchan::Vchan;
 
 const MIB: usize = 1 << 20;
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use demo::read_text;
 use demo::write_text;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::mapping::Protection;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
+use xen_grants::xenstore::Xenstore;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use demo::read_text;
 use demo::write_text;
-use xen_guest::grant_share::Access;
-use xen_guest::grant_share::GrantShare;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::grant_share::Access;
+use xen_grants::grant_share::GrantShare;
+use xen_grants::xenstore::Xenstore;
+use xen_grants::DOM0;
 
-const DOM0: u32 = 0;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -30,7 +30,7 @@ use events::ops::Ops;
 use events::options::Options;
 use events::queues_file::QueuesFile;
 use events::tally;
-use xen_guest::ktap::Verdict;
+use guest_test::ktap::Verdict;
 
 const SAVED: &str = "/run/saved-domain";
 

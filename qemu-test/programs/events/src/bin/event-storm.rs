@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::io;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -21,11 +20,11 @@ use events::ops::Ops;
 use events::options::Options;
 use events::queues_file;
 use events::tally;
+use guest_test::ktap::Stop;
+use guest_test::ktap::Verdict;
 use suites::remote::RemoteGranter;
-use suites::world::DOM0;
-use xen_guest::event_channel::EventChannels;
-use xen_guest::ktap::Stop;
-use xen_guest::ktap::Verdict;
+use xen_grants::event_channel::EventChannels;
+use xen_grants::DOM0;
 
 /// The most events in a burst.
 const LONGEST_BURST: u32 = 8;
@@ -130,7 +129,7 @@ fn end_of_two_level() -> Verdict {
     let channels = EventChannels::open()?;
     let error = (0..BEYOND_TWO_LEVEL)
         .map(|_| channels.offer(DOM0))
-        .find_map(io::Result::err);
+        .find_map(Result::err);
     match error {
         Some(error) => println!("# the first port too many: {error}"),
         None => panic!("{BEYOND_TWO_LEVEL} further ports, and none was refused"),

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results of libxengnttab's dma-buf functions with Linux's C driver, as a distribution builds it
-//! without dma-bufs. It replaces the loaded driver while this runs, so no program may have the
-//! device open.
+//! Results of dma-buf requests to Linux's C driver, as a distribution builds it without dma-bufs. It
+//! replaces the loaded driver while this runs, so no program may have the device open.
 
 #![forbid(unsafe_code)]
 
@@ -11,15 +10,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use suites::granter::DOM0;
+use guest_test::errno::ENOTTY;
+use guest_test::gntdev::Gntdev;
+use guest_test::kernel_module;
+use guest_test::ktap;
+use guest_test::ktap::Case;
+use guest_test::ktap::Verdict;
 use suites::world::assert_error;
-use xen_guest::errno::ENOTTY;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::kernel_module;
-use xen_guest::ktap;
-use xen_guest::ktap::Case;
-use xen_guest::ktap::Verdict;
-use xen_guest::memory_file::MemoryFile;
+use xen_grants::grant_dma_buf::Backing;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::DOM0;
 
 const NAME: &str = "dmabuf-c-driver";
 const OURS: [&str; 2] = ["xen_gntdev_rust", "/lib/modules/xen_gntdev_rust.ko"];
@@ -30,23 +31,27 @@ type Rule = (&'static str, fn() -> Verdict);
 
 const RULES: [Rule; 4] = [
     ("the C driver answers ENOTTY to an export", || {
-        let result = GrantTable::open()?.export(0, DOM0, &[1]);
-        assert_error(result.map(drop), ENOTTY, "dmabuf_exp_from_refs");
+        let result = GrantTable::open()?
+            .export(DOM0, &[1], Backing::Ordinary)
+            .map(drop);
+        assert_error(result, ENOTTY, "dmabuf_exp_from_refs");
         Ok(())
     }),
     ("the C driver answers ENOTTY to waiting for the end", || {
-        let result = GrantTable::open()?.wait_released(3, 0);
+        let result = GrantTable::open()?
+            .closed_export(3)
+            .wait_released(Duration::ZERO);
         assert_error(result, ENOTTY, "dmabuf_exp_wait_released");
         Ok(())
     }),
     ("the C driver answers ENOTTY to an import", || {
-        let buffer = MemoryFile::new(1)?.buffer()?;
-        let result = GrantTable::open()?.import(&buffer, DOM0, 1);
+        let buffer = MemoryFile::new(1)?.dma_buf()?;
+        let result = GrantTable::open()?.import(DOM0, &buffer).map(drop);
         assert_error(result, ENOTTY, "dmabuf_imp_to_refs");
         Ok(())
     }),
     ("the C driver answers ENOTTY to the end of one", || {
-        let result = GrantTable::open()?.release_import(3);
+        let result = Gntdev::open()?.release_import(3);
         assert_error(result, ENOTTY, "dmabuf_imp_release");
         Ok(())
     }),

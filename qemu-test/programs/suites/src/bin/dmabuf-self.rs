@@ -7,10 +7,10 @@
 
 use std::process::ExitCode;
 
+use guest_test::platform::MemoryModel;
 use suites::cases::dmabuf;
 use suites::suite;
 use suites::world::Source;
-use xen_guest::platform::MemoryModel;
 
 const NAME: &str = "dmabuf-self";
 

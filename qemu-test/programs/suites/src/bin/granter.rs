@@ -8,12 +8,13 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use guest_test::pattern::Pattern;
 use suites::granter::Granter;
-use suites::granter::DOM0;
 use suites::local::LocalGranter;
 use suites::protocol;
 use suites::protocol::Command;
-use xen_guest::xenstore::Xenstore;
+use xen_grants::xenstore::Xenstore;
+use xen_grants::DOM0;
 
 /// Length of the longest result, in bytes: a xenstore value holds it and the number before it.
 const LONGEST_RESULT: usize = 4000;

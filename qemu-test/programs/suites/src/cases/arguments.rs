@@ -5,24 +5,25 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use xen_guest::errno::EAGAIN;
-use xen_guest::errno::EFAULT;
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::errno::ENOTTY;
-use xen_guest::errno::EOVERFLOW;
-use xen_guest::gntdev;
-use xen_guest::gntdev::BadAddress;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::gntdev::Request;
-use xen_guest::gntdev::MAP_GRANT_REF_HEADER;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::mapping::Sharing;
-use xen_guest::platform::Driver;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EAGAIN;
+use guest_test::errno::EFAULT;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::errno::ENOTTY;
+use guest_test::errno::EOVERFLOW;
+use guest_test::gntdev;
+use guest_test::gntdev::BadAddress;
+use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Request;
+use guest_test::gntdev::MAP_GRANT_REF_HEADER;
+use guest_test::ktap::Verdict;
+use guest_test::mapping;
+use guest_test::mapping::MappingCalls;
+use guest_test::platform::Driver;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
 
 use crate::argument::half_readable;
 use crate::suite::rules;
@@ -153,13 +154,7 @@ rules![
         let share = world.share(1)?;
         let device = Gntdev::open()?;
         let index = device.insert(&share.grants)?;
-        let result = Mapping::of_file(
-            device.file(),
-            index,
-            1,
-            Protection::ReadWrite,
-            Sharing::Private,
-        );
+        let result = mapping::private(device.file(), index, 1, Protection::ReadWrite);
         assert_error(result, EINVAL, "a private mapping for writing");
 
         device.map(index, 1, Protection::ReadWrite)?;

@@ -2,17 +2,17 @@
 
 //! Data that one side writes and the other reads.
 
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::mapping::Sharing;
-use xen_guest::process::in_child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGSEGV;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::mapping;
+use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::End;
+use guest_test::signal::SIGSEGV;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use crate::granter::Access;
 use crate::suite::rules;
@@ -153,8 +153,7 @@ rules![
         world.granter.fill(&share, 11)?;
         let device = Gntdev::open()?;
         let index = device.insert(&share.grants)?;
-        let mapping =
-            Mapping::of_file(device.file(), index, 1, Protection::Read, Sharing::Private)?;
+        let mapping = mapping::private(device.file(), index, 1, Protection::Read)?;
         assert_eq!(mapping.first_difference(11), None);
         Ok(())
     },

@@ -2,12 +2,13 @@
 
 //! Grants that cannot be mapped: mmap fails, nothing stays mapped, and the next mapping works.
 
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
 
 use crate::granter::Share;
 use crate::granter::ABSENT_DOMAIN;

@@ -5,18 +5,20 @@
 use std::thread;
 use std::time::Duration;
 
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::process::in_child;
-use xen_guest::process::Child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGKILL;
-use xen_guest::signal::SIGSEGV;
-use xen_guest::PAGE_SIZE;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::Child;
+use guest_test::process::End;
+use guest_test::signal::SIGKILL;
+use guest_test::signal::SIGSEGV;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
 
 use crate::random::Random;
 use crate::step::step;

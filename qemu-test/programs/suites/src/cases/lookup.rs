@@ -2,14 +2,15 @@
 
 //! Regions by address, as libxengnttab's unmap finds them.
 
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::Place;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Place;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use crate::suite::rules;
 use crate::world::assert_error;

@@ -13,21 +13,23 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
-use xen_guest::errno::EACCES;
-use xen_guest::errno::EFAULT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Stop;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Pipe;
-use xen_guest::mapping::Protection;
-use xen_guest::mapping::Sharing;
-use xen_guest::platform::Driver;
-use xen_guest::process::in_child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGBUS;
-use xen_guest::signal::SIGSEGV;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EACCES;
+use guest_test::errno::EFAULT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Stop;
+use guest_test::ktap::Verdict;
+use guest_test::mapping;
+use guest_test::mapping::MappingCalls;
+use guest_test::mapping::Pipe;
+use guest_test::pattern::Pattern;
+use guest_test::platform::Driver;
+use guest_test::process::in_child;
+use guest_test::process::End;
+use guest_test::signal::SIGBUS;
+use guest_test::signal::SIGSEGV;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use crate::suite::rules;
 use crate::suite::skip_case;
@@ -202,8 +204,7 @@ rules![
             let device = Gntdev::open().expect("open");
             let index = device.insert(&share.grants).expect("insert");
             let file = device.file();
-            let mapping =
-                Mapping::of_file(file, index, 1, Protection::Read, Sharing::Private).expect("map");
+            let mapping = mapping::private(file, index, 1, Protection::Read).expect("map");
             mapping.protect(Protection::ReadWrite).expect("mprotect");
             mapping.fill(0);
             assert_eq!(mapping.first_difference(0), None);

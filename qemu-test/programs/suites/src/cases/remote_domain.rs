@@ -5,15 +5,17 @@
 use std::io;
 use std::process::Command;
 
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use xen_grants::mapping::Protection;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use crate::granter::Access;
 use crate::granter::Granter;
-use crate::granter::DOM0;
 use crate::local::LocalGranter;
 use crate::suite::rules;
 use crate::suite::skip_case;

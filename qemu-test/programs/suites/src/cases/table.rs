@@ -2,9 +2,9 @@
 
 //! Xen's grant table, which is read after every case, shows mapped grants.
 
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use xen_grants::mapping::Protection;
 
 use crate::suite::rules;
 use crate::world::assert_released;

@@ -4,13 +4,14 @@
 
 use std::thread;
 
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
 
 use crate::random::Random;
 use crate::suite::rules;

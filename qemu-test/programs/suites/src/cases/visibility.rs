@@ -4,25 +4,26 @@
 
 use std::process;
 
-use xen_guest::errno::EINVAL;
-use xen_guest::event_channel::Loopback;
-use xen_guest::gntdev::notify::CLEAR_BYTE;
-use xen_guest::gntdev::notify::SEND_EVENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Pipe;
-use xen_guest::mapping::Protection;
-use xen_guest::platform::Driver;
-use xen_guest::tracing::Event;
-use xen_guest::tracing::Trace;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::event_channel::Loopback;
+use guest_test::gntdev::notify::CLEAR_BYTE;
+use guest_test::gntdev::notify::SEND_EVENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::inspect::Inspect;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::Pipe;
+use guest_test::platform::Driver;
+use guest_test::tracing::Event;
+use guest_test::tracing::Trace;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use crate::granter::BEYOND_TABLE;
-use crate::granter::DOM0;
 use crate::random::Random;
 use crate::suite::rules;
 use crate::suite::skip_case;
@@ -305,7 +306,7 @@ fn regions(device: &Gntdev) -> Result<Vec<String>, std::io::Error> {
 fn traced(
     world: &mut World,
     body: impl FnOnce(&mut World) -> Verdict,
-) -> Result<Vec<Event>, xen_guest::ktap::Stop> {
+) -> Result<Vec<Event>, guest_test::ktap::Stop> {
     if world.driver == Driver::C {
         skip_case("the C driver has no trace events")?;
     }

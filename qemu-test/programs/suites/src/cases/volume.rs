@@ -2,12 +2,13 @@
 
 //! Many mappings leave the machine's state as before.
 
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::grant_usage::GrantUsage;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::platform::memory_info;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_usage::GrantUsage;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use guest_test::platform::memory_info;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
 
 use crate::suite::rules;
 use crate::world::settled;

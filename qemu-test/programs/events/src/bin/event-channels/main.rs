@@ -23,9 +23,9 @@ use events::link::Link;
 use events::ops::Ops;
 use events::options::Options;
 use events::tally;
+use guest_test::ktap::Stop;
+use guest_test::ktap::Verdict;
 use suites::wait::until;
-use xen_guest::ktap::Stop;
-use xen_guest::ktap::Verdict;
 
 /// Number of lanes: four for each priority.
 const FEW: usize = 64;

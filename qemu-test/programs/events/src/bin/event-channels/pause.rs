@@ -16,9 +16,9 @@ use events::debug_key::Ports;
 use events::link::Link;
 use events::queues_file::QueuesFile;
 use events::tally;
+use guest_test::ktap::Verdict;
 use suites::random::Random;
 use suites::remote::RemoteGranter;
-use xen_guest::ktap::Verdict;
 
 use crate::fifo_only;
 use crate::rust_only;

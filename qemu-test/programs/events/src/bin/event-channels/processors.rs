@@ -13,8 +13,8 @@ use events::link::Link;
 use events::ops::Ops;
 use events::queues_file::QueuesFile;
 use events::tally;
-use xen_guest::ktap::Verdict;
-use xen_guest::platform::MemoryModel;
+use guest_test::ktap::Verdict;
+use guest_test::platform::MemoryModel;
 
 use crate::plan;
 use crate::FEW;

@@ -10,8 +10,8 @@ use events::debug_key;
 use events::link::Link;
 use events::queues_file::QueuesFile;
 use events::tally;
-use suites::world::DOM0;
-use xen_guest::ktap::Verdict;
+use guest_test::ktap::Verdict;
+use xen_grants::DOM0;
 
 use crate::rust_only;
 use crate::SEED;

@@ -4,19 +4,20 @@
 
 use std::io;
 
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_dma_buf::memory::COHERENT;
-use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::memory_file::MemoryFile;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::memory::COHERENT;
+use guest_test::grant_dma_buf::memory::WRITE_COMBINE;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::mapping::Mapping;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::GrantRef;
+use xen_grants::DOM0;
 
 use crate::granter::grants_of;
 use crate::granter::Share;
-use crate::granter::DOM0;
 use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::World;
@@ -103,7 +104,7 @@ pub(super) fn imported(world: &World, pages: usize, seed: u32) -> io::Result<Imp
 /// A file in memory, mapped, and a dma-buf of it.
 pub(super) fn file_buffer(pages: usize) -> io::Result<(Mapping, DmaBuf)> {
     let file = MemoryFile::new(pages)?;
-    Ok((file.map()?, file.buffer()?))
+    Ok((file.map()?, file.dma_buf()?))
 }
 
 /// Fails the case unless the export with this number ends soon, and is unknown from then on.

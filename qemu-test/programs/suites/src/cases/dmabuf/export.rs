@@ -3,18 +3,22 @@
 //! A dma-buf of granted pages has their size, their data and their order.
 
 use std::io::SeekFrom;
+use std::time::Duration;
 
-use xen_guest::dma_buf::access::READ;
-use xen_guest::dma_buf::access::READ_WRITE;
-use xen_guest::dma_buf::access::WRITE;
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_dma_buf::memory::COHERENT;
-use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::memory::COHERENT;
+use guest_test::grant_dma_buf::memory::WRITE_COMBINE;
+use guest_test::inspect::synchronize;
+use guest_test::inspect::Inspect;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use xen_grants::dma_buf::CpuAccess;
+use xen_grants::grant_dma_buf::Backing;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use super::buffers::exported;
 use super::buffers::exported_as;
@@ -23,6 +27,7 @@ use super::buffers::NO_EXPORT;
 use crate::granter::Access;
 use crate::random::Random;
 use crate::suite::rules;
+use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::in_use;
@@ -59,16 +64,17 @@ rules![
         let share = world.share(3)?;
         world.granter.fill(&share, 308)?;
         let table = GrantTable::open()?;
-        let buffer = table.export(0, world.granter.domid(), &share.references())?;
-        let mapping = buffer.map(3)?;
+        let domid = world.granter.domid();
+        let export = table.export(domid, &share.references(), Backing::Ordinary)?;
+        let mapping = export.map(3)?;
         assert_eq!(mapping.first_difference(308), None);
         mapping.unmap()?;
 
-        let number = buffer.number();
-        assert!(table.wait_released(number, 0).is_err(), "it lives");
-        drop(buffer);
-        table.wait_released(number, super::buffers::LONG)?;
-        table.wait_released(number, 0)?;
+        let open = table.closed_export(export.number());
+        assert!(open.wait_released(Duration::ZERO).is_err(), "it lives");
+        let closed = export.close();
+        closed.wait_released(PATIENCE)?;
+        closed.wait_released(Duration::ZERO)?;
         assert_released(&share.grants);
         Ok(())
     },
@@ -253,11 +259,11 @@ rules![
     fn synchronized(world: &mut World) -> Verdict {
         for (flags, kind) in KINDS {
             let held = exported_as(world, flags, 2, 360)?;
-            for access in [READ, WRITE, READ_WRITE] {
+            for access in [CpuAccess::Read, CpuAccess::Write, CpuAccess::ReadWrite] {
                 let begun = held.buffer.begin_access(access);
-                assert!(begun.is_ok(), "{kind} memory, begin {access}: {begun:?}");
+                assert!(begun.is_ok(), "{kind} memory, begin {access:?}: {begun:?}");
                 let ended = held.buffer.end_access(access);
-                assert!(ended.is_ok(), "{kind} memory, end {access}: {ended:?}");
+                assert!(ended.is_ok(), "{kind} memory, end {access:?}: {ended:?}");
             }
         }
         Ok(())
@@ -267,8 +273,8 @@ rules![
     #[expect_c_differs(NO_EXPORT)]
     fn unknown_access(world: &mut World) -> Verdict {
         let held = exported(world, 1, 361)?;
-        for flags in [0, 8, READ | 16, u64::MAX] {
-            let result = held.buffer.synchronize(flags);
+        for flags in [0, 8, 0x11, u64::MAX] {
+            let result = synchronize(&held.buffer, flags);
             assert_error(result, EINVAL, &format!("flags {flags:#x}"));
         }
         Ok(())
@@ -290,27 +296,27 @@ rules![
 fn assert_data(world: &mut World, flags: u32, pages: usize, seed: u32) -> Verdict {
     let held = exported_as(world, flags, pages, seed)?;
     let mapping = held.buffer.map(pages)?;
-    held.buffer.begin_access(READ_WRITE)?;
+    held.buffer.begin_access(CpuAccess::ReadWrite)?;
     assert_eq!(
         mapping.first_difference(seed),
         None,
         "what the granter wrote"
     );
     mapping.fill(seed + 1);
-    held.buffer.end_access(READ_WRITE)?;
+    held.buffer.end_access(CpuAccess::ReadWrite)?;
     world.assert_granter_sees(&held.share, seed + 1);
 
     // In the other direction, while the pages are mapped.
     let at = (pages - 1) * PAGE_SIZE + 77;
     let value = !mapping.read(at);
     world.granter.write(&held.share, at, value)?;
-    held.buffer.begin_access(READ)?;
+    held.buffer.begin_access(CpuAccess::Read)?;
     assert_eq!(
         mapping.read(at),
         value,
         "data that the granter wrote meanwhile"
     );
-    held.buffer.end_access(READ)?;
+    held.buffer.end_access(CpuAccess::Read)?;
 
     mapping.unmap()?;
     drop(held.buffer);

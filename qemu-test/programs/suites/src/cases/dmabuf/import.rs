@@ -8,19 +8,20 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 
-use xen_guest::bytes::Bytes;
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::dma_heap;
-use xen_guest::errno::EBADF;
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_dma_buf::Import;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::process::open_files;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EBADF;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::Import;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use guest_test::process::open_files;
+use xen_grants::bytes::Bytes;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::dma_heap;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::PAGE_SIZE;
 
 use super::buffers::exported;
 use super::buffers::file_buffer;
@@ -59,14 +60,15 @@ rules![
         let (contents, buffer) = file_buffer(3)?;
         contents.fill(820);
         let table = GrantTable::open()?;
-        let references = table.import(&buffer, world.granter.domid(), 3)?;
-        assert_distinct(&references, 3);
-        let peer = world.granter.map(&references, Access::ReadOnly)?;
+        let import = table.import(world.granter.domid(), &buffer)?;
+        assert_distinct(import.references(), 3);
+        let peer = world.granter.map(import.references(), Access::ReadOnly)?;
         world.assert_granter_sees(&peer, 820);
         world.granter.unshare(peer)?;
-        table.release_import(buffer.number())?;
-        let result = table.release_import(buffer.number());
-        assert_error(result, ENOENT, "a second release");
+        let references = import.references().to_vec();
+        import.release()?;
+        let result = world.granter.map(&references, Access::ReadOnly);
+        assert!(result.is_err(), "mapped after the release");
         Ok(())
     },
 
@@ -78,7 +80,7 @@ rules![
         contents.fill(821);
         let mut places: Vec<usize> = (0..PAGES).collect();
         Random::new(14).shuffle(&mut places);
-        let buffer = file.buffer_of(&places)?;
+        let buffer = file.dma_buf_of(&places)?;
         let device = Gntdev::open()?;
         let references = device.import(&buffer, world.granter.domid(), PAGES)?;
 
@@ -313,7 +315,7 @@ rules![
     #[rule("a duplicate is an import of its own")]
     fn duplicate(world: &mut World) -> Verdict {
         let held = imported(world, 2, 840)?;
-        let duplicate = held.buffer.duplicate()?;
+        let duplicate = held.buffer.try_clone()?;
         let references = held.device.import(&duplicate, world.granter.domid(), 2)?;
         assert_disjoint(&held.references, &references);
 

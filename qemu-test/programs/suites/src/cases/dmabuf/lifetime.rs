@@ -9,17 +9,18 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use xen_guest::descriptor_passing;
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::errno::ETIMEDOUT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::ktap::Verdict;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::process::in_child;
-use xen_guest::process::Child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGKILL;
+use guest_test::descriptor_passing;
+use guest_test::errno::ETIMEDOUT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::Child;
+use guest_test::process::End;
+use guest_test::signal::SIGKILL;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::GrantRef;
 
 use super::buffers::assert_ends;
 use super::buffers::exported;
@@ -91,7 +92,7 @@ rules![
         let held = exported(world, 2, 605)?;
         let mut duplicates = vec![held.buffer];
         for _ in 0..5 {
-            duplicates.push(duplicates[0].duplicate()?);
+            duplicates.push(duplicates[0].try_clone()?);
         }
         Random::new(11).shuffle(&mut duplicates);
         while let Some(buffer) = duplicates.pop() {
@@ -279,7 +280,7 @@ rules![
         kill_at_any_moment(13, || {
             let device = Gntdev::open().expect("open");
             loop {
-                let buffer = file.buffer().expect("a buffer");
+                let buffer = file.dma_buf().expect("a buffer");
                 device.import(&buffer, domid, PAGES).expect("import");
                 // Every other import ends with the close of the device.
                 device.release_import(buffer.number()).expect("release");

@@ -5,11 +5,11 @@
 use std::thread;
 use std::time::Duration;
 
-use xen_guest::errno::EAGAIN;
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::readiness::wait_readable;
+use guest_test::errno::EAGAIN;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::readiness::wait_readable;
 
 use super::buffers::assert_ends;
 use super::buffers::exported;

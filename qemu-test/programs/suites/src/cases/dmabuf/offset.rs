@@ -2,16 +2,18 @@
 
 //! Requests with the offset of a buffer's data in its first page.
 
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_dma_buf::memory::COHERENT;
-use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
-use xen_guest::grant_dma_buf::Import;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::process::open_files;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::memory::COHERENT;
+use guest_test::grant_dma_buf::memory::WRITE_COMBINE;
+use guest_test::grant_dma_buf::Import;
+use guest_test::inspect::Inspect;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use guest_test::process::open_files;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use super::buffers::assert_ends;
 use super::buffers::file_buffer;

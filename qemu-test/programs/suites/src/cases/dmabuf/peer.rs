@@ -10,17 +10,20 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use xen_guest::dma_buf::access::READ_WRITE;
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::process::Child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGKILL;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::inspect::Inspect;
+use guest_test::ktap::Verdict;
+use guest_test::mapping;
+use guest_test::pattern::Pattern;
+use guest_test::process::Child;
+use guest_test::process::End;
+use guest_test::signal::SIGKILL;
+use xen_grants::dma_buf::CpuAccess;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use super::buffers::exported;
 use super::buffers::file_buffer;
@@ -30,7 +33,6 @@ use super::buffers::KINDS;
 use super::buffers::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
-use crate::granter::DOM0;
 use crate::step::step;
 use crate::suite::rules;
 use crate::suite::skip_case;
@@ -55,11 +57,11 @@ rules![
                 let buffer = device.export(flags, domid, &share.references())?;
                 assert_eq!(buffer.size()?, (pages * PAGE_SIZE) as u64);
                 let mapping = buffer.map(pages)?;
-                buffer.begin_access(READ_WRITE)?;
+                buffer.begin_access(CpuAccess::ReadWrite)?;
                 let difference = mapping.first_difference(seed);
                 assert_eq!(difference, None, "{pages} pages, {kind} memory");
                 mapping.fill(seed + 1);
-                buffer.end_access(READ_WRITE)?;
+                buffer.end_access(CpuAccess::ReadWrite)?;
                 world.assert_granter_sees(&share, seed + 1);
                 drop((mapping, buffer));
                 assert_released(&share.grants);
@@ -270,7 +272,7 @@ rules![
         let (contents, buffer) = file_buffer(PAGES)?;
         contents.fill(955);
         // The child returns its references in shared memory.
-        let answer = Mapping::shared(1)?;
+        let answer = mapping::shared(1)?;
         let (report, imported) = step()?;
         let mut child = Child::spawn(|| {
             let device = Gntdev::open().expect("open");

@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::PAGE_SIZE;
 
 use super::buffers::assert_ends;
 use super::buffers::file_buffer;
@@ -62,7 +63,7 @@ rules![
                     let pages = 1 + number % 4;
                     let file = MemoryFile::new(pages).expect("a file");
                     for _ in 0..ROUNDS {
-                        let buffer = file.buffer().expect("a buffer");
+                        let buffer = file.dma_buf().expect("a buffer");
                         let references = device.import(&buffer, domid, pages).expect("import");
                         let different: BTreeSet<u32> = references.into_iter().collect();
                         assert_eq!(different.len(), pages);

@@ -4,15 +4,16 @@
 
 use std::process;
 
-use xen_guest::errno::EFAULT;
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::Request;
-use xen_guest::grant_dma_buf::memory::COHERENT;
-use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
-use xen_guest::ktap::Verdict;
-use xen_guest::platform::Driver;
-use xen_guest::tracing::Trace;
+use guest_test::errno::EFAULT;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Request;
+use guest_test::grant_dma_buf::memory::COHERENT;
+use guest_test::grant_dma_buf::memory::WRITE_COMBINE;
+use guest_test::inspect::Inspect;
+use guest_test::ktap::Verdict;
+use guest_test::platform::Driver;
+use guest_test::tracing::Trace;
 
 use super::buffers::assert_ends;
 use super::buffers::exported;

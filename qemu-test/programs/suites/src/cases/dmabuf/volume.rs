@@ -4,18 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use xen_guest::bytes::pattern;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_dma_buf::memory::COHERENT;
-use xen_guest::grant_dma_buf::memory::WRITE_COMBINE;
-use xen_guest::grant_usage::GrantUsage;
-use xen_guest::ktap::Verdict;
-use xen_guest::memory_file;
-use xen_guest::memory_file::MemoryFile;
-use xen_guest::platform::memory_info;
-use xen_guest::process::open_files;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::memory::COHERENT;
+use guest_test::grant_dma_buf::memory::WRITE_COMBINE;
+use guest_test::grant_usage::GrantUsage;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::pattern;
+use guest_test::pattern::Pattern;
+use guest_test::platform::memory_info;
+use guest_test::process::open_files;
+use xen_grants::memory_file;
+use xen_grants::memory_file::MemoryFile;
+use xen_grants::PAGE_SIZE;
 
 use super::buffers::assert_ends;
 use super::buffers::file_buffer;
@@ -111,7 +112,7 @@ rules![
         let mut granted = 0;
         repeat(1000, |number| {
             let pages: Vec<usize> = (0..=number % 4).collect();
-            let buffer = file.buffer_of(&pages)?;
+            let buffer = file.dma_buf_of(&pages)?;
             let references = device.import(&buffer, domid, pages.len())?;
             granted += references.len();
             different.extend(references);
@@ -233,7 +234,7 @@ rules![
     #[long]
     fn large_import(world: &mut World) -> Verdict {
         const PAGES: usize = 16384;
-        let largest = memory_file::largest_buffer()?;
+        let largest = memory_file::largest_dma_buf()?;
         assert!(
             largest >= PAGES,
             "udmabuf makes buffers of {largest} pages only"

@@ -2,17 +2,19 @@
 
 //! The array of segments, which may be missing, cut off or read-only.
 
-use xen_guest::errno::EFAULT;
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::BadAddress;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::Request;
-use xen_guest::grant_copy::SEGMENT_SIZE;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EFAULT;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::BadAddress;
+use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Request;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use xen_grants::grant_copy::RawSegment;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use super::segments::assert_okay;
 use super::segments::encoded;
@@ -68,13 +70,15 @@ rules![
         let share = world.share(1)?;
         let local = memory(1)?;
         let device = Gntdev::open()?;
-        let pages = (u32::MAX as usize * SEGMENT_SIZE).div_ceil(PAGE_SIZE);
+        let pages = (u32::MAX as usize * RawSegment::SIZE).div_ceil(PAGE_SIZE);
         let mut array = Mapping::anonymous(pages, Protection::None)?;
         let rest = array.split_off(1);
         array.protect(Protection::ReadWrite)?;
-        let segment = from_grant(share.grants[0], 0, &local, 0, 8).encoded();
+        let segment = from_grant(share.grants[0], 0, &local, 0, 8)
+            .raw()
+            .to_bytes();
         for number in 0..PER_PAGE as usize {
-            array.write_all(number * SEGMENT_SIZE, &segment);
+            array.write_all(number * RawSegment::SIZE, &segment);
         }
         array.join(rest);
         for count in [1000, 1 << 16, 1 << 24, 1 << 31, u32::MAX] {

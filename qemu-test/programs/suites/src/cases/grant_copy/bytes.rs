@@ -2,14 +2,16 @@
 
 //! Bytes that a copy moves, and those that it leaves.
 
-use xen_guest::bytes::pattern;
-use xen_guest::gntdev::BadAddress;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::PAGE_SIZE;
+use guest_test::gntdev::BadAddress;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::pattern;
+use guest_test::pattern::Pattern;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use super::segments::assert_okay;
 use super::segments::bad_grant;
@@ -19,7 +21,6 @@ use super::segments::to_grant;
 use super::segments::PAGE;
 use crate::granter::Access;
 use crate::granter::Granter;
-use crate::granter::DOM0;
 use crate::local::LocalGranter;
 use crate::random::Random;
 use crate::suite::rules;
@@ -248,7 +249,7 @@ rules![
         let grant = share.grants[0];
         let table = GrantTable::open()?;
         let nowhere = Segment {
-            source: End::Nowhere(BadAddress::Null),
+            source: End::Local(BadAddress::Null.bytes(), 0),
             destination: End::Grant(grant, 0),
             length: 0,
         };

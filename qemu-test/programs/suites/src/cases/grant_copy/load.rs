@@ -6,20 +6,23 @@ use std::fs;
 use std::io;
 use std::thread;
 
-use xen_guest::errno::EFAULT;
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_copy::BAD_REFERENCE;
-use xen_guest::grant_copy::SEGMENT_SIZE;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::platform::kernel_counter;
-use xen_guest::platform::memory_info;
-use xen_guest::process;
-use xen_guest::process::Child;
-use xen_guest::signal::SIGKILL;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EFAULT;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::mapping;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use guest_test::platform::kernel_counter;
+use guest_test::platform::memory_info;
+use guest_test::process;
+use guest_test::process::Child;
+use guest_test::signal::SIGKILL;
+use xen_grants::grant_copy::RawSegment;
+use xen_grants::grant_copy::BAD_REFERENCE;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use super::segments::assert_okay;
 use super::segments::bad_grant;
@@ -153,10 +156,12 @@ rules![
         let share = world.share(1)?;
         let pinned_before = pinned()?;
         let local = memory(1)?;
-        let array = Mapping::shared((COUNT * SEGMENT_SIZE).div_ceil(PAGE_SIZE))?;
-        let segment = from_grant(share.grants[0], 0, &local, 0, PAGE).encoded();
+        let array = mapping::shared((COUNT * RawSegment::SIZE).div_ceil(PAGE_SIZE))?;
+        let segment = from_grant(share.grants[0], 0, &local, 0, PAGE)
+            .raw()
+            .to_bytes();
         for number in 0..COUNT {
-            array.write_all(number * SEGMENT_SIZE, &segment);
+            array.write_all(number * RawSegment::SIZE, &segment);
         }
         let mut child = Child::spawn(|| {
             let device = Gntdev::open().expect("open");
@@ -204,11 +209,11 @@ fn pinned() -> io::Result<u64> {
 
 /// Number of segments of `array` that have got a status. They get theirs in their order; before
 /// that each is `segment`.
-fn segments_with_status(array: &Mapping, segment: &[u8; SEGMENT_SIZE]) -> usize {
-    let (mut with, mut without) = (0, array.len() / SEGMENT_SIZE);
+fn segments_with_status(array: &Mapping, segment: &[u8; RawSegment::SIZE]) -> usize {
+    let (mut with, mut without) = (0, array.len() / RawSegment::SIZE);
     while with < without {
         let middle = with + (without - with) / 2;
-        if array.read_vec(middle * SEGMENT_SIZE, SEGMENT_SIZE) == segment {
+        if array.read_vec(middle * RawSegment::SIZE, RawSegment::SIZE) == segment {
             without = middle;
         } else {
             with = middle + 1;

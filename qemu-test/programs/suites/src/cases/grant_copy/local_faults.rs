@@ -2,15 +2,17 @@
 
 //! Local buffers that are not there or lack a permission.
 
-use xen_guest::bytes::pattern;
-use xen_guest::errno::EFAULT;
-use xen_guest::gntdev::BadAddress;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EFAULT;
+use guest_test::gntdev::BadAddress;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::pattern;
+use guest_test::pattern::Pattern;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use super::segments::assert_okay;
 use super::segments::from_grant;
@@ -102,7 +104,10 @@ fn buffer_is_bad(world: &mut World, bad: impl IntoIterator<Item = BadAddress>) -
     for address in bad {
         for length in [1, 8, PAGE] {
             let what = format!("{length} bytes at {address:?}");
-            let (there, nowhere) = (End::Grant(share.grants[0], 0), End::Nowhere(address));
+            let (there, nowhere) = (
+                End::Grant(share.grants[0], 0),
+                End::Local(address.bytes(), 0),
+            );
             for (source, destination) in [(there, nowhere), (nowhere, there)] {
                 let segment = Segment {
                     source,

@@ -2,12 +2,13 @@
 
 //! Kinds of memory at the local end: copy-on-write, untouched, a mapped grant.
 
-use xen_guest::bytes::pattern;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::process;
-use xen_guest::process::Child;
-use xen_guest::PAGE_SIZE;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::pattern;
+use guest_test::pattern::Pattern;
+use guest_test::process;
+use guest_test::process::Child;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::PAGE_SIZE;
 
 use super::segments::assert_okay;
 use super::segments::from_grant;

@@ -2,16 +2,17 @@
 
 //! Segments that the hypervisor or the driver refuses.
 
-use xen_guest::bytes::pattern;
-use xen_guest::errno::EINVAL;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::grant_copy::BAD_REFERENCE;
-use xen_guest::grant_copy::OKAY;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::pattern;
+use guest_test::pattern::Pattern;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_copy::BAD_REFERENCE;
+use xen_grants::grant_copy::OKAY;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::PAGE_SIZE;
 
 use super::segments::bad_grant;
 use super::segments::from_grant;

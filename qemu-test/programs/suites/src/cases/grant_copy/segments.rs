@@ -4,16 +4,17 @@
 
 use std::io;
 
-use xen_guest::bytes::Bytes;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_copy::End;
-use xen_guest::grant_copy::Segment;
-use xen_guest::grant_copy::OKAY;
-use xen_guest::grant_copy::SEGMENT_SIZE;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::gntdev::Gntdev;
+use guest_test::mapping::MappingCalls;
+use xen_grants::bytes::Bytes;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::RawSegment;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_copy::OKAY;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
 
 use crate::granter::Share;
 use crate::granter::BEYOND_TABLE;
@@ -22,11 +23,11 @@ use crate::world::World;
 pub(super) const PAGE: u16 = PAGE_SIZE as u16;
 
 /// The number of segments that begin in a page.
-pub(super) const PER_PAGE: u32 = (PAGE_SIZE / SEGMENT_SIZE) as u32;
+pub(super) const PER_PAGE: u32 = (PAGE_SIZE / RawSegment::SIZE) as u32;
 
 /// Page-aligned memory of this process.
 pub(super) fn memory(pages: usize) -> io::Result<Mapping> {
-    Mapping::anonymous(pages, Protection::ReadWrite)
+    Ok(Mapping::anonymous(pages, Protection::ReadWrite)?)
 }
 
 pub(super) fn from_grant(
@@ -86,8 +87,8 @@ pub(super) fn memory_before_grant(device: &Gntdev, share: &Share) -> io::Result<
 /// Two pages of encoded segments, of which the second is protected.
 pub(super) fn encoded(segment: &Segment<'_>, protection: Protection) -> io::Result<Mapping> {
     let mut array = memory(2)?;
-    let bytes = segment.encoded();
-    for at in (0..=array.len() - SEGMENT_SIZE).step_by(SEGMENT_SIZE) {
+    let bytes = segment.raw().to_bytes();
+    for at in (0..=array.len() - RawSegment::SIZE).step_by(RawSegment::SIZE) {
         array.write_all(at, &bytes);
     }
     let second = array.split_off(1);

@@ -2,19 +2,20 @@
 
 //! Actions that are replaced or withdrawn, and the event channel that they hold.
 
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::event_channel::Loopback;
-use xen_guest::gntdev::notify::CLEAR_BYTE;
-use xen_guest::gntdev::notify::SEND_EVENT;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::event_channel::Loopback;
+use guest_test::gntdev::notify::CLEAR_BYTE;
+use guest_test::gntdev::notify::SEND_EVENT;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use xen_grants::mapping::Protection;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use super::held::end;
 use super::held::is_open;
 use super::held::SILENCE;
-use crate::granter::DOM0;
 use crate::suite::rules;
 use crate::wait::PATIENCE;
 use crate::world::assert_error;

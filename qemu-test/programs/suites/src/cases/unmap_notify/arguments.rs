@@ -2,23 +2,23 @@
 
 //! Arguments that are refused: actions, ports, indexes and addresses.
 
-use xen_guest::errno::EFAULT;
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::event_channel::open_ports;
-use xen_guest::event_channel::Loopback;
-use xen_guest::event_channel::Use;
-use xen_guest::gntdev::notify::CLEAR_BYTE;
-use xen_guest::gntdev::notify::SEND_EVENT;
-use xen_guest::gntdev::BadAddress;
-use xen_guest::gntdev::Request;
-use xen_guest::ktap::Verdict;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EFAULT;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::event_channel::open_ports;
+use guest_test::event_channel::Loopback;
+use guest_test::event_channel::Use;
+use guest_test::gntdev::notify::CLEAR_BYTE;
+use guest_test::gntdev::notify::SEND_EVENT;
+use guest_test::gntdev::BadAddress;
+use guest_test::gntdev::Request;
+use guest_test::ktap::Verdict;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use super::held::end;
 use super::held::is_open;
 use super::held::SILENCE;
-use crate::granter::DOM0;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::world::assert_error;

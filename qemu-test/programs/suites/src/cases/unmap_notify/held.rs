@@ -5,9 +5,9 @@
 use std::io;
 use std::time::Duration;
 
-use xen_guest::event_channel::open_ports;
+use guest_test::event_channel::open_ports;
 
-use xen_guest::PAGE_SIZE;
+use xen_grants::PAGE_SIZE;
 
 use crate::granter::Share;
 use crate::world::Mapped;

@@ -4,26 +4,27 @@
 
 use std::io;
 
-use xen_guest::errno::EINVAL;
-use xen_guest::event_channel::Loopback;
-use xen_guest::gntdev::notify::CLEAR_BYTE;
-use xen_guest::gntdev::notify::SEND_EVENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::GrantRef;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Protection;
-use xen_guest::platform::Driver;
-use xen_guest::process::Child;
-use xen_guest::process::End;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::event_channel::Loopback;
+use guest_test::gntdev::notify::CLEAR_BYTE;
+use guest_test::gntdev::notify::SEND_EVENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::platform::Driver;
+use guest_test::process::Child;
+use guest_test::process::End;
+use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::DOM0;
+use xen_grants::PAGE_SIZE;
 
 use super::held::ALIVE;
 use super::held::BYTE;
 use super::held::SILENCE;
 use crate::granter::Access;
 use crate::granter::BEYOND_TABLE;
-use crate::granter::DOM0;
 use crate::step::step;
 use crate::suite::rules;
 use crate::suite::skip_case;

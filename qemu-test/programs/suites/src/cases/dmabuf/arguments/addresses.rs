@@ -4,18 +4,18 @@
 
 use std::io;
 
-use xen_guest::dma_buf::DmaBuf;
-use xen_guest::errno::EFAULT;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::BadAddress;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::gntdev::Request;
-use xen_guest::grant_dma_buf::EXPORT_AT_HEADER;
-use xen_guest::grant_dma_buf::EXPORT_HEADER;
-use xen_guest::grant_dma_buf::IMPORT_AT_HEADER;
-use xen_guest::grant_dma_buf::IMPORT_HEADER;
-use xen_guest::ktap::Verdict;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EFAULT;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::BadAddress;
+use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Request;
+use guest_test::grant_dma_buf::EXPORT_AT_HEADER;
+use guest_test::grant_dma_buf::EXPORT_HEADER;
+use guest_test::grant_dma_buf::IMPORT_AT_HEADER;
+use guest_test::grant_dma_buf::IMPORT_HEADER;
+use guest_test::ktap::Verdict;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::PAGE_SIZE;
 
 use super::descriptors::assert_no_descriptor;
 use crate::argument::half_readable;

@@ -5,11 +5,11 @@
 use std::fs;
 use std::io;
 
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOENT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_dma_buf::Import;
-use xen_guest::ktap::Verdict;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOENT;
+use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::Import;
+use guest_test::ktap::Verdict;
 
 use super::descriptors::assert_no_descriptor;
 use crate::cases::dmabuf::buffers::file_buffer;

@@ -2,8 +2,8 @@
 
 //! Descriptors that a request leaves open.
 
-use xen_guest::ktap::Verdict;
-use xen_guest::process::open_files;
+use guest_test::ktap::Verdict;
+use guest_test::process::open_files;
 
 /// Fails the case if `body` leaves a descriptor open.
 pub(super) fn assert_no_descriptor(body: impl FnOnce() -> Verdict) -> Verdict {

@@ -2,10 +2,11 @@
 
 //! Domains and grants that cannot be mapped, and a table of descriptors that is full.
 
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::EMFILE;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
+use guest_test::errno::EINVAL;
+use guest_test::errno::EMFILE;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
 
 use super::descriptors::assert_no_descriptor;
 use crate::cases::dmabuf::buffers::file_buffer;
@@ -75,7 +76,7 @@ rules![
         let device = Gntdev::open()?;
         let (_, buffer) = file_buffer(1)?;
         let mut duplicates = Vec::new();
-        while let Ok(duplicate) = buffer.duplicate() {
+        while let Ok(duplicate) = buffer.try_clone() {
             duplicates.push(duplicate);
             assert!(duplicates.len() < MANY, "the number of files has no limit");
         }

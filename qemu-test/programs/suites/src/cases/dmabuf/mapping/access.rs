@@ -4,16 +4,17 @@
 
 use std::os::fd::AsFd;
 
-use xen_guest::errno::EINVAL;
-use xen_guest::errno::ENOMEM;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::mapping::Sharing;
-use xen_guest::process::in_child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGSEGV;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EINVAL;
+use guest_test::errno::ENOMEM;
+use guest_test::ktap::Verdict;
+use guest_test::mapping;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::End;
+use guest_test::signal::SIGSEGV;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use crate::cases::dmabuf::buffers::exported;
 use crate::cases::dmabuf::buffers::exported_as;
@@ -151,7 +152,7 @@ rules![
     fn private_for_writing(world: &mut World) -> Verdict {
         let held = exported(world, 1, 424)?;
         let file = held.buffer.as_fd();
-        let result = Mapping::of_file(file, 0, 1, Protection::ReadWrite, Sharing::Private);
+        let result = mapping::private(file, 0, 1, Protection::ReadWrite);
         assert_error(result, EINVAL, "a private mapping for writing");
         world.assert_granter_sees(&held.share, 424);
         Ok(())

@@ -5,10 +5,11 @@
 //! In a paravirtual domain the page-table entries of a mapping are written by the hypervisor, as
 //! those of a region: a child process does not get them.
 
-use xen_guest::ktap::Verdict;
-use xen_guest::process::in_child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGSEGV;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::End;
+use guest_test::signal::SIGSEGV;
 
 use crate::cases::dmabuf::buffers::exported;
 use crate::cases::dmabuf::buffers::exported_as;

@@ -7,16 +7,18 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use xen_guest::errno::EACCES;
-use xen_guest::errno::ETIMEDOUT;
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Pipe;
-use xen_guest::mapping::Protection;
-use xen_guest::process::in_child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGBUS;
-use xen_guest::PAGE_SIZE;
+use guest_test::errno::EACCES;
+use guest_test::errno::ETIMEDOUT;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::mapping::Pipe;
+use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::End;
+use guest_test::signal::SIGBUS;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use crate::cases::dmabuf::buffers::assert_ends;
 use crate::cases::dmabuf::buffers::exported;

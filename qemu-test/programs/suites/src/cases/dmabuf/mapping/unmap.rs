@@ -2,10 +2,12 @@
 
 //! munmap of a mapping, in parts and in any order.
 
-use xen_guest::ktap::Verdict;
-use xen_guest::mapping::Mapping;
-use xen_guest::mapping::Protection;
-use xen_guest::PAGE_SIZE;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::pattern::Pattern;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
 
 use crate::cases::dmabuf::buffers::assert_ends;
 use crate::cases::dmabuf::buffers::exported;

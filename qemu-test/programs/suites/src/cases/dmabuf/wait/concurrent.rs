@@ -7,11 +7,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::thread;
 
-use xen_guest::errno::ENOENT;
-use xen_guest::errno::ETIMEDOUT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::ktap::Verdict;
-use xen_guest::readiness::wait_readable;
+use guest_test::errno::ENOENT;
+use guest_test::errno::ETIMEDOUT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::readiness::wait_readable;
 
 use super::waiter::assert_waits;
 use super::waiter::Waiter;
@@ -117,7 +117,7 @@ rules![
         thread::scope(|scope| -> Verdict {
             let waiter = Waiter::spawn(scope, device, number)?;
             // A duplicate keeps the first buffer while its number goes to another.
-            let duplicate = held.buffer.duplicate()?;
+            let duplicate = held.buffer.try_clone()?;
             drop(held.buffer);
             let second = device.export(0, domid, &other)?;
             assert_eq!(second.number(), number, "the number is used again");

@@ -10,12 +10,12 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use xen_guest::errno::ENOENT;
-use xen_guest::errno::ETIMEDOUT;
-use xen_guest::gntdev::Gntdev;
-use xen_guest::grant_table::GrantTable;
-use xen_guest::ktap::Verdict;
-use xen_guest::tick_clock;
+use guest_test::errno::ENOENT;
+use guest_test::errno::ETIMEDOUT;
+use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Verdict;
+use guest_test::tick_clock;
+use xen_grants::grant_table::GrantTable;
 
 use super::waiter::assert_waits;
 use crate::cases::dmabuf::buffers::assert_ends;
@@ -189,7 +189,7 @@ rules![
     #[rule("libxengnttab takes ENOENT for an end")]
     fn library_ignores_absence(_: &mut World) -> Verdict {
         let table = GrantTable::open()?;
-        table.wait_released(777, 0)?;
+        table.closed_export(777).wait_released(Duration::ZERO)?;
         Ok(())
     }
 ];

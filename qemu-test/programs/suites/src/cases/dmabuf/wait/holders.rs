@@ -5,13 +5,14 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use xen_guest::errno::EINTR;
-use xen_guest::errno::ETIMEDOUT;
-use xen_guest::interruption::Interruption;
-use xen_guest::ktap::Verdict;
-use xen_guest::process::Child;
-use xen_guest::process::End;
-use xen_guest::signal::SIGKILL;
+use guest_test::errno::EINTR;
+use guest_test::errno::ETIMEDOUT;
+use guest_test::interruption::Interruption;
+use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
+use guest_test::process::Child;
+use guest_test::process::End;
+use guest_test::signal::SIGKILL;
 
 use super::waiter::assert_waits;
 use crate::cases::dmabuf::buffers::assert_ends;
@@ -31,7 +32,7 @@ rules![
     fn duplicate(world: &mut World) -> Verdict {
         let held = exported(world, 1, 508)?;
         let number = held.buffer.number();
-        let duplicate = held.buffer.duplicate()?;
+        let duplicate = held.buffer.try_clone()?;
         drop(held.buffer);
         let result = held.device.wait_released(number, 50);
         assert_error(result, ETIMEDOUT, "a duplicate is open");

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread::Scope;
 use std::thread::ScopedJoinHandle;
 
-use xen_guest::gntdev::Gntdev;
+use guest_test::gntdev::Gntdev;
 
 use crate::cases::dmabuf::buffers::LONG;
 use crate::task::Task;

@@ -37,6 +37,12 @@ impl From<io::Error> for Stop {
     }
 }
 
+impl From<xen_grants::Error> for Stop {
+    fn from(error: xen_grants::Error) -> Self {
+        Self::Fail(error.to_string())
+    }
+}
+
 /// What a case returns; a panic is a failure too.
 pub type Verdict = Result<(), Stop>;
 

@@ -2,28 +2,24 @@
 
 //! Waiting until a file has something to read: poll(2).
 
-use std::ffi::c_int;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::mapping::check;
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
 
-/// Waits until `file` can be read, `limit` at most, and says whether it can.
+/// Waits until `file` can be read, at most for `limit`, and returns true if it can.
 pub fn wait_readable(file: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
-    let mut poll = libc::pollfd {
-        fd: file.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let milliseconds = limit.as_millis().try_into().unwrap_or(c_int::MAX);
-    // SAFETY: One entry is passed, which is ours.
-    check(unsafe { libc::poll(&raw mut poll, 1, milliseconds) })?;
-    match poll.revents {
-        0 => Ok(false),
-        libc::POLLIN => Ok(true),
-        other => Err(io::Error::other(format!("poll answers {other:#x}"))),
+    let mut files = [PollFd::from_borrowed_fd(file, PollFlags::IN)];
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    event::poll(&mut files, Some(&limit))?;
+    match files[0].revents() {
+        PollFlags::IN => Ok(true),
+        other if other.is_empty() => Ok(false),
+        other => Err(io::Error::other(format!("poll answers {other:?}"))),
     }
 }
 

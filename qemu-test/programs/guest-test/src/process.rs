@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::mapping::check;
+use crate::call::check;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

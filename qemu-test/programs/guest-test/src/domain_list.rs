@@ -5,36 +5,12 @@
 //! `xl list` shows the same, but suites read the list many times, and an emulated machine takes a
 //! third of a second to start xl.
 
-use std::ffi::c_int;
-use std::ffi::c_uint;
-use std::ffi::c_void;
 use std::io;
 use std::iter;
-use std::ptr;
-use std::ptr::NonNull;
 
-use crate::mapping::check;
-
-#[repr(C)]
-struct Handle {
-    _opaque: [u8; 0],
-}
-
-#[link(name = "xenctrl")]
-extern "C" {
-    fn xc_interface_open(
-        logger: *mut c_void,
-        domain_build_logger: *mut c_void,
-        flags: c_uint,
-    ) -> *mut Handle;
-    fn xc_interface_close(handle: *mut Handle) -> c_int;
-    fn xc_domain_getinfolist(
-        handle: *mut Handle,
-        first: u32,
-        most: c_uint,
-        entries: *mut Entry,
-    ) -> c_int;
-}
+use crate::call::check;
+use crate::xenctrl::xc_domain_getinfolist;
+use crate::xenctrl::Interface;
 
 /// One `xen_domctl_getdomaininfo`: the fields that no version of Xen has moved, and room for those
 /// that come and go. The library writes less than a third of it.
@@ -63,18 +39,15 @@ pub struct DomainState {
 
 /// Connection to the hypervisor's list of domains. Only dom0 may open it.
 pub struct DomainList {
-    handle: NonNull<Handle>,
+    interface: Interface,
 }
 
 impl DomainList {
     /// Connects to the hypervisor.
     pub fn open() -> io::Result<Self> {
-        // SAFETY: Null loggers ask for the library's default.
-        let handle = unsafe { xc_interface_open(ptr::null_mut(), ptr::null_mut(), 0) };
-        match NonNull::new(handle) {
-            Some(handle) => Ok(Self { handle }),
-            None => Err(io::Error::last_os_error()),
-        }
+        Ok(Self {
+            interface: Interface::open()?,
+        })
     }
 
     /// State of domain `domid`, or `None` if there is no such domain.
@@ -102,20 +75,14 @@ impl DomainList {
             _others: [0; 127],
         };
         // SAFETY: The handle is open, and there is room for the one entry that is asked for.
-        let count =
-            unsafe { xc_domain_getinfolist(self.handle.as_ptr(), first, 1, &raw mut entry) };
+        let count = unsafe {
+            xc_domain_getinfolist(self.interface.as_ptr(), first, 1, (&raw mut entry).cast())
+        };
         check(count)?;
         Ok((count == 1).then_some(DomainState {
             domid: entry.domid.into(),
             dying: entry.flags & DYING != 0,
             shut_down: entry.flags & SHUT_DOWN != 0,
         }))
-    }
-}
-
-impl Drop for DomainList {
-    fn drop(&mut self) {
-        // SAFETY: The handle is open and nobody has it any more.
-        unsafe { xc_interface_close(self.handle.as_ptr()) };
     }
 }

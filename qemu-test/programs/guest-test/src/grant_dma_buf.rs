@@ -4,8 +4,11 @@
 //! granted pages, imports are dma-bufs whose pages are granted.
 
 use std::io;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
 
-use crate::dma_buf::DmaBuf;
+use xen_grants::dma_buf::DmaBuf;
+
 use crate::gntdev::Gntdev;
 use crate::gntdev::Request;
 
@@ -98,8 +101,12 @@ impl Gntdev {
         // it may read further, up to `count` references, but then gets whatever
         // bytes are there or an error.
         unsafe { self.ioctl(request, words.as_mut_ptr() as usize)? };
-        // SAFETY: The descriptor is new and nobody else's.
-        unsafe { DmaBuf::from_answer(words[answer]) }
+        let fd = i32::try_from(words[answer]).map_err(|_| {
+            let message = format!("not a descriptor: {:#x}", words[answer]);
+            io::Error::other(message)
+        })?;
+        // SAFETY: The driver has just opened the descriptor, and nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
     }
 
     /// Waits for the end of the dma-buf that this file made with this

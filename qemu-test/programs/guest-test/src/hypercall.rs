@@ -9,7 +9,7 @@ use std::io;
 use std::ptr;
 use std::ptr::NonNull;
 
-use crate::mapping::check;
+use crate::call::check;
 
 #[repr(C)]
 struct Handle {

@@ -3,7 +3,6 @@
 //! The grant device itself, for what libxengnttab does not show: indexes,
 //! wrong arguments, and mappings made by hand.
 
-use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
@@ -13,31 +12,21 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 
-use crate::bytes::Bytes;
-use crate::grant_copy::RawSegment;
-use crate::grant_copy::Segment;
-use crate::grant_copy::SEGMENT_SIZE;
+use xen_grants::bytes::Bytes;
+use xen_grants::grant_copy::RawSegment;
+use xen_grants::grant_copy::Segment;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+
+use crate::call::check;
 use crate::grant_dma_buf::EXPORT_AT_HEADER;
 use crate::grant_dma_buf::EXPORT_HEADER;
 use crate::grant_dma_buf::IMPORT_AT_HEADER;
 use crate::grant_dma_buf::IMPORT_HEADER;
-use crate::mapping::check;
-use crate::mapping::Mapping;
-use crate::mapping::Protection;
-use crate::mapping::Sharing;
 
 /// The device's path.
 pub const PATH: &str = "/dev/xen/gntdev";
-
-/// A grant: whose, and which.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GrantRef {
-    /// The domain that granted.
-    pub domid: u32,
-    /// Its grant reference.
-    pub reference: u32,
-}
 
 #[repr(C)]
 struct UnmapGrantRef {
@@ -156,12 +145,31 @@ impl BadAddress {
     /// Each of them.
     pub const ALL: [Self; 4] = [Self::Null, Self::Kernel, Self::Limit, Self::Wrapping];
 
-    pub(crate) fn value(self) -> usize {
+    const fn value(self) -> usize {
         match self {
             Self::Null => 0,
             Self::Kernel => 0xffff_8880_0000_1000,
             Self::Limit => 0x7fff_ffff_f000,
             Self::Wrapping => usize::MAX - 7,
+        }
+    }
+
+    /// The memory that begins at the address, as the end of a segment to be copied. A program that
+    /// reads it ends.
+    pub fn bytes(self) -> &'static Bytes {
+        const fn at(address: BadAddress) -> Bytes {
+            // SAFETY: No memory of this process is there.
+            unsafe { Bytes::new(address.value(), u16::MAX as usize) }
+        }
+        static NULL: Bytes = at(BadAddress::Null);
+        static KERNEL: Bytes = at(BadAddress::Kernel);
+        static LIMIT: Bytes = at(BadAddress::Limit);
+        static WRAPPING: Bytes = at(BadAddress::Wrapping);
+        match self {
+            Self::Null => &NULL,
+            Self::Kernel => &KERNEL,
+            Self::Limit => &LIMIT,
+            Self::Wrapping => &WRAPPING,
         }
     }
 }
@@ -276,7 +284,7 @@ impl Gntdev {
     /// Copies `count` segments whose encodings are in `memory` from offset `at`
     /// on, or whatever zeroes are there. Parts of it may be protected.
     pub fn copy_encoded(&self, memory: &Bytes, at: usize, count: u32) -> io::Result<()> {
-        assert!(at + count as usize * SEGMENT_SIZE <= memory.len());
+        assert!(at + count as usize * RawSegment::SIZE <= memory.len());
         self.copy_at(memory.address() + at, count)
     }
 
@@ -294,11 +302,6 @@ impl Gntdev {
         // SAFETY: The argument is what this request wants. What it names is
         // memory without Rust objects, as the callers see to.
         unsafe { self.ioctl(Request::GRANT_COPY, &raw mut argument as usize) }
-    }
-
-    /// What the kernel tells of the open file: /proc/self/fdinfo.
-    pub fn fdinfo(&self) -> io::Result<String> {
-        fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd()))
     }
 
     /// read(2) of the open file.
@@ -331,11 +334,17 @@ impl Gntdev {
 
     /// Maps the region at `index` for all to see, as a program does.
     pub fn map(&self, index: u64, pages: usize, protection: Protection) -> io::Result<Mapping> {
-        Mapping::of_file(self.file.as_fd(), index, pages, protection, Sharing::Shared)
+        Ok(Mapping::of_file(&self.file, index, pages, protection)?)
     }
 
     /// The open file.
     pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsFd for Gntdev {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
@@ -359,6 +368,6 @@ impl PreparedCopy<'_> {
 
     /// The status of each, of the last time.
     pub fn statuses(&self) -> impl Iterator<Item = i16> + '_ {
-        self.raw.iter().map(|raw| raw.status)
+        self.raw.iter().map(RawSegment::status)
     }
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
+use xen_grants::GrantRef;
+
 use crate::console_ring::ConsoleRing;
-use crate::gntdev::GrantRef;
 
 /// Every grant that some domain has mapped or is copying, with how often: Xen
 /// counts reading and writing users in one number, the pin count.

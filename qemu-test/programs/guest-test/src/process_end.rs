@@ -4,23 +4,20 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::fd::FromRawFd;
-use std::os::fd::OwnedFd;
-use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::mapping::check;
+use rustix::process::pidfd_open;
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+
 use crate::readiness::wait_readable;
 
 /// Waits until process `pid` has ended, `limit` at most, and says whether it has. A child's status
 /// is still to be collected then.
 pub fn wait_ended(pid: u32, limit: Duration) -> io::Result<bool> {
-    // SAFETY: Takes numbers only.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), 0) };
-    let file = RawFd::try_from(result).map_err(io::Error::other)?;
-    check(file)?;
-    // SAFETY: The descriptor is new and nobody else has it.
-    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+    let file = pidfd_open(pid, PidfdFlags::empty())?;
     wait_readable(file.as_fd(), limit)
 }
 

@@ -7,34 +7,22 @@
 //! clock then.
 
 use std::io;
-use std::mem;
 use std::time::Duration;
 
-use crate::mapping::check;
+use rustix::time::clock_getres;
+use rustix::time::clock_gettime;
+use rustix::time::ClockId;
 
-const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+const CLOCK: ClockId = ClockId::MonotonicCoarse;
 
 /// The time at the last tick.
 pub fn now() -> io::Result<Duration> {
-    // SAFETY: Zeroes are a time.
-    let mut time: libc::timespec = unsafe { mem::zeroed() };
-    // SAFETY: There is room for the one time that is written.
-    check(unsafe { libc::clock_gettime(CLOCK, &raw mut time) })?;
-    Ok(duration(time))
+    Duration::try_from(clock_gettime(CLOCK)).map_err(io::Error::other)
 }
 
 /// From one tick to the next.
 pub fn tick() -> io::Result<Duration> {
-    // SAFETY: Zeroes are a time.
-    let mut time: libc::timespec = unsafe { mem::zeroed() };
-    // SAFETY: There is room for the one time that is written.
-    check(unsafe { libc::clock_getres(CLOCK, &raw mut time) })?;
-    Ok(duration(time))
-}
-
-fn duration(time: libc::timespec) -> Duration {
-    // Neither is negative, and nanoseconds are less than a second.
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Duration::try_from(clock_getres(CLOCK)).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::mem;
 use std::ptr;
 use std::time::Duration;
 
-use crate::mapping::check;
+use crate::call::check;
 
 /// While it lives, the process gets `SIGALRM` at intervals.
 #[derive(Debug)]

@@ -3,19 +3,15 @@
 //! How long a processor worked, apart from the time that was waited.
 
 use std::io;
-use std::mem;
 use std::time::Duration;
 
-use crate::mapping::check;
+use rustix::time::clock_gettime;
+use rustix::time::ClockId;
 
 /// What the calling thread has used so far, in programs and in the kernel.
 pub fn of_this_thread() -> io::Result<Duration> {
-    // SAFETY: Zeroes are a time.
-    let mut time: libc::timespec = unsafe { mem::zeroed() };
-    // SAFETY: There is room for the one time that is written.
-    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
-    // Neither is negative, and nanoseconds are less than a second.
-    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).map_err(io::Error::other)
 }
 
 #[cfg(test)]

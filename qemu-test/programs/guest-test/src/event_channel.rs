@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Event channels of this domain to itself, and the ports that are open.
+
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+
+use xen_grants::event_channel::EventChannels;
+
+/// An event channel from this domain to itself.
+#[derive(Debug)]
+pub struct Loopback {
+    receiver: EventChannels,
+    sender: EventChannels,
+    received_at: u32,
+    sent_from: u32,
+}
+
+impl Loopback {
+    /// Opens a channel in domain `domid`, which is this one.
+    pub fn open(domid: u32) -> io::Result<Self> {
+        // Two files, so that either end can be closed alone. A port that
+        // connects has an event at once; here that is the sender's.
+        let receiver = EventChannels::open()?;
+        let sender = EventChannels::open()?;
+        let received_at = receiver.offer(domid)?;
+        let sent_from = sender.connect(domid, received_at)?;
+        Ok(Self {
+            receiver,
+            sender,
+            received_at,
+            sent_from,
+        })
+    }
+
+    /// The port to send from.
+    pub fn port(&self) -> u32 {
+        self.sent_from
+    }
+
+    /// Closes the end that events are sent from, for this program's part.
+    pub fn close_sender(self) -> Receiver {
+        drop(self.sender);
+        Receiver {
+            channels: self.receiver,
+            port: self.received_at,
+        }
+    }
+
+    /// Waits for an event, `limit` at most; says whether there was one.
+    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
+        received(&self.receiver, self.received_at, limit)
+    }
+}
+
+/// What is left of a [`Loopback`] when its sender is closed.
+#[derive(Debug)]
+pub struct Receiver {
+    channels: EventChannels,
+    port: u32,
+}
+
+impl Receiver {
+    /// As [`Loopback::wait`].
+    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
+        received(&self.channels, self.port, limit)
+    }
+}
+
+fn received(channels: &EventChannels, expected: u32, limit: Duration) -> io::Result<bool> {
+    match channels.wait(limit)? {
+        None => Ok(false),
+        Some(port) if port == expected => Ok(true),
+        Some(port) => Err(io::Error::other(format!(
+            "an event on port {port}, not {expected}"
+        ))),
+    }
+}
+
+/// What the hypervisor says of a domain's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// For events of this kind from the hypervisor.
+    VirtualIrq(u32),
+    /// For anything else.
+    Other,
+}
+
+/// The open ports of this domain, as the toolstack's `lsevtchn` tells.
+pub fn open_ports() -> io::Result<Vec<(u32, Use)>> {
+    let output = Command::new("lsevtchn").output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("lsevtchn: {}", output.status)));
+    }
+    Ok(parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Reads lines such as `   5: VCPU 0: Virtual IRQ 1`.
+fn parse(text: &str) -> Vec<(u32, Use)> {
+    text.lines()
+        .filter_map(|line| {
+            let (port, rest) = line.split_once(':')?;
+            let number = rest
+                .split_once("Virtual IRQ ")
+                .and_then(|(_, number)| number.split(|c: char| !c.is_ascii_digit()).next())
+                .and_then(|number| number.parse().ok());
+            let usage = number.map_or(Use::Other, Use::VirtualIrq);
+            Some((port.trim().parse().ok()?, usage))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_their_use_are_read() {
+        let text = "   1: VCPU 0: Interdomain (Connected) - Remote Domain 0, Port 2\n\
+                    \x20 17: VCPU 1: Virtual IRQ 0\n\
+                    \x20 18: VCPU 0: Interdomain (Waiting connection) - Remote Domain 3\n\
+                    something else\n";
+        let expected = [(1, Use::Other), (17, Use::VirtualIrq(0)), (18, Use::Other)];
+        assert_eq!(parse(text), expected);
+    }
+}

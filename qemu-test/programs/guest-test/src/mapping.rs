@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System calls that change mappings, or that move data between a mapping and a file.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::mem;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+
+use rustix::mm;
+use rustix::mm::Advice;
+use rustix::mm::MapFlags;
+use rustix::mm::MprotectFlags;
+use rustix::mm::MremapFlags;
+use rustix::mm::ProtFlags;
+use rustix::pipe::PipeFlags;
+use xen_grants::bytes::Bytes;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::PAGE_SIZE;
+
+use crate::call::check;
+use crate::call::count;
+
+/// Maps `pages` pages of fresh memory that child processes share.
+pub fn shared(pages: usize) -> io::Result<Mapping> {
+    let (length, flags) = (pages * PAGE_SIZE, prot_flags(Protection::ReadWrite));
+    let nowhere = ptr::null_mut();
+    // SAFETY: Without an address of ours the kernel only takes free ones.
+    let address = unsafe { mm::mmap_anonymous(nowhere, length, flags, MapFlags::SHARED) }?;
+    // SAFETY: The mapping is new, and the object its only owner.
+    Ok(unsafe { Mapping::from_raw(address as usize, length) })
+}
+
+/// Maps `pages` pages of `file` from byte `offset` on, so that the first write to each makes a copy
+/// (`MAP_PRIVATE`).
+pub fn private(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    pages: usize,
+    protection: Protection,
+) -> io::Result<Mapping> {
+    let (length, flags) = (pages * PAGE_SIZE, prot_flags(protection));
+    // SAFETY: Without an address of ours the kernel only takes free ones.
+    let address = unsafe {
+        mm::mmap(
+            ptr::null_mut(),
+            length,
+            flags,
+            MapFlags::PRIVATE,
+            file,
+            offset,
+        )
+    }?;
+    // SAFETY: The mapping is new, and the object its only owner.
+    Ok(unsafe { Mapping::from_raw(address as usize, length) })
+}
+
+fn prot_flags(protection: Protection) -> ProtFlags {
+    ProtFlags::from_bits_retain(protection.bits() as u32)
+}
+
+fn pointer(bytes: &Bytes) -> *mut libc::c_void {
+    bytes.address() as *mut libc::c_void
+}
+
+/// What a test does to a mapping.
+pub trait MappingCalls: Sized {
+    /// Cuts the mapping before page `page`, and returns the part that follows.
+    fn split_off(&mut self, page: usize) -> Self;
+
+    /// Takes back the part that [`split_off`](Self::split_off) has cut off.
+    fn join(&mut self, rest: Self);
+
+    /// Puts pages of `file` from byte `offset` on in the place of this mapping.
+    fn replaced_by_file(
+        self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        protection: Protection,
+    ) -> io::Result<Self>;
+
+    /// Changes the accesses that are allowed: mprotect(2).
+    fn protect(&self, protection: Protection) -> io::Result<()>;
+
+    /// Drops the page-table entries: madvise(2) with MADV_DONTNEED.
+    fn discard(&self) -> io::Result<()>;
+
+    /// For each page, true if it is in memory: mincore(2).
+    fn residency(&self) -> io::Result<Vec<bool>>;
+
+    /// Moves the mapping to other addresses: mremap(2).
+    fn relocate(self) -> io::Result<Self>;
+
+    /// Asks for one page more at the end: mremap(2).
+    fn grow(&mut self) -> io::Result<()>;
+
+    /// write(2) of the whole mapping, to which the kernel reads itself; the number of bytes.
+    fn write_to(&self, file: BorrowedFd<'_>) -> io::Result<usize>;
+
+    /// read(2) to the whole mapping, to which the kernel writes itself; the number of bytes.
+    fn read_from(&self, file: BorrowedFd<'_>) -> io::Result<usize>;
+}
+
+/// Takes the range out of `mapping`, which is empty from then on.
+fn take(mapping: &mut Mapping) -> (usize, usize) {
+    // SAFETY: A mapping without a page owns nothing.
+    let empty = unsafe { Mapping::from_raw(mapping.address(), 0) };
+    mem::replace(mapping, empty).into_raw()
+}
+
+impl MappingCalls for Mapping {
+    fn split_off(&mut self, page: usize) -> Self {
+        let at = page * PAGE_SIZE;
+        assert!(at <= self.len());
+        let (address, length) = take(self);
+        // SAFETY: Both are parts of the range that was taken, and do not overlap.
+        unsafe {
+            *self = Self::from_raw(address, at);
+            Self::from_raw(address + at, length - at)
+        }
+    }
+
+    fn join(&mut self, rest: Self) {
+        assert_eq!(rest.address(), self.address() + self.len());
+        let (address, length) = take(self);
+        let (_, more) = rest.into_raw();
+        // SAFETY: Both parts were taken, and are next to each other.
+        *self = unsafe { Self::from_raw(address, length + more) };
+    }
+
+    fn replaced_by_file(
+        self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        protection: Protection,
+    ) -> io::Result<Self> {
+        // SAFETY: The range is this object's, and holds no Rust object.
+        unsafe {
+            mm::mmap(
+                pointer(&self),
+                self.len(),
+                prot_flags(protection),
+                MapFlags::SHARED | MapFlags::FIXED,
+                file,
+                offset,
+            )
+        }?;
+        Ok(self)
+    }
+
+    fn protect(&self, protection: Protection) -> io::Result<()> {
+        let flags = MprotectFlags::from_bits_retain(protection.bits() as u32);
+        // SAFETY: The pages hold no Rust object, so no reference depends on their protection.
+        Ok(unsafe { mm::mprotect(pointer(self), self.len(), flags) }?)
+    }
+
+    fn discard(&self) -> io::Result<()> {
+        // SAFETY: As in `protect`.
+        Ok(unsafe { mm::madvise(pointer(self), self.len(), Advice::LinuxDontNeed) }?)
+    }
+
+    fn residency(&self) -> io::Result<Vec<bool>> {
+        let mut pages = vec![0u8; self.pages()];
+        // SAFETY: `pages` has one byte for each page of the range.
+        check(unsafe { libc::mincore(pointer(self), self.len(), pages.as_mut_ptr()) })?;
+        Ok(pages.iter().map(|page| page & 1 != 0).collect())
+    }
+
+    fn relocate(self) -> io::Result<Self> {
+        // A range that was just reserved is free for sure; the move replaces the reservation.
+        let target = Self::anonymous(self.pages(), Protection::None)?;
+        // SAFETY: Both ranges belong to objects that this function consumes.
+        unsafe {
+            mm::mremap_fixed(
+                pointer(&self),
+                self.len(),
+                target.len(),
+                MremapFlags::MAYMOVE,
+                pointer(&target),
+            )
+        }?;
+        // The old addresses are free and may already be another's.
+        self.into_raw();
+        Ok(target)
+    }
+
+    fn grow(&mut self) -> io::Result<()> {
+        let (old, length) = (pointer(self), self.len() + PAGE_SIZE);
+        // SAFETY: The range is this object's, which takes the new address.
+        let address = unsafe { mm::mremap(old, self.len(), length, MremapFlags::MAYMOVE) }?;
+        take(self);
+        // SAFETY: mremap has moved the whole mapping there.
+        *self = unsafe { Self::from_raw(address as usize, length) };
+        Ok(())
+    }
+
+    fn write_to(&self, file: BorrowedFd<'_>) -> io::Result<usize> {
+        // SAFETY: The range is this object's; memory that cannot be read is an error.
+        count(unsafe { libc::write(file.as_raw_fd(), pointer(self), self.len()) })
+    }
+
+    fn read_from(&self, file: BorrowedFd<'_>) -> io::Result<usize> {
+        // SAFETY: The range is this object's and holds no Rust object.
+        count(unsafe { libc::read(file.as_raw_fd(), pointer(self), self.len()) })
+    }
+}
+
+/// A pipe that can take pages instead of copies of their bytes.
+#[derive(Debug)]
+pub struct Pipe {
+    reader: File,
+    writer: File,
+}
+
+impl Pipe {
+    /// A new, empty one.
+    pub fn new() -> io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Self {
+            reader: reader.into(),
+            writer: writer.into(),
+        })
+    }
+
+    /// vmsplice(2): puts the mapping's pages into the pipe; returns the number of bytes.
+    pub fn take_pages(&self, mapping: &Mapping) -> io::Result<usize> {
+        let range = libc::iovec {
+            iov_base: pointer(mapping),
+            iov_len: mapping.len(),
+        };
+        let fd = self.writer.as_fd().as_raw_fd();
+        // SAFETY: One range is passed, which is the mapping's.
+        count(unsafe { libc::vmsplice(fd, &raw const range, 1, 0) })
+    }
+
+    /// Reads `count` bytes.
+    pub fn read(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut data = vec![0; count];
+        self.reader.read_exact(&mut data)?;
+        Ok(data)
+    }
+}
