@@ -164,6 +164,9 @@ def _environment(cache: Cache) -> list[str]:
     return passed + [
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME=/root", "LANG=C.UTF-8", f"CCACHE_DIR={cache.ccache}",
+        # By default ccache runs the preprocessor before each compilation that it has not seen: a
+        # fifth to a third of the time of a kernel object. The compiler's list of headers will do.
+        "CCACHE_DEPEND=1",
         f"CARGO_HOME={cache.cargo}", f"CARGO_TARGET_DIR={cache.target}",
     ]
 
