@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What an event takes, out of what the emulator writes."""
+"""The cost of an event, out of the emulator's notes."""
 
 import unittest
 
@@ -30,7 +30,7 @@ END = ((0x2030, "retq     "),)
 
 
 def trace(*blocks):
-    """What the emulator writes when it runs the BLOCKS; those it has run before it only names."""
+    """The emulator's notes when it runs the BLOCKS; those it has run before it only names."""
     lines, seen = [], set()
     for block in blocks:
         if isinstance(block, str):

@@ -9,7 +9,7 @@ ON, OFF = 0x246, 0x046
 
 
 def registers(*processors):
-    """What the monitor says of PROCESSORS, pairs of flags and whether each halts."""
+    """The monitor's text about PROCESSORS, pairs of flags and of a truth value for a halt."""
     return "".join(
         f"\r\nCPU#{number}\r\nRAX=0000000000000000 RBX=0000000000000000\r\n"
         f"RIP=ffff82d040210000 RFL={flags:08x} [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT={halts:d}\r\n"
@@ -34,7 +34,7 @@ class Monitor:
 
 class Looks(unittest.TestCase):
     def look(self, all_registers, all_apics, forget_after=None):
-        """What is found in as many looks as there are registers."""
+        """Faults found in as many looks as there are registers."""
         found = []
         watch = halted_processor.HaltedProcessorWatch(
             Monitor(registers=all_registers, lapic=all_apics), found.append)

@@ -19,7 +19,7 @@ WORD = "boot-0123"
 QEMU_TEST = pathlib.Path(__file__).resolve().parents[1]
 X86 = architecture.of(Processor.X86_64)
 
-# What a fake emulator starts with: log(), run() and domu() write to the serial ports.
+# Begin of a fake emulator: log(), run() and domu() write to the serial ports.
 PRELUDE = """
 import os, sys, time
 names = ("log", "run", "domu", "monitor")

@@ -14,7 +14,7 @@ FILES = Files(*map(pathlib.Path, ("folder", "vmlinuz", "initramfs", "xen")))
 
 
 def argument(spec, name):
-    """What follows NAME in the emulator's command."""
+    """The word after NAME in the emulator's command."""
     argv = command_line.command(spec, FILES, pathlib.Path("ports"))
     return argv[argv.index(name) + 1]
 

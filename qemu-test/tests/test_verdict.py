@@ -30,7 +30,7 @@ def double_fault(function):
 RESET = "Triple fault"
 
 
-# What kernels write begins with the time.
+# Lines of kernels begin with the time.
 def source(text):
     starts = {"(XEN)": Source.XEN, "[": Source.DOM0, RESET: Source.QEMU}
     return next((name for start, name in starts.items() if text.startswith(start)), Source.RUN)

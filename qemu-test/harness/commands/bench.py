@@ -48,7 +48,7 @@ That tells the work for one call, and nearly the same each time; it does not tel
 locked instructions and traps cost on a processor. With --clock host the times are the host's.
 
 The tables show the median over the rounds for each driver, and the median, least and greatest of
-the rounds' ratios. What a ratio is made of: the Rust driver's time for one round by that of the C
+the rounds' ratios. Each ratio is the Rust driver's time for one round by that of the C
 driver in the same round, except for the lines that compare the Rust driver with itself. "inside" is
 the part of the Rust driver's time that it spends in the kernel's grant table functions, that is, in
 the hypercall, measured by trace events in runs of their own.
