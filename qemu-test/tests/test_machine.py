@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The machine runner, with a short program in the emulator's place."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -241,7 +242,9 @@ class Run(unittest.TestCase):
                 f"log = Writer({str(self.path)!r})\n"
                 "x86 = architecture.of(Processor.X86_64)\n"
                 "Machine(x86, log, 'w', BootLimits(50)).run("
-                f"lambda ports: [sys.executable, '-c', {fake!r}, str(ports)])")], cwd=QEMU_TEST)
+                f"lambda ports: [sys.executable, '-c', {fake!r}, str(ports)])")], cwd=QEMU_TEST,
+                # A process that is killed leaves its temporary files.
+                env={**os.environ, "TMPDIR": folder})
             wait_until(lambda: mark.exists() and mark.read_text())
             starter.kill()
             starter.wait()
