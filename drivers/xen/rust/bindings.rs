@@ -4,8 +4,8 @@
 //!
 //! Only names that the [`kernel`] crate does not bind are generated; types that both know are the
 //! kernel crate's own. Each crate has generated bindings of its own: `bindings_helper.h` and
-//! `Makefile.bindings` say which for gntdev, `event_bindings_helper.h` and the Makefile of the
-//! event channels which for these.
+//! `Makefile.bindings` list the names for gntdev, `event_bindings_helper.h` and the Makefile of the
+//! event channels those for the event channels.
 
 #![allow(
     clippy::all,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads to make the bindings that the kernel crate lacks: Xen's
- * public interface, the grant table API, MMU interval notifiers, the gntdev
- * UAPI, and the shims of this folder.
+ * Input of bindgen for the bindings that the kernel crate lacks: Xen's public
+ * interface, the grant table API, MMU interval notifiers, the gntdev UAPI, and
+ * the shims of this folder.
  */
 
 #include <linux/dma-buf.h>

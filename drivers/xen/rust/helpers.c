@@ -21,7 +21,7 @@
 
 #include "helpers.h"
 
-/* SERIES 7.2/7.3: a Rust crate finds this in different places. */
+/* SERIES 7.2/7.3: the place of this in a Rust crate differs. */
 struct module *xen_rust_this_module(void)
 {
 	return THIS_MODULE;
@@ -88,8 +88,7 @@ void xen_rust_notify_remote(unsigned int port)
 }
 
 /*
- * The lock class of the work is one for all callers: there is one deferred
- * unmap work in the module.
+ * All callers share one lock class: the module has one deferred unmap work.
  */
 void xen_rust_init_delayed_work(struct delayed_work *work, work_func_t function)
 {
@@ -112,9 +111,9 @@ struct page *xen_rust_address_to_page(const void *address)
 }
 
 /*
- * Nothing but a paravirtual domain has frames in its linear mapping that have
- * to go. There no CPU may keep an old translation, because the hypervisor does
- * not flush one when it maps a grant in its place.
+ * Only a paravirtual domain has frames in its linear mapping that must be
+ * unmapped. No CPU of it may keep an old translation, because the hypervisor
+ * does not flush the TLB when it maps a grant there.
  */
 void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages)
 {
@@ -139,8 +138,8 @@ void *xen_rust_vmap(struct page **pages, unsigned int count)
 }
 
 /*
- * Both return the next entry: they are called for each page of a buffer, where
- * one more call can be told.
+ * Both functions return the next entry: they are called for each page of a
+ * buffer, and a second call for each would take measurable time.
  */
 struct scatterlist *xen_rust_sg_read_dma(struct scatterlist *entry, u64 *address,
 					 unsigned int *length)

@@ -12,7 +12,7 @@
 //!
 //! A room may use those above it in this list, with two exceptions: `event` uses `kernel` only, and
 //! nothing but `gntdev` and the driver itself uses `event`. All rooms use `bindings`. The drivers
-//! use the rooms, never the reverse. `make check` draws the imports and fails on an arrow in the
+//! use the rooms, never the reverse. `make check` draws the imports and fails on an import in the
 //! other direction, and on files that import each other.
 //!
 //! # Crates
@@ -22,7 +22,7 @@
 //!
 //! - `built_in.rs`, for the event channels, which are part of the kernel image. Kconfig allows them
 //!   without gntdev, and then the kernel has no MMU notifiers, no dma-bufs and no
-//!   `find_normal_page` operation, which the files of gntdev name. In turn a module can neither
+//!   `find_normal_page` operation, which the files of gntdev name. Conversely, a module can neither
 //!   have per-CPU variables of this kind nor reach the variables of `events_base.c`. The two lists
 //!   have no file in common but `bindings.rs`, which includes the file that bindgen made for the
 //!   crate.

@@ -7,7 +7,7 @@
 
 #include <linux/tracepoint.h>
 
-/* A region was mapped, or was not: @error says why. */
+/* A region was mapped, or not if @error is set. */
 TRACE_EVENT(xen_gntdev_map,
 	TP_PROTO(u64 index, unsigned int count, bool writable, int error),
 	TP_ARGS(index, count, writable, error),
@@ -27,7 +27,7 @@ TRACE_EVENT(xen_gntdev_map,
 		  __entry->index, __entry->count, __entry->writable, __entry->error)
 );
 
-/* Grants were unmapped, @refused of them not, because the hypervisor said no. */
+/* Grants were unmapped, except @refused ones that the hypervisor refused. */
 TRACE_EVENT(xen_gntdev_unmap,
 	TP_PROTO(unsigned int count, unsigned int refused, bool user),
 	TP_ARGS(count, refused, user),
@@ -45,7 +45,7 @@ TRACE_EVENT(xen_gntdev_unmap,
 		  __entry->user ? "process" : "kernel")
 );
 
-/* The unmapping of @count frames waits, because some are still referenced. */
+/* The unmapping of @count frames is deferred: some are still referenced. */
 TRACE_EVENT(xen_gntdev_defer,
 	TP_PROTO(unsigned int count),
 	TP_ARGS(count),
@@ -76,7 +76,7 @@ TRACE_EVENT(xen_gntdev_copy,
 		  __entry->segments, __entry->operations, __entry->pages)
 );
 
-/* The peer was told of an unmap: by a cleared byte, or by an event on @port. */
+/* The peer was notified of an unmap: by a cleared byte, or by an event. */
 TRACE_EVENT(xen_gntdev_notify_byte,
 	TP_PROTO(u64 offset),
 	TP_ARGS(offset),
@@ -101,7 +101,7 @@ TRACE_EVENT(xen_gntdev_notify_event,
 	TP_printk("port=%u", __entry->port)
 );
 
-/* Grants of @domain were made a dma-buf, or were not: @error says why. */
+/* Grants of @domain were exported as a dma-buf, or not if @error is set. */
 TRACE_EVENT(xen_gntdev_dmabuf_export,
 	TP_PROTO(unsigned int domain, unsigned int count, unsigned int flags,
 		 unsigned int offset, int error),
@@ -124,7 +124,7 @@ TRACE_EVENT(xen_gntdev_dmabuf_export,
 		  __entry->count, __entry->flags, __entry->offset, __entry->error)
 );
 
-/* Nobody uses an exported dma-buf any more: its grants are about to be unmapped. */
+/* An exported dma-buf has no users left: its grants will be unmapped. */
 TRACE_EVENT(xen_gntdev_dmabuf_release,
 	TP_PROTO(unsigned int domain, unsigned int count),
 	TP_ARGS(domain, count),
@@ -139,7 +139,7 @@ TRACE_EVENT(xen_gntdev_dmabuf_release,
 	TP_printk("domain=%u count=%u", __entry->domain, __entry->count)
 );
 
-/* The pages of a dma-buf were granted to @domain, or were not: @error says why. */
+/* The pages of a dma-buf were granted to @domain, or not if @error is set. */
 TRACE_EVENT(xen_gntdev_dmabuf_import,
 	TP_PROTO(unsigned int domain, unsigned int count, unsigned int offset, int error),
 	TP_ARGS(domain, count, offset, error),
@@ -159,7 +159,7 @@ TRACE_EVENT(xen_gntdev_dmabuf_import,
 		  __entry->count, __entry->offset, __entry->error)
 );
 
-/* The grants of an imported dma-buf were taken back; @domain still has @mapped mapped. */
+/* The grants of an import were revoked; @domain has @mapped still mapped. */
 TRACE_EVENT(xen_gntdev_dmabuf_import_release,
 	TP_PROTO(unsigned int domain, unsigned int count, unsigned int mapped),
 	TP_ARGS(domain, count, mapped),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Segments that a program wants copied.
+//! Segments of `IOCTL_GNTDEV_GRANT_COPY`.
 //!
 //! C header: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h).
 
@@ -13,7 +13,7 @@ use crate::xen::{
 };
 use kernel::prelude::*;
 
-/// One end of a segment that a program wants copied.
+/// One end of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SegmentEnd {
     /// Memory of the program, at this address.
@@ -22,19 +22,20 @@ pub(crate) enum SegmentEnd {
     Grant(GrantReference, u16),
 }
 
-/// One segment that a program wants copied.
+/// One segment, as a program passes it to be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CopySegment {
-    /// Where from.
+    /// End that the bytes are read from.
     pub(crate) source: SegmentEnd,
-    /// Where to.
+    /// End that the bytes are written to.
     pub(crate) destination: SegmentEnd,
-    /// How many bytes.
+    /// Number of bytes.
     pub(crate) length: usize,
 }
 
 impl CopySegment {
-    /// Reads what the program passed. Its flags decide which variant of each end it means.
+    /// Converts the structure that the program passed. Its flags decide which variant of each end
+    /// it means.
     pub(crate) fn from_user(segment: &bindings::gntdev_grant_copy_segment) -> Self {
         let end = |end: &bindings::gntdev_grant_copy_segment__bindgen_ty_1, flag: u32| {
             if u32::from(segment.flags) & flag != 0 {
@@ -58,11 +59,12 @@ impl CopySegment {
         }
     }
 
-    /// Checks that the segment can be copied at all.
+    /// Checks the two ends and the length.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if both ends are the program's own memory, or a granted page would be crossed.
+    /// `EINVAL` if both ends are the program's own memory, or if a granted end crosses the end of
+    /// its page.
     pub(crate) fn check(&self) -> Result {
         let fits = |end| match end {
             SegmentEnd::Local(_) => true,

@@ -2,8 +2,8 @@
 
 //! Parts of gntdev that take `unsafe` code: its UAPI structures and its trace events.
 //!
-//! The reader is who adds an ioctl or a trace event. Files of this room may use all other rooms;
-//! only the driver in `drivers/xen/gntdev` uses them.
+//! The reader is someone who adds an ioctl or a trace event. Files of this room may use all other
+//! rooms; only the driver in `drivers/xen/gntdev` uses them.
 
 pub(crate) mod copy_segment;
 pub(crate) mod trace;

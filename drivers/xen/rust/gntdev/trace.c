@@ -63,7 +63,7 @@ void xen_rust_trace_dmabuf_import_release(unsigned int domain, unsigned int coun
 	trace_xen_gntdev_dmabuf_import_release(domain, count, mapped);
 }
 
-/* Returns 0 when nobody asks, so that the clock need not be read. */
+/* Returns 0 if the event is disabled, so that the clock is not read. */
 u64 xen_rust_trace_hypercall_begin(void)
 {
 	return trace_xen_gntdev_hypercall_enabled() ? ktime_get_ns() : 0;

@@ -11,13 +11,13 @@
 use crate::xen::bindings;
 use kernel::prelude::*;
 
-/// The region at `index`, in bytes, was mapped or could not be.
+/// Traces the mapping of the region at offset `index`, in bytes, or its failure.
 pub(crate) fn map(index: u64, count: usize, writable: bool, result: &Result) {
     // SAFETY: The shim takes any numbers.
     unsafe { bindings::xen_rust_trace_map(index, count as u32, writable, errno(result)) };
 }
 
-/// The C value of `result`: 0 or a negative error number.
+/// Returns the C value of `result`: 0 or a negative error number.
 fn errno<T>(result: &Result<T>) -> c_int {
     match result {
         Ok(_) => 0,
@@ -25,7 +25,7 @@ fn errno<T>(result: &Result<T>) -> c_int {
     }
 }
 
-/// A batch of grant copies was done.
+/// Traces a batch of grant copies.
 pub(crate) fn copy(segments: usize, operations: usize, pages: usize) {
     // SAFETY: The shim takes any numbers.
     unsafe {
@@ -33,20 +33,20 @@ pub(crate) fn copy(segments: usize, operations: usize, pages: usize) {
     };
 }
 
-/// The byte at `offset` of a region was cleared, because it is unmapped.
+/// Traces that the byte at `offset` of a region was cleared because the region is unmapped.
 pub(crate) fn notify_byte(offset: usize) {
     // SAFETY: The shim takes any number.
     unsafe { bindings::xen_rust_trace_notify_byte(offset as u64) };
 }
 
-/// An event was sent on `port`, because a region has been unmapped.
+/// Traces that an event was sent on `port` because a region has been unmapped.
 pub(crate) fn notify_event(port: u32) {
     // SAFETY: The shim takes any number.
     unsafe { bindings::xen_rust_trace_notify_event(port) };
 }
 
-/// `count` grants of `domain` were made a dma-buf whose data begin at `offset`, in bytes, or could
-/// not be.
+/// Traces the export of `count` grants of `domain` as a dma-buf whose data begin at `offset`, in
+/// bytes, or its failure.
 pub(crate) fn dmabuf_export<T>(
     domain: u32,
     count: u32,
@@ -58,22 +58,22 @@ pub(crate) fn dmabuf_export<T>(
     unsafe { bindings::xen_rust_trace_dmabuf_export(domain, count, flags, offset, errno(result)) };
 }
 
-/// A dma-buf of `count` grants of `domain` was released by all who used it.
+/// Traces that all users of a dma-buf of `count` grants of `domain` have released it.
 pub(crate) fn dmabuf_release(domain: u16, count: usize) {
     // SAFETY: The shim takes any numbers.
     unsafe { bindings::xen_rust_trace_dmabuf_release(domain.into(), count as u32) };
 }
 
-/// The `count` pages of a dma-buf were granted to `domain`, or could not be. `result` has the
-/// offset of the data, in bytes.
+/// Traces that the `count` pages of a dma-buf were granted to `domain`, or the failure of that.
+/// `result` has the offset of the data, in bytes.
 pub(crate) fn dmabuf_import(domain: u32, count: u32, result: &Result<usize>) {
     let offset = *result.as_ref().unwrap_or(&0) as u32;
     // SAFETY: The shim takes any numbers.
     unsafe { bindings::xen_rust_trace_dmabuf_import(domain, count, offset, errno(result)) };
 }
 
-/// The `count` pages of a dma-buf are not granted to `domain` any more; it has `mapped` of them
-/// mapped still.
+/// Traces that the `count` pages of a dma-buf are no longer granted to `domain`, which still has
+/// `mapped` of them mapped.
 pub(crate) fn dmabuf_import_release(domain: u16, count: usize, mapped: usize) {
     // SAFETY: The shim takes any numbers.
     unsafe {

@@ -54,7 +54,7 @@ unsafe impl FromBytes for ioctl_gntdev_get_offset_for_vaddr {}
 unsafe impl FromBytes for ioctl_gntdev_unmap_notify {}
 // SAFETY: Integers without padding, one of which stands for a pointer: any bytes are valid.
 unsafe impl FromBytes for ioctl_gntdev_grant_copy {}
-// SAFETY: The pointers in it are addresses of user memory, which are not dereferenced.
+// SAFETY: The pointers in it are addresses of user memory, which are never dereferenced.
 unsafe impl Send for gntdev_grant_copy_segment {}
 // SAFETY: Integers, and unions of integers and a pointer: any bytes are valid, and padding may be
 // written.

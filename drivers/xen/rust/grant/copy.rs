@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations of the grant table hypercall that copy, as plain values.
+//! Copy operations of the grant table hypercall, as plain values.
 //!
 //! C header: `include/xen/interface/grant_table.h`.
 

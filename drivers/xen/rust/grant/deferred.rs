@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! List of what has ended for its owner but cannot be undone yet.
+//! List of mappings and grants that have ended for their owner but cannot be undone yet.
 //!
 //! A page of a mapping can be in use when the mapping ends: it is pinned for direct I/O, in a
-//! network buffer, or in the page tables of a forked process. The grant must stay mapped until
-//! that is over. And a page of this domain can be mapped by the one that it is granted to when the
-//! grant is taken back: the memory must stay what it is until that has ended. The process that
-//! gave up the mapping or the grant must not wait for either.
+//! network buffer, or in the page tables of a forked process. The grant must stay mapped until that
+//! use ends. Likewise, a page of this domain can still be mapped by the domain that it is granted
+//! to when the grant is revoked: the page must not be reused until it is unmapped. The process that
+//! gives up the mapping or the grant must not wait for either.
 //!
-//! So these are put on a list, and a delayed work item looks at them from time to time. (The C
-//! counterpart of the former is `gnttab_unmap_refs_async()`, whose callback may still run when the
-//! module that it is in has been unloaded.)
+//! Such mappings and grants are put on a list, and a delayed work item looks at them from time to
+//! time. (The C counterpart for mappings is `gnttab_unmap_refs_async()`, whose callback may still
+//! run when the module that it is in has been unloaded.)
 //!
 //! While the list has an entry the module cannot be unloaded.
 
@@ -33,36 +33,37 @@ use kernel::{
     types::Opaque, //
 };
 
-/// How long to wait before the first look, in milliseconds; each next look waits as much longer,
-/// until something else comes.
+/// Delay before the first look, in milliseconds. Each further look is delayed by as much longer,
+/// until another entry is added.
 const DELAY_STEP: u32 = 5;
 
-/// The longest wait between two looks, in milliseconds.
+/// Longest delay between two looks, in milliseconds.
 const DELAY_MAX: u32 = 1000;
 
-/// Something whose end may have to wait until others let go of its pages.
+/// Object whose end may have to wait until others release its pages.
 ///
-/// Dropping it after [`Self::try_finish`] returned `true` gives back all that it has. Both may
-/// sleep, and allocate nothing.
+/// Dropping it after [`Self::try_finish`] returned `true` frees all that it owns. Both may sleep,
+/// and allocate nothing.
 pub(crate) trait Deferred: Send + Sync {
-    /// Undoes what can be undone by now, and returns whether that was all.
+    /// Undoes as much as is possible now. Returns true if nothing is left to undo.
     fn try_finish(self: Pin<&mut Self>) -> bool;
 
-    /// Called once, before the value is put on the list.
+    /// Called once, before the object is put on the list.
     fn on_defer(&self) {}
 
-    /// The link to the next entry of the list, which is empty while the value is on none.
+    /// Returns the link to the next entry of the list, which is empty while the object is not on
+    /// the list.
     fn link(self: Pin<&mut Self>) -> &mut Link;
 }
 
-/// A link of the list; a field of what can be deferred.
+/// Link of the list; a field of each [`Deferred`] type.
 #[derive(Default)]
 pub(crate) struct Link(Option<Entry>);
 
-/// Ends `deferred`: now if that is possible, otherwise as soon as it is.
+/// Ends `deferred` now, or as soon as that is possible.
 ///
-/// May sleep, allocates nothing. Must be called while the caller still holds the module, as an open
-/// file or a VMA of one does.
+/// May sleep, allocates nothing. Must be called while the caller still holds a reference to the
+/// module, as an open file or a VMA of one does.
 pub(crate) fn finish<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
     if deferred.as_mut().try_finish() {
         return;
@@ -70,7 +71,7 @@ pub(crate) fn finish<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
     defer(Entry::new(deferred));
 }
 
-/// An entry of the list.
+/// Entry of the list.
 ///
 /// # Invariants
 ///
@@ -93,9 +94,9 @@ impl Entry {
 
 /// Entries of the list, and the state of the work item.
 struct Pending {
-    /// A list through [`Deferred::link`].
+    /// First entry; the others follow through [`Deferred::link`].
     first: Link,
-    /// How long the work was delayed last, in milliseconds.
+    /// Last delay of the work, in milliseconds.
     delay: u32,
 }
 
@@ -104,13 +105,13 @@ global_lock! {
     unsafe(uninit) static PENDING: Mutex<Pending> = Pending { first: Link(None), delay: 0 };
 }
 
-/// The one work item. Initialized by `Worker::new()`, and not used before `READY` says so.
+/// The one work item. Initialized by `Worker::new()`, and not used before `READY` is set.
 static WORK: Work = Work(Opaque::zeroed());
 
-/// Whether there has been a [`Worker`].
+/// True once there has been a [`Worker`].
 static CLAIMED: Atomic<bool> = Atomic::new(false);
 
-/// Whether `PENDING` and `WORK` may be used.
+/// True while `PENDING` and `WORK` may be used.
 static READY: Atomic<bool> = Atomic::new(false);
 
 struct Work(Opaque<bindings::delayed_work>);
@@ -118,7 +119,7 @@ struct Work(Opaque<bindings::delayed_work>);
 // SAFETY: The workqueue functions may be called from any thread, also at the same time.
 unsafe impl Sync for Work {}
 
-/// What looks at the list. The module keeps it from its first to its last moment.
+/// Owner of the work item. The module keeps it from its initialization to its exit.
 pub(crate) struct Worker(());
 
 impl Worker {
@@ -126,7 +127,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there has been one before in this module.
+    /// `EBUSY` if the module has already had one.
     pub(crate) fn new() -> Result<Self> {
         CLAIMED.cmpxchg(false, true, Relaxed).map_err(|_| EBUSY)?;
         // SAFETY: `CLAIMED` lets one caller come here.
@@ -139,8 +140,8 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Waits for a run of the work that is under way. The list is empty: an entry would hold a
-    /// reference to the module.
+    /// Waits for a run of the work in progress. The list is empty: an entry would hold a reference
+    /// to the module.
     fn drop(&mut self) {
         READY.store(false, Relaxed);
         // SAFETY: `Worker::new()` initialized the work.
@@ -148,7 +149,7 @@ impl Drop for Worker {
     }
 }
 
-/// Puts `deferred` on the list, to try again until it can be undone. See [`finish`].
+/// Puts `deferred` on the list, to be tried again until it can be undone. See [`finish`].
 fn defer(mut deferred: Entry) {
     if !READY.load(Acquire) {
         pr_err!("no worker to undo what is in use: it stays as it is\n");
@@ -159,7 +160,8 @@ fn defer(mut deferred: Entry) {
     let mut pending = PENDING.lock();
     let rest = pending.first.0.take();
     if rest.is_none() {
-        // SAFETY: The module is alive: by the requirement of `finish()`, something holds it.
+        // SAFETY: The module is alive: by the requirement of `finish()`, its caller holds a
+        // reference.
         unsafe { bindings::__module_get(module::this_module()) };
     }
     deferred.as_mut().link().0 = rest;
@@ -167,15 +169,15 @@ fn defer(mut deferred: Entry) {
     if pending.delay > DELAY_STEP {
         look_soon();
     } else {
-        // Others may come without end: they do not put off what is to happen that soon anyway.
+        // New entries may come without end: they must not postpone a look that is due this soon.
         look_in(DELAY_STEP);
     }
     pending.delay = DELAY_STEP;
 }
 
-/// Has the work run in `delay` milliseconds, unless it is to run already.
+/// Schedules the work in `delay` milliseconds, unless it is already scheduled.
 fn look_in(delay: u32) {
-    // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in it.
+    // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in the work.
     unsafe {
         bindings::queue_delayed_work_on(
             bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -186,7 +188,7 @@ fn look_in(delay: u32) {
     };
 }
 
-/// Has the work run in [`DELAY_STEP`] milliseconds, also if it was to run later.
+/// Schedules the work in [`DELAY_STEP`] milliseconds, also if it was scheduled for later.
 fn look_soon() {
     // SAFETY: `WORK` is initialized, because the caller found `READY` set.
     unsafe {
@@ -222,13 +224,13 @@ extern "C" fn run(_work: *mut bindings::work_struct) {
         pending.delay = (pending.delay + DELAY_STEP).min(DELAY_MAX);
         look_in(pending.delay);
     }
-    // Whoever deferred to the empty list meanwhile holds the module once more.
+    // An entry that was deferred to the empty list in the meantime took another reference.
     let references = usize::from(had_entries) + usize::from(newly_deferred);
     let needed = usize::from(pending.first.0.is_some());
     drop(pending);
     for _ in needed..references {
-        // SAFETY: `defer()` took the reference when it found the list empty. The module cannot go
-        // away before this function returns, because `Worker::drop()` waits for it.
+        // SAFETY: `defer()` took the reference when it found the list empty. The module stays
+        // loaded until this function returns, because `Worker::drop()` waits for it.
         unsafe { bindings::module_put(module::this_module()) };
     }
 }

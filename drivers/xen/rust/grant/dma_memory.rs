@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that were allocated for DMA and whose memory was given to the hypervisor, so that grants
-//! can be mapped at them.
+//! Frames allocated for DMA whose memory was given to the hypervisor, so that grants can be mapped
+//! at them.
 //!
-//! It is what `gnttab_dma_alloc_pages()` does in C, which only kernels with
+//! The C counterpart is `gnttab_dma_alloc_pages()`, which only kernels with
 //! `CONFIG_XEN_GRANT_DMA_ALLOC` have, and which takes machine addresses for physical ones in a
 //! paravirtual domain.
 //!
@@ -41,7 +41,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How the CPU reaches memory that a device uses.
+/// Caching of memory that CPU and device share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caching {
     /// Writes may be combined before they reach the memory (C: `dma_alloc_wc()`).
@@ -59,8 +59,8 @@ impl Caching {
     }
 }
 
-/// Frames of one allocation, adjacent in the kernel's physical addresses, that have no memory of
-/// their own. Dropping it takes memory back from the hypervisor and frees it; may sleep.
+/// Frames of one allocation, contiguous in physical addresses of the kernel, without memory of
+/// their own. Dropping it gets memory back from the hypervisor and frees it; may sleep.
 ///
 /// # Invariants
 ///
@@ -68,7 +68,7 @@ impl Caching {
 /// of all of them was given to the hypervisor.
 pub(crate) struct DmaMemory {
     pages: KVVec<*mut bindings::page>,
-    /// Room for the frame numbers when the memory is taken back: nothing is allocated then.
+    /// Room for the frame numbers when memory is populated again, so that this allocates nothing.
     frames: KVVec<bindings::xen_pfn_t>,
     allocation: ManuallyDrop<Allocation>,
 }
@@ -84,7 +84,7 @@ impl DmaMemory {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no range of that size; `EFAULT` if the hypervisor does not take the
+    /// `ENOMEM` if no range of that size is free; `EFAULT` if the hypervisor does not take the
     /// memory.
     pub(crate) fn new(count: usize, caching: Caching, device: Arc<FauxDevice>) -> Result<Self> {
         i32::try_from(count).map_err(|_| ENOMEM)?;
@@ -98,20 +98,22 @@ impl DmaMemory {
             let frame = unsafe { bindings::xen_rust_page_gfn(page) };
             frames.push_within_capacity(frame as bindings::xen_pfn_t)?;
         }
-        // SAFETY: `pages` is an array of `count` valid pages that are ours.
+        // SAFETY: `pages` is an array of `count` valid pages that this function owns.
         to_result(unsafe {
             bindings::gnttab_pages_set_private(count as c_int, pages.as_mut_ptr())
         })
         .inspect_err(|_| clear_private(&mut pages))?;
 
-        // SAFETY: The pages are ours, and nothing uses their memory.
+        // SAFETY: This function owns the pages, and nothing uses their memory.
         unsafe { bindings::xen_rust_reset_linear_mapping(count, pages.as_mut_ptr()) };
-        // SAFETY: `frames` is an array of `count` frames that are ours, and not mapped any more.
+        // SAFETY: `frames` is an array of `count` frames that this function owns and that are not
+        // mapped any more.
         let given =
             unsafe { bindings::xenmem_reservation_decrease(count as c_int, frames.as_mut_ptr()) };
         let given = usize::try_from(given).unwrap_or(0).min(count);
         if given < count {
-            // Those from `given` on still have their old memory, and need only be mapped again.
+            // Frames from index `given` on still have their old memory, and only need to be mapped
+            // again.
             clear_private(&mut pages);
             if populate(&mut pages, &mut frames, given).is_err() {
                 allocation.leak();
@@ -119,7 +121,7 @@ impl DmaMemory {
             return Err(EFAULT);
         }
 
-        // INVARIANT: The array was filled from the allocation, and the hypervisor took all.
+        // INVARIANT: The array was filled from the allocation, and the hypervisor took all frames.
         Ok(Self {
             pages,
             frames,
@@ -127,27 +129,27 @@ impl DmaMemory {
         })
     }
 
-    /// The kernel address of the first frame, with the caching that was asked for. There is only
-    /// memory at it while a grant is mapped at the frame.
+    /// Returns the kernel address of the first frame, with the requested caching. There is memory
+    /// at it only while a grant is mapped at the frame.
     pub(super) fn address(&self) -> NonNull<c_void> {
         self.allocation.address
     }
 
-    /// Maps the frames at `vma` from its file offset on, with the caching that was asked for (C:
+    /// Maps the frames at `vma` from its file offset on, with the requested caching (C:
     /// `dma_mmap_attrs()`). May sleep. Not in paravirtual domains.
     ///
     /// The page-table entries hold no references: the frames must stay as long as the VMA, or a
-    /// copy or part of it, does.
+    /// copy or part of it.
     ///
     /// # Errors
     ///
-    /// `ENXIO` if the range does not fit; `ENOMEM`; `EOPNOTSUPP` in a paravirtual domain.
+    /// `ENXIO` if the range is not within the frames; `ENOMEM`; `EOPNOTSUPP` in a paravirtual
+    /// domain.
     pub(super) fn map_at(&self, vma: &VmaNew) -> Result {
         self.allocation.map_at(vma)
     }
 
-    /// Gives the frames up for good, with the memory of another domain that is still mapped at some
-    /// of them.
+    /// Leaks the frames, because memory of another domain is still mapped at some of them.
     pub(super) fn lose(self) {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is never dropped, so that this is the last use of the allocation.
@@ -177,18 +179,20 @@ impl Drop for DmaMemory {
     }
 }
 
-/// Takes back the mark that the grant table functions want on pages that grants are mapped at.
+/// Clears the private data of `pages`, which the grant table functions set on pages that grants are
+/// mapped at.
 fn clear_private(pages: &mut KVVec<*mut bindings::page>) {
-    // SAFETY: All callers pass an array of valid pages that are theirs, as many as fit in an `int`.
+    // SAFETY: All callers pass an array of valid pages that they own, as many as fit in an `int`.
     unsafe { bindings::gnttab_pages_clear_private(pages.len() as c_int, pages.as_mut_ptr()) };
 }
 
-/// Has the hypervisor put memory under the first `count` of `pages`, and maps it, and that of the
-/// others, which `frames` names, at the kernel's linear addresses. May sleep, allocates nothing.
+/// Populates the first `count` of `pages` with memory of the hypervisor, and maps it, and the
+/// frames in `frames` of the other pages, at the linear addresses of the kernel. May sleep,
+/// allocates nothing.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if the hypervisor has no memory. Some of the pages have none then: they must never be
+/// `ENOMEM` if the hypervisor has no memory. Some of the pages then have none: they must never be
 /// used again.
 fn populate(
     pages: &mut KVVec<*mut bindings::page>,
@@ -200,7 +204,7 @@ fn populate(
         let address = unsafe { bindings::xen_rust_page_physical(*page) };
         *frame = (address / XEN_PAGE_SIZE as u64) as bindings::xen_pfn_t;
     }
-    // SAFETY: `frames` is an array of `count` elements at least; the number fits in an `int`,
+    // SAFETY: `frames` is an array of at least `count` elements; the number fits in an `int`,
     // because it did when the pages were allocated.
     let populated =
         unsafe { bindings::xenmem_reservation_increase(count as c_int, frames.as_mut_ptr()) };
@@ -208,7 +212,7 @@ fn populate(
         pr_err!("Xen gave {populated} of {count} pages back: all of them are lost\n");
         return Err(ENOMEM);
     }
-    // SAFETY: The frames are those of the pages: the hypervisor wrote the first ones, the others
+    // SAFETY: The frames are those of the pages: the hypervisor wrote the first `count`, the others
     // were not changed.
     unsafe {
         bindings::xen_rust_update_linear_mapping(
@@ -224,7 +228,7 @@ fn populate(
 ///
 /// # Invariants
 ///
-/// `address` is where `origin` gave `size` bytes, which were not given back. The bytes have a
+/// `address` is that of `size` bytes from `origin`, which have not been freed. The bytes have a
 /// `struct page` each.
 struct Allocation {
     address: NonNull<c_void>,
@@ -232,7 +236,7 @@ struct Allocation {
     origin: Origin,
 }
 
-/// Who gave the memory, and takes it back.
+/// Allocator of the memory.
 enum Origin {
     /// The DMA API.
     Dma {
@@ -241,9 +245,10 @@ enum Origin {
         caching: Caching,
     },
     /// The page allocator, in a paravirtual domain. There the DMA API would have the hypervisor
-    /// exchange frames until they are adjacent in the machine, only for us to give them away, and
-    /// undo that when they are not the same any more. Devices of such a domain, which x86 alone
-    /// has, are coherent with the CPU's caches, whatever the caching is that was asked for.
+    /// exchange frames until they are contiguous in machine addresses, only for this module to give
+    /// them away, and would undo the exchange when they are no longer the same. Devices of such a
+    /// domain, which only x86 has, are coherent with the caches of the CPU, with any caching that
+    /// is requested.
     Pages,
 }
 
@@ -252,10 +257,11 @@ impl Allocation {
         let size = count.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
         let flags = bindings::GFP_KERNEL | bindings::__GFP_NOWARN;
         if domain::is_paravirtual() {
-            // SAFETY: The function takes any size, and answers NULL if it cannot be.
+            // SAFETY: The function takes any size, and returns NULL if it cannot allocate that
+            // much.
             let address =
                 unsafe { bindings::alloc_pages_exact_noprof(size, flags | bindings::__GFP_ZERO) };
-            // INVARIANT: The page allocator just gave it.
+            // INVARIANT: The page allocator just returned it.
             return Ok(Self {
                 address: NonNull::new(address).ok_or(ENOMEM)?,
                 size,
@@ -273,7 +279,7 @@ impl Allocation {
                 caching.attributes(),
             )
         };
-        // INVARIANT: The DMA API just gave it.
+        // INVARIANT: The DMA API just returned it.
         Ok(Self {
             address: NonNull::new(address).ok_or(ENOMEM)?,
             size,
@@ -285,10 +291,10 @@ impl Allocation {
         })
     }
 
-    /// The page at `index`, which must be below the number of pages.
+    /// Returns the page at `index`, which must be below the number of pages.
     fn page(&self, index: usize) -> *mut bindings::page {
         let address = self.address.as_ptr().wrapping_byte_add(index * PAGE_SIZE);
-        // SAFETY: By the type invariants, there is a page at the address.
+        // SAFETY: By the type invariants, there is a `struct page` for the address.
         unsafe { bindings::xen_rust_address_to_page(address) }
     }
 
@@ -301,8 +307,8 @@ impl Allocation {
         else {
             return Err(errno::not_supported());
         };
-        // SAFETY: By the type invariants, the DMA API gave the memory, with these values. `vma` is
-        // being set up, with the mmap lock held.
+        // SAFETY: By the type invariants, the DMA API allocated the memory, with these values.
+        // `vma` is being set up, with the mmap lock held.
         to_result(unsafe {
             bindings::dma_mmap_attrs(
                 device.as_raw(),
@@ -315,8 +321,8 @@ impl Allocation {
         })
     }
 
-    /// Gives the memory up for good, because some of its pages have no memory under them. The
-    /// device is not kept for it: it must not outlive the module.
+    /// Leaks the memory, because some of its pages are not populated. The device is released all
+    /// the same: it must not outlive the module.
     fn leak(self) {
         let this = ManuallyDrop::new(self);
         if let Origin::Dma { device, .. } = &this.origin {
@@ -334,7 +340,8 @@ impl Drop for Allocation {
                 handle,
                 caching,
             } => {
-                // SAFETY: By the type invariants, the DMA API gave the memory, with these values.
+                // SAFETY: By the type invariants, the DMA API allocated the memory, with these
+                // values.
                 unsafe {
                     bindings::dma_free_attrs(
                         device.as_raw(),
@@ -346,7 +353,7 @@ impl Drop for Allocation {
                 }
             }
             Origin::Pages => {
-                // SAFETY: By the type invariants, the page allocator gave the memory.
+                // SAFETY: By the type invariants, the page allocator allocated the memory.
                 unsafe { bindings::free_pages_exact(self.address.as_ptr(), self.size) }
             }
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kind of Xen domain this kernel runs in.
+//! Kind of the Xen domain that this kernel runs in.
 //!
 //! C header: `include/xen/xen.h`.
 
 use crate::xen::bindings;
 
-/// Returns whether this kernel runs as a Xen domain at all (C: `xen_domain()`).
+/// Returns true if this kernel runs as a Xen domain at all (C: `xen_domain()`).
 ///
 /// The answer is fixed at boot. May be called from any context.
 pub(crate) fn is_xen_domain() -> bool {
@@ -14,11 +14,10 @@ pub(crate) fn is_xen_domain() -> bool {
     unsafe { bindings::xen_rust_domain() }
 }
 
-/// Returns whether this kernel runs as a paravirtual domain (C: `xen_pv_domain()`).
+/// Returns true if this kernel runs as a paravirtual domain (C: `xen_pv_domain()`).
 ///
-/// A paravirtual domain keeps its page tables in terms of machine frames; every other kind of
-/// domain (PVH, HVM, Arm) has them translated by the hardware. The answer is fixed at boot. May be
-/// called from any context.
+/// A paravirtual domain has page tables of machine frames; in every other kind of domain (PVH, HVM,
+/// Arm) the hardware translates them. The answer is fixed at boot. May be called from any context.
 pub(crate) fn is_paravirtual() -> bool {
     // SAFETY: The shim reads a variable that is constant after boot.
     unsafe { bindings::xen_rust_pv_domain() }

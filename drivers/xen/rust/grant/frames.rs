@@ -20,12 +20,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// Frames with a `struct page` and a kernel address, but without memory under them as long as no
-/// grant is mapped at them. Dropping it gives them back; may sleep.
+/// Frames with a `struct page` and a kernel address, but without memory as long as no grant is
+/// mapped at them. Dropping it frees them; may sleep.
 pub(crate) enum Frames {
-    /// Any frames.
+    /// Frames of the kernel's pool of unpopulated pages.
     Unpopulated(UnpopulatedPages),
-    /// Frames that devices can use in a way of their own.
+    /// Frames that devices can access by DMA, with a caching of their own.
     Dma(DmaMemory),
 }
 
@@ -42,8 +42,8 @@ impl From<DmaMemory> for Frames {
 }
 
 impl Frames {
-    /// Gives the frames up for good, because memory of another domain is still mapped at some of
-    /// them: whoever got them next would share it. May sleep.
+    /// Leaks the frames, because memory of another domain is still mapped at some of them: the next
+    /// user would share it. May sleep.
     pub(super) fn lose(self) {
         match self {
             Self::Unpopulated(pages) => pages.lose(),
@@ -51,12 +51,12 @@ impl Frames {
         }
     }
 
-    /// The number of frames.
+    /// Returns the number of frames.
     pub(crate) fn len(&self) -> usize {
         self.pages().len()
     }
 
-    /// The page at `index`, or `None` past the end. It lives as long as `self`.
+    /// Returns the page at `index`, or `None` past the end. It lives as long as `self`.
     fn get(&self, index: usize) -> Option<*mut bindings::page> {
         self.pages().get(index).copied()
     }
@@ -75,16 +75,16 @@ impl Frames {
         }
     }
 
-    /// Maps frames at the pages of `vma`, whose file offset says which is the first (C:
-    /// `vm_map_pages()`, `dma_mmap_attrs()`). May sleep. Not in paravirtual domains.
+    /// Maps frames at the pages of `vma`, from its file offset on (C: `vm_map_pages()`,
+    /// `dma_mmap_attrs()`). May sleep. Not in paravirtual domains.
     ///
-    /// Where frames are for DMA the page-table entries hold no references to them: the frames must
-    /// stay as long as the VMA, or a copy or part of it, does.
+    /// Page-table entries hold no references to frames for DMA: these must stay as long as the VMA,
+    /// or a copy or part of it.
     ///
     /// # Errors
     ///
-    /// `ENXIO` if the range is not within the frames, `ENOMEM`. Some pages may have been mapped
-    /// then: they are unmapped when setting up the VMA fails.
+    /// `ENXIO` if the range is not within the frames; `ENOMEM`. Some pages may then have been
+    /// mapped: the kernel unmaps them when `mmap()` fails.
     pub(in crate::xen) fn insert_range_at(&self, vma: &VmaNew) -> Result {
         match self {
             Self::Unpopulated(pages) => vma::insert_page_range(vma, pages),
@@ -92,7 +92,7 @@ impl Frames {
         }
     }
 
-    /// The kernel's linear address of each frame.
+    /// Returns the linear address of each frame.
     pub(super) fn linear_addresses(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.pages().iter().map(|page| {
             // SAFETY: All pages of frames are valid.
@@ -100,7 +100,7 @@ impl Frames {
         })
     }
 
-    /// The guest physical address of each frame.
+    /// Returns the guest physical address of each frame.
     pub(super) fn physical_addresses(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.pages().iter().map(|page| {
             // SAFETY: All pages of frames are valid.
@@ -108,7 +108,7 @@ impl Frames {
         })
     }
 
-    /// The address at which the kernel has the first frame, if it has the others right after it.
+    /// Returns the kernel address of the first frame, if the others follow it in order.
     pub(crate) fn contiguous_address(&self) -> Option<NonNull<c_void>> {
         match self {
             Self::Dma(memory) => Some(memory.address()),
@@ -118,7 +118,7 @@ impl Frames {
         }
     }
 
-    /// The kernel's linear address of the first frame, if the others follow it there in order.
+    /// Returns the linear address of the first frame, if the others follow it in order.
     fn contiguous_linear_address(&self) -> Option<u64> {
         let mut addresses = self.linear_addresses();
         let first = addresses.next()?;
@@ -131,8 +131,8 @@ impl Frames {
             .then_some(first)
     }
 
-    /// The linear address of the byte at `offset` from the start of the first frame, or `None` past
-    /// the end. There is only memory at it while something is mapped at the frame.
+    /// Returns the linear address of the byte at `offset` from the start of the first frame, or
+    /// `None` past the end. There is memory at it only while a grant is mapped at the frame.
     pub(super) fn byte(&self, offset: usize) -> Option<*mut u8> {
         let page = self.get(offset / PAGE_SIZE)?;
         // SAFETY: All pages of frames are valid.
@@ -140,10 +140,10 @@ impl Frames {
         Some((address + offset % PAGE_SIZE) as *mut u8)
     }
 
-    /// Returns whether nothing but `self` refers to the frame at `index`; not past the end.
+    /// Returns true if nothing but `self` refers to the frame at `index`; false past the end.
     ///
-    /// A page-table entry of a process, a pin or I/O under way each hold a reference. While there
-    /// is one the grant must stay mapped, or what uses the frame would reach nothing.
+    /// A page-table entry of a process, a pin and I/O in progress each hold a reference. While
+    /// there is one the grant must stay mapped: its user would access a frame without memory.
     pub(super) fn is_unreferenced(&self, index: usize) -> bool {
         self.get(index).is_some_and(|page| {
             // SAFETY: All pages of frames are valid.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers that the hypervisor gives to frames.
+//! Guest frame numbers.
 //!
 //! C header: [`include/xen/page.h`](srctree/include/xen/page.h).
 
@@ -9,11 +9,11 @@ use crate::xen::{
     kernel::page_array::PageArray, //
 };
 
-/// Size of a page as the hypervisor counts them, in bytes (C: `XEN_PAGE_SIZE`). The kernel's can be
-/// larger.
+/// Size of a page in the interface of the hypervisor, in bytes (C: `XEN_PAGE_SIZE`). The page size
+/// of the kernel can be larger.
 pub(crate) const XEN_PAGE_SIZE: usize = 4096;
 
-/// Number of the first frame of the page at `index`, or `None` past the end (C:
+/// Returns the gfn of the first frame of the page at `index`, or `None` past the end (C:
 /// `xen_page_to_gfn()`).
 ///
 /// May be called from any context.

@@ -2,8 +2,8 @@
 
 //! Calls of the grant table hypercall, each traced by `xen_gntdev_hypercall`.
 //!
-//! The status of each operation says all that the result of a call does, so that the functions
-//! that map and copy return none. Those that unmap judge the statuses.
+//! The status of each operation says all that the result of a call does, so that the functions that
+//! map and copy return none. Those that unmap evaluate the statuses.
 //!
 //! C header: `include/xen/grant_table.h`.
 
@@ -18,18 +18,18 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Maps grants at the kernel addresses of `frames`, one after the other (C: `gnttab_map_refs()`).
-/// May sleep, for long if the granting domain's pages are paged out.
+/// Maps grants at the kernel addresses of `frames`, in order (C: `gnttab_map_refs()`). May sleep,
+/// for long if pages of the granting domain are paged out.
 ///
 /// # Errors
 ///
 /// `EINVAL` if there are not as many operations as frames, or if the C function fails. Some grants
-/// may be mapped then: their operations say so.
+/// may then be mapped: their operations say so.
 ///
 /// # Safety
 ///
-/// Each operation must be one that maps at the address of the frame of its index. The frames must
-/// be unused, and stay so until the grants are unmapped.
+/// Each operation must map at the address of the frame with its index. The frames must be unused,
+/// and stay so until the grants are unmapped.
 pub(super) unsafe fn map_at_frames(
     operations: &mut [bindings::gnttab_map_grant_ref],
     frames: &impl PageArray,
@@ -41,9 +41,9 @@ pub(super) unsafe fn map_at_frames(
     let result = traced(
         bindings::GNTTABOP_map_grant_ref,
         operations.len(),
-        // SAFETY: Both are arrays of this length. By this function's safety requirements nothing is
-        // lost when the hypervisor puts other pages at the frames. The C function writes to the
-        // pages, but not to the array of pointers.
+        // SAFETY: Both are arrays of this length. By the safety requirements of this function the
+        // frames are unused, so that nothing is lost when the hypervisor maps other pages at them.
+        // The C function writes to the pages, but not to the array of pointers.
         || unsafe {
             bindings::gnttab_map_refs(
                 operations.as_mut_ptr(),
@@ -60,17 +60,18 @@ pub(super) unsafe fn map_at_frames(
 }
 
 /// Maps grants at page-table entries of a process (C: `gnttab_batch_map()`). May sleep, for long if
-/// the granting domain's pages are paged out.
+/// pages of the granting domain are paged out.
 ///
 /// # Safety
 ///
-/// Each operation must name a page-table entry that cannot go away, and that nothing else uses
+/// Each operation must name a page-table entry that stays allocated, and that nothing else uses
 /// until the grant is unmapped.
 pub(super) unsafe fn map_at_entries(operations: &mut [bindings::gnttab_map_grant_ref]) {
     traced(
         bindings::GNTTABOP_map_grant_ref,
         operations.len(),
-        // SAFETY: An array of this length; the rest by this function's safety requirements.
+        // SAFETY: `operations` is an array of this length; the rest by this function's safety
+        // requirements.
         || unsafe { bindings::gnttab_batch_map(operations.as_mut_ptr(), operations.len() as u32) },
     );
 }
@@ -95,7 +96,7 @@ pub(super) unsafe fn unmap_from_frames(
     traced(
         bindings::GNTTABOP_unmap_grant_ref,
         count,
-        // SAFETY: Both are arrays of this length at least; the rest by this function's safety
+        // SAFETY: Both are arrays of at least this length; the rest by this function's safety
         // requirements. The C function does not write to the array of pointers.
         || unsafe {
             bindings::gnttab_unmap_refs(
@@ -112,7 +113,7 @@ pub(super) unsafe fn unmap_from_frames(
 /// Unmaps grants from page-table entries of a process (C: `HYPERVISOR_grant_table_op()`), and
 /// settles the operations. Returns the number of operations that the hypervisor refused.
 ///
-/// When it returns no CPU has a translation to the pages. May sleep, allocates nothing.
+/// On return no CPU has a translation to the pages. May sleep, allocates nothing.
 ///
 /// # Safety
 ///
@@ -136,22 +137,22 @@ pub(super) unsafe fn unmap_from_entries(
     settle(operations, true)
 }
 
-/// Has the hypervisor do `operations`, with one hypercall, and note the status in each of them (C:
-/// `gnttab_batch_copy()`). May sleep, for long if the other domain's pages are paged out.
+/// Issues `operations` with one hypercall, which stores a status in each of them (C:
+/// `gnttab_batch_copy()`). May sleep, for long if pages of the other domain are paged out.
 ///
-/// The frames that are named must be pinned, and their contents be allowed to change: the
-/// hypervisor checks what the grants allow, not what the program may do.
+/// The caller must have pinned the frames in `operations`, and their contents may change: the
+/// hypervisor checks the rights of the grants, not those of the program.
 pub(crate) fn copy(operations: &mut [bindings::gnttab_copy]) {
     if operations.is_empty() {
         return;
     }
-    // SAFETY: An array of this length, of operations that the command takes.
+    // SAFETY: `operations` is an array of this length, of operations that the command takes.
     traced(bindings::GNTTABOP_copy, operations.len(), || unsafe {
         bindings::gnttab_batch_copy(operations.as_mut_ptr(), operations.len() as u32)
     });
 }
 
-/// Settles `operations`, which the hypervisor has answered, and traces them as unmapped from a
+/// Settles `operations`, which the hypervisor has completed, and traces them as unmapped from a
 /// process, if `user`, or from the kernel. Returns the number of refused ones.
 fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> usize {
     let refused = operation::settle_unmaps(operations);
@@ -160,7 +161,7 @@ fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> us
     refused
 }
 
-/// Traces the time that `hypercall` takes, with `command` on `count` operations.
+/// Calls `hypercall` and traces the time that it takes, with `command` on `count` operations.
 fn traced<T>(command: u32, count: usize, hypercall: impl FnOnce() -> T) -> T {
     // SAFETY: The shim reads the clock.
     let begin = unsafe { bindings::xen_rust_trace_hypercall_begin() };

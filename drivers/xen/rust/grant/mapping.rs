@@ -42,31 +42,31 @@ use kernel::{
     sync::Mutex, //
 };
 
-/// Grants of other domains, mapped at the kernel addresses of frames of ours.
+/// Grants of other domains, mapped at the kernel addresses of frames of this domain.
 ///
-/// Dropping it unmaps the grants and then gives the frames back. A grant whose frame something else
-/// refers to waits, and so do the frames, without blocking the one who drops: see [`deferred`]. May
-/// be dropped wherever sleeping is allowed, but not inside of an MMU notifier.
+/// Dropping it unmaps the grants and then frees the frames. Grants whose frames are still
+/// referenced, and all frames, are left to [`deferred`], so that dropping never waits for others.
+/// Drop may sleep, and must not be called inside of an MMU notifier.
 ///
-/// The value of type `E` is dropped when the grants have been unmapped and the frames given back,
-/// also if mapping fails. By that its owner learns of the end. Its drop may sleep.
+/// The value of type `E` is dropped after the grants have been unmapped and the frames freed, also
+/// if mapping fails; its owner learns of the end by that. Its drop may sleep.
 pub(crate) struct GrantMapping<E: Send + Sync + 'static> {
     grants: ManuallyDrop<Pin<KBox<MappedGrants<E>>>>,
 }
 
-/// The frames of a [`GrantMapping`], which alone has such a value: they are not given back as long
-/// as anything refers to one of them.
+/// Frames of a [`GrantMapping`], which is the only owner of such a value. They are not freed as
+/// long as anything refers to one of them.
 pub(crate) struct MappedFrames(Frames);
 
 impl MappedFrames {
     /// Maps all frames at the pages of `vma`, which must have as many. May sleep. Each page-table
-    /// entry holds a reference to its frame, so that its grant stays mapped until the last one is
+    /// entry holds a reference to its frame, so that the grant stays mapped until the last entry is
     /// gone.
     ///
     /// # Errors
     ///
-    /// `ENXIO` if the numbers differ; `EINVAL` for frames for DMA; `ENOMEM`. Some pages may have
-    /// been mapped then: they are unmapped when setting up the VMA fails.
+    /// `ENXIO` if the numbers differ; `EINVAL` for frames for DMA; `ENOMEM`. Some pages may then
+    /// have been mapped: the kernel unmaps them when `mmap()` fails.
     pub(crate) fn insert_at(&self, vma: &VmaNew) -> Result {
         self.0.insert_at(vma)
     }
@@ -80,37 +80,37 @@ impl Deref for MappedFrames {
     }
 }
 
-// SAFETY: As for the frames in it.
+// SAFETY: By the safety requirements of `PageArray`, which `Frames` meets.
 unsafe impl PageArray for MappedFrames {
     fn pages(&self) -> &[*mut bindings::page] {
         self.0.pages()
     }
 }
 
-/// The property of a [`GrantMapping`].
+/// State of a [`GrantMapping`], which can outlive it on the list of [`deferred`].
 #[pin_data(PinnedDrop)]
 struct MappedGrants<E> {
     frames: ManuallyDrop<MappedFrames>,
-    /// What the grants allow.
+    /// Access rights of the mappings.
     access: Access,
-    /// One for each frame.
+    /// Unmap operations, one for each frame.
     ///
     /// Taken inside of the mmap lock and of MMU notifiers, so that nothing may be allocated while
     /// it is held.
     #[pin]
     unmap: Mutex<UnmapOperations>,
-    /// Dropped when all of this has ended: after the frames, which `drop()` gives back.
+    /// Dropped last, after `drop()` has freed the frames.
     end: E,
     link: Link,
 }
 
 impl<E: Send + Sync + 'static> GrantMapping<E> {
     /// Maps `grants` at new frames, with one hypercall (C: `gnttab_map_refs()`). May sleep, for
-    /// long if the granting domain's pages are paged out.
+    /// long if pages of the granting domain are paged out.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINVAL` if Xen refused one of the grants, and then none is left mapped.
+    /// `ENOMEM`; `EINVAL` if Xen refused one of the grants, in which case none is left mapped.
     pub(crate) fn new(
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
@@ -120,13 +120,13 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
         Self::at(frames.into(), grants, access, end)
     }
 
-    /// Maps `grants` at `frames`, with one hypercall. May sleep, for long if the granting domain's
-    /// pages are paged out.
+    /// Maps `grants` at `frames`, with one hypercall. May sleep, for long if pages of the granting
+    /// domain are paged out.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if there are not as many grants as frames, or if Xen refused one of the
-    /// grants, and then none is left mapped.
+    /// grants, in which case none is left mapped.
     pub(crate) fn at(
         frames: Frames,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -151,8 +151,8 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
                 push(grant, address)?;
             }
         }
-        // What undoes the mapping is ready before there is anything to undo: from the hypercall on,
-        // dropping `mapping` unmaps whatever was mapped.
+        // The state that undoes the mapping exists before the hypercall: from then on, dropping
+        // `mapping` unmaps all grants that were mapped.
         let unmap = UnmapOperations::with_capacity(map.len())?;
         let mapping = Self {
             grants: ManuallyDrop::new(KBox::pin_init(
@@ -172,26 +172,25 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
         Ok(mapping)
     }
 
-    /// The frames that the grants are mapped at.
+    /// Returns the frames that the grants are mapped at.
     pub(crate) fn frames(&self) -> &MappedFrames {
         &self.grants.frames
     }
 
-    /// Clears the byte at `offset` from the start of the first frame, if it can be written: the
-    /// grant there is still mapped, and not read-only. Returns whether it did. May sleep, allocates
-    /// nothing.
+    /// Clears the byte at `offset` from the start of the first frame, if it is writable: the grant
+    /// there is still mapped, and not read-only. Returns true if it was cleared. May sleep,
+    /// allocates nothing.
     pub(crate) fn clear_byte(&self, offset: usize) -> bool {
         self.grants.clear_byte(offset)
     }
 
-    /// Replaces the value that is dropped when the grants have been unmapped and the mapping is
-    /// gone.
+    /// Replaces the value that is dropped after the grants have been unmapped and the frames freed.
     pub(crate) fn set_end(&mut self, end: E) {
         *self.grants.as_mut().project().end = end;
     }
 
-    /// Unmaps the grants at the frames of `range` that nothing else refers to, and leaves the
-    /// others to the end of the mapping. May sleep, allocates nothing.
+    /// Unmaps the grants at the frames of `range` that nothing else refers to. The others stay
+    /// mapped until the mapping is dropped. May sleep, allocates nothing.
     pub(crate) fn unmap_unreferenced(&self, range: Range<usize>) {
         self.grants.unmap_unreferenced(range);
     }
@@ -247,14 +246,14 @@ impl<E> MappedGrants<E> {
         true
     }
 
-    /// Unmaps the grants in `range` whose frames nothing else refers to. Returns whether these were
-    /// all. May sleep, allocates nothing.
+    /// Unmaps the grants in `range` whose frames nothing else refers to. Returns true if no grant
+    /// in `range` is left mapped. May sleep, allocates nothing.
     fn unmap_unreferenced(&self, range: Range<usize>) -> bool {
         self.unmap.lock().for_each_free_run(
             range,
             |index| self.frames.is_unreferenced(index),
-            // SAFETY: The operations of a run stand for the mappings at our frames of the same
-            // indices, and nothing else refers to these.
+            // SAFETY: The operations of a run stand for the mappings at the frames of the same
+            // indices, and nothing else refers to these frames.
             |run, operations| unsafe {
                 hypercall::unmap_from_frames(operations, &**self.frames, run)
             },
@@ -269,7 +268,7 @@ impl<E> PinnedDrop for MappedGrants<E> {
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
         let MappedFrames(frames) = unsafe { ManuallyDrop::take(this.frames) };
         if this.unmap.lock().any_mapped() {
-            // Xen refused to unmap, which was reported. Losing the frames is the lesser harm.
+            // Xen refused to unmap, which was reported. Leaking the frames is the lesser harm.
             frames.lose();
         }
     }

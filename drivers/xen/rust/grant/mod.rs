@@ -2,8 +2,9 @@
 
 //! Grants of other domains, and the frames that they are mapped at.
 //!
-//! The reader is who changes how pages of other domains are mapped, unmapped or copied. Files of
-//! this room use the `kernel` room. They know nothing of dma-bufs and of `/dev/xen/gntdev`.
+//! The reader is someone who changes how pages of other domains are mapped, unmapped or copied.
+//! Files of this room use the `kernel` room. They know nothing of dma-bufs and of
+//! `/dev/xen/gntdev`.
 //!
 //! ```text
 //!   mapping            grants at kernel addresses of frames: from mapping to the last unmap
@@ -20,9 +21,9 @@
 //!   domain             kind of the Xen domain that this kernel runs in
 //! ```
 //!
-//! The order is that of the story of an unmapping: dropping a mapping unmaps what nothing refers to
-//! and leaves the rest to `deferred`; `unmap` finds runs of operations, `hypercall` has the
-//! hypervisor do them, `operation` judges the answers. Each file uses files below it only.
+//! The order is that of an unmapping: dropping a mapping unmaps the frames that nothing refers to
+//! and leaves the rest to `deferred`; `unmap` finds runs of operations, `hypercall` issues them,
+//! `operation` evaluates their statuses. Each file uses files below it only.
 
 pub(crate) mod copy;
 pub(crate) mod deferred;

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations of the grant table hypercall that map and unmap, as plain values.
+//! Map and unmap operations of the grant table hypercall, as plain values.
 //!
-//! Nothing in here touches memory or the hypervisor: these functions fill the structures of
-//! `include/xen/interface/grant_table.h` and judge the answers.
+//! These functions fill the structures of `include/xen/interface/grant_table.h` and evaluate their
+//! statuses. They access neither memory nor the hypervisor.
 
 use crate::xen::bindings;
 use kernel::prelude::*;
 
-/// The state of a map operation before the hypervisor answered.
+/// Status of a map operation that the hypervisor has not completed.
 ///
-/// Xen answers with 0 or a negative status, so that an operation which it never looked at cannot
-/// be taken for one that succeeded.
+/// Xen writes 0 or a negative status, so that an operation which it never looked at is not taken
+/// for one that succeeded.
 const STATUS_UNANSWERED: i16 = 1;
 
-/// A page that another domain granted: the C pair of `domid_t` and `grant_ref_t`.
+/// Page that another domain granted: the C pair of `domid_t` and `grant_ref_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GrantReference {
-    /// The domain that granted the page.
+    /// Domain that granted the page.
     pub(crate) domain: u16,
-    /// The index of the grant in that domain's grant table.
+    /// Index of the grant in the grant table of that domain.
     pub(crate) reference: u32,
 }
 
 impl GrantReference {
-    /// Takes the pair as the UAPI passes it, where the domain has 32 bits.
+    /// Converts the pair of the UAPI, where the domain has 32 bits.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if no domain can have this number: a `domid_t` has 16 bits. (The C driver cuts
-    /// the upper bits off and so maps the page of another domain than the one that was named.)
+    /// `EINVAL` if no domain can have this number: a `domid_t` has 16 bits. (The C driver truncates
+    /// it and so maps the page of another domain than the one that was named.)
     pub(crate) fn from_user(domain: u32, reference: u32) -> Result<Self> {
         Ok(Self {
             domain: u16::try_from(domain).map_err(|_| EINVAL)?,
@@ -38,12 +38,12 @@ impl GrantReference {
     }
 }
 
-/// What a mapping of a grant allows.
+/// Access rights of a mapping of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// The page can be read (`GNTMAP_readonly`).
+    /// Reading (`GNTMAP_readonly`).
     ReadOnly,
-    /// The page can be read and written; Xen refuses it if the page was granted read-only.
+    /// Reading and writing; Xen refuses it if the page was granted read-only.
     ReadWrite,
 }
 
@@ -56,14 +56,14 @@ impl Access {
     }
 }
 
-/// Where a grant is to be mapped.
+/// Address that a grant is mapped at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// At an address that the kernel uses: a linear address in a paravirtual domain, a guest
-    /// physical address in all others.
+    /// Address that the kernel uses: a linear address in a paravirtual domain, a guest physical
+    /// address in all others.
     Kernel(u64),
-    /// At the page-table entry of a process, named by the machine address of the entry.
-    /// Paravirtual domains only.
+    /// Page-table entry of a process, named by the machine address of the entry. Paravirtual
+    /// domains only.
     UserPageTableEntry(u64),
 }
 
@@ -74,10 +74,10 @@ impl Target {
         }
     }
 
-    /// The flags of a map or unmap at this target.
+    /// Returns the flags of a map or unmap operation at this target.
     ///
-    /// The first guest-available bit becomes the page-table entry's "special" bit, by which the
-    /// memory management sees that no struct page can be derived from the frame number.
+    /// The first guest-available bit becomes the "special" bit of the page-table entry, which tells
+    /// the memory management that no `struct page` can be derived from the frame number.
     const fn flags(self) -> u32 {
         match self {
             Target::Kernel(_) => 0,
@@ -107,7 +107,8 @@ pub(crate) fn map_operation(
     }
 }
 
-/// Builds the operation that undoes `map`, as it was answered (C: `gnttab_set_unmap_op()`).
+/// Builds the operation that undoes `map`, which the hypervisor has completed (C:
+/// `gnttab_set_unmap_op()`).
 ///
 /// If the mapping failed, the operation has the invalid handle: see [`is_mapped`].
 pub(crate) fn unmap_operation(
@@ -125,19 +126,19 @@ pub(crate) fn unmap_operation(
     }
 }
 
-/// Returns whether the hypervisor mapped what `map` asked for.
+/// Returns true if the hypervisor did what `map` asked for.
 pub(crate) fn succeeded(map: &bindings::gnttab_map_grant_ref) -> bool {
     i32::from(map.status) == bindings::GNTST_okay as i32
 }
 
-/// Returns whether `unmap` stands for a mapping that exists.
+/// Returns true if `unmap` stands for a mapping that exists.
 pub(crate) fn is_mapped(unmap: &bindings::gnttab_unmap_grant_ref) -> bool {
     unmap.handle != bindings::INVALID_GRANT_HANDLE
 }
 
-/// Notes in `unmap` that its mapping is gone, if the hypervisor said so.
+/// Invalidates the handle of `unmap` if its status says that the mapping is gone.
 ///
-/// Returns whether it did; if not, the mapping still exists and the page must not be reused.
+/// Returns true in that case; otherwise the mapping still exists and the page must not be reused.
 pub(crate) fn settle_unmap(unmap: &mut bindings::gnttab_unmap_grant_ref) -> bool {
     if i32::from(unmap.status) != bindings::GNTST_okay as i32 {
         return false;
@@ -146,8 +147,8 @@ pub(crate) fn settle_unmap(unmap: &mut bindings::gnttab_unmap_grant_ref) -> bool
     true
 }
 
-/// Settles the mappings of all of `operations`, which the hypervisor has answered. Returns how many
-/// it refused to unmap: these are reported.
+/// Settles all of `operations`, which the hypervisor has completed. Returns the number of
+/// operations that it refused, and reports these.
 pub(crate) fn settle_unmaps(operations: &mut [bindings::gnttab_unmap_grant_ref]) -> usize {
     let mut refused = 0;
     for operation in operations {

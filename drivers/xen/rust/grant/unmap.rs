@@ -13,16 +13,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// The unmap operations of grants that were mapped together, in their order.
+/// Unmap operations of grants that were mapped together, in their order.
 pub(crate) struct UnmapOperations {
-    /// One with the invalid handle has no grant mapped.
+    /// Operations by index of the grant. An operation with the invalid handle has no grant mapped.
     operations: KVVec<bindings::gnttab_unmap_grant_ref>,
-    /// How many have one mapped. When there is none, nobody has to look at them.
+    /// Number of operations that have a grant mapped. At 0 no operation need be looked at.
     mapped: usize,
 }
 
 impl UnmapOperations {
-    /// Room for `count` operations. May sleep.
+    /// Makes an empty array with room for `count` operations. May sleep.
     ///
     /// # Errors
     ///
@@ -34,12 +34,12 @@ impl UnmapOperations {
         })
     }
 
-    /// Adds what undoes each operation of `map`, as the hypervisor answered it. Returns whether it
-    /// mapped all of them. Allocates nothing.
+    /// Adds the operation that undoes each operation of `map`, which the hypervisor has completed.
+    /// Returns true if all of them succeeded. Allocates nothing.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if there is no room for so many: the others are not added.
+    /// `ENOSPC` if there is not enough room: the operations that do not fit are not added.
     pub(crate) fn add(&mut self, map: &[bindings::gnttab_map_grant_ref]) -> Result<bool> {
         let before = self.mapped;
         for answer in map {
@@ -53,27 +53,27 @@ impl UnmapOperations {
         Ok(self.mapped - before == map.len())
     }
 
-    /// The number of operations.
+    /// Returns the number of operations.
     pub(crate) fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// Whether the grant at `index` is mapped.
+    /// Returns true if the grant at `index` is mapped.
     pub(crate) fn is_mapped(&self, index: usize) -> bool {
         self.operations.get(index).is_some_and(is_mapped)
     }
 
-    /// Whether any grant is mapped.
+    /// Returns true if any grant is mapped.
     pub(crate) fn any_mapped(&self) -> bool {
         self.mapped != 0
     }
 
-    /// Has `unmap` undo the mappings in `range`: it is called for each longest run of indices that
-    /// are mapped, [settles](operation::settle_unmaps) the operations of each and returns how
-    /// many the hypervisor refused.
+    /// Undoes the mappings in `range`. `unmap` is called for each longest run of indices that are
+    /// mapped, [settles](operation::settle_unmaps) the operations of the run and returns the number
+    /// that the hypervisor refused.
     ///
-    /// The unmap functions of the kernel take an array of operations: a hole in it would be an
-    /// operation on an invalid handle, which the hypervisor reports as a guest's error.
+    /// The unmap functions of the kernel take an array of operations: a gap in it would be an
+    /// operation on an invalid handle, which the hypervisor reports as an error of the guest.
     pub(crate) fn for_each_mapped_run(
         &mut self,
         range: Range<usize>,
@@ -82,8 +82,8 @@ impl UnmapOperations {
         self.for_each_free_run(range, |_| true, unmap);
     }
 
-    /// As [`Self::for_each_mapped_run`], for those that `is_free` accepts. Returns whether it
-    /// accepted all that were mapped.
+    /// As [`Self::for_each_mapped_run`], for the indices that `is_free` accepts. Returns true if it
+    /// accepted all mapped ones.
     pub(crate) fn for_each_free_run(
         &mut self,
         range: Range<usize>,
@@ -112,7 +112,7 @@ impl UnmapOperations {
         all
     }
 
-    /// Calls `unmap` with the operations of `run`, all of which are mapped, if there are any.
+    /// Calls `unmap` with the operations of `run`, all of which are mapped, unless `run` is empty.
     fn unmap_run(
         &mut self,
         run: Range<usize>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that have no memory of their own, for grants to be mapped at.
+//! Frames without memory of their own, for grants to be mapped at.
 //!
 //! C header: `include/xen/grant_table.h`.
 
@@ -24,8 +24,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `pages` are pages that `gnttab_alloc_pages()` gave and that were not given back. This value
-/// holds the first reference to each.
+/// `pages` are pages from `gnttab_alloc_pages()` that have not been freed. This value holds the
+/// first reference to each.
 pub(crate) struct UnpopulatedPages {
     pages: KVVec<*mut bindings::page>,
 }
@@ -41,7 +41,8 @@ impl UnpopulatedPages {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` when there is no memory, no address space, or nothing to balloon out.
+    /// `ENOMEM` if there is no memory or address space, or if the balloon driver finds nothing to
+    /// release.
     pub(crate) fn new(count: usize) -> Result<Self> {
         let length = i32::try_from(count).map_err(|_| ENOMEM)?;
         let mut pages = KVVec::from_elem(ptr::null_mut(), count, GFP_KERNEL | __GFP_NOWARN)?;
@@ -52,21 +53,20 @@ impl UnpopulatedPages {
             return Err(ENOMEM);
         }
 
-        // INVARIANT: `gnttab_alloc_pages()` filled the array, and gave the pages to us.
+        // INVARIANT: `gnttab_alloc_pages()` filled the array, and the caller owns the pages.
         Ok(Self { pages })
     }
 
-    /// Orders the frames by address.
+    /// Sorts the frames by address.
     ///
-    /// The kernel hands them out from a stack that it filled upwards, so this makes most of them
-    /// follow each other in the kernel's addresses.
+    /// The kernel hands them out from a stack that it filled upwards, so that after sorting most
+    /// frames are adjacent.
     pub(crate) fn sorted(mut self) -> Self {
         self.pages.sort_unstable();
         self
     }
 
-    /// Gives the frames up for good, with the memory of another domain that is still mapped at some
-    /// of them.
+    /// Leaks the frames, because memory of another domain is still mapped at some of them.
     pub(super) fn lose(self) {
         let mut this = ManuallyDrop::new(self);
         drop(mem::replace(&mut this.pages, KVVec::new()));
@@ -81,7 +81,7 @@ unsafe impl PageArray for UnpopulatedPages {
 }
 
 impl Drop for UnpopulatedPages {
-    /// Gives the frames back. May sleep.
+    /// Frees the frames. May sleep.
     fn drop(&mut self) {
         // SAFETY: By the type invariants, the pages came from `gnttab_alloc_pages()`; the number
         // fits, because it did when they were allocated.

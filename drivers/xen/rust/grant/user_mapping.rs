@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Grants mapped at a process' page-table entries, as paravirtual domains do.
+//! Grants mapped at page-table entries of a process, in paravirtual domains.
 //!
-//! The hypervisor writes the page-table entry itself, and it has to be the hypervisor again that
-//! clears it: the kernel may not write an entry with another domain's frame.
+//! The hypervisor writes the page-table entry itself, and only the hypervisor may clear it: the
+//! kernel may not write an entry with the frame of another domain.
 //!
 //! C header: `include/xen/grant_table.h`.
 
@@ -39,48 +39,48 @@ use kernel::{
     sync::Mutex, //
 };
 
-/// Grants of other domains, mapped at the page-table entries of a VMA, one after the other, as long
-/// as the kernel leaves the entries as they are.
+/// Grants of other domains, mapped at the page-table entries of a VMA, in order, as long as the
+/// kernel leaves the entries as they are.
 ///
-/// An MMU notifier has the hypervisor unmap what the kernel is about to change. Dropping it unmaps
-/// what is left; may sleep, but must not happen inside of a notifier.
+/// Before the kernel changes an entry, an MMU notifier unmaps its grant. Dropping it unmaps the
+/// remaining grants; may sleep, but must not happen inside of a notifier.
 pub(crate) struct UserMapping<T: BeforeUnmap> {
     notifier: Pin<KBox<IntervalNotifier<Guard<T>>>>,
 }
 
-/// What else is to be done when entries are unmapped. The methods are called inside of an MMU
-/// notifier, for pages counted from the start of the VMA, of which some may not be mapped any more:
-/// see [`Invalidate::invalidate`] for what they may do.
+/// Actions around the unmapping of entries. The methods are called inside of an MMU notifier, for
+/// pages counted from the start of the VMA, some of which may already be unmapped.
+/// [`Invalidate::invalidate`] says what they may do.
 pub(crate) trait BeforeUnmap: Send + Sync + 'static {
-    /// The entries of `pages` are going to be unmapped.
+    /// Called before the entries of `pages` are unmapped.
     fn before_unmap(&self, _pages: Range<usize>) {}
 
-    /// The entries of `pages` have been unmapped, because of `event`.
+    /// Called after the entries of `pages` have been unmapped, because of `event`.
     fn after_unmap(&self, _pages: Range<usize>, _event: Event) {}
 }
 
-/// Nothing else is to be done.
+/// No actions.
 impl BeforeUnmap for () {}
 
-/// What the notifier looks after.
+/// Target of the notifier.
 #[pin_data]
 struct Guard<T> {
-    /// `None` until they are mapped, and when they have been unmapped for good. Taken inside of
-    /// MMU notifiers: nothing is allocated while it is held.
+    /// `None` before the grants are mapped, and after they have been unmapped for good. Taken
+    /// inside of MMU notifiers: nothing is allocated while it is held.
     #[pin]
     entries: Mutex<Option<Entries>>,
     other: T,
 }
 
 impl<T: BeforeUnmap> UserMapping<T> {
-    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is told of what
-    /// is unmapped. A forked process does not get the VMA: it would have entries that the
-    /// hypervisor did not write.
+    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is called when
+    /// entries are unmapped. A forked process does not get the VMA: its entries would not be
+    /// written by the hypervisor.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if there are not as many grants as pages, or if Xen refused one of them,
-    /// and then none is left mapped.
+    /// in which case none is left mapped.
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -96,13 +96,13 @@ impl<T: BeforeUnmap> UserMapping<T> {
                 other,
             }),
         )?;
-        // Nothing can invalidate the range in between: it is not in use before `mmap()` is done.
+        // Nothing invalidates the range in between: it is not in use before `mmap()` is done.
         let entries = Entries::new(vma, grants, access)?;
         *notifier.target().entries.lock() = Some(entries);
         Ok(Self { notifier })
     }
 
-    /// What is told of what is unmapped.
+    /// Returns the actions that [`Self::new`] was given.
     pub(crate) fn other(&self) -> &T {
         &self.notifier.target().other
     }
@@ -110,7 +110,7 @@ impl<T: BeforeUnmap> UserMapping<T> {
 
 impl<T: BeforeUnmap> Drop for UserMapping<T> {
     fn drop(&mut self) {
-        // As long as the notifier is there: without it the entries could change on the way.
+        // The entries go before the notifier: without it the kernel could change them meanwhile.
         let entries = self.notifier.target().entries.lock().take();
         drop(entries);
     }
@@ -127,13 +127,13 @@ impl<T: BeforeUnmap> Invalidate for Guard<T> {
 }
 
 /// Grants at page-table entries. An entry must be unmapped before the kernel clears or moves it.
-/// Dropping it unmaps what is left.
+/// Dropping it unmaps the remaining grants.
 ///
 /// # Invariants
 ///
 /// The operations of `unmap` stand for mappings at page-table entries of a process.
 struct Entries {
-    /// One for each page.
+    /// Unmap operations, one for each page.
     unmap: UnmapOperations,
 }
 
@@ -154,15 +154,15 @@ impl Entries {
             map.push_within_capacity(operation::map_operation(grant?, nowhere_yet, access))?;
         }
         set_targets(&mut map, vma)?;
-        // INVARIANT: There are no operations yet. Those that are added below come from operations
-        // that `set_targets()` has pointed at page-table entries.
+        // INVARIANT: There are no operations yet. Those that are added below undo operations that
+        // `set_targets()` has pointed at page-table entries.
         let mut mapping = Self {
             unmap: UnmapOperations::with_capacity(count)?,
         };
 
         // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
-        // held: they cannot go away, and nobody else uses them. `mapping` has the grants unmapped
-        // before the kernel uses the entries for something else.
+        // held: they stay allocated, and nothing else uses them. `mapping` unmaps the grants before
+        // the kernel uses the entries for something else.
         unsafe { hypercall::map_at_entries(&mut map) };
 
         if !mapping.unmap.add(&map)? {
@@ -171,8 +171,8 @@ impl Entries {
         Ok(mapping)
     }
 
-    /// Unmaps the grants at the pages of `range`, of which some may not be mapped any more. When
-    /// it returns no CPU has a translation to these pages. May sleep, allocates nothing.
+    /// Unmaps the grants at the pages of `range`, some of which may already be unmapped. On return
+    /// no CPU has a translation to these pages. May sleep, allocates nothing.
     fn unmap(&mut self, range: Range<usize>) {
         self.unmap
             // SAFETY: By the type invariants.
@@ -189,19 +189,21 @@ impl Drop for Entries {
     }
 }
 
-/// Has each of `operations` map at the page-table entry of the page of `vma` that has its index.
+/// Sets the target of each of `operations` to the page-table entry of the page of `vma` with the
+/// same index.
 ///
-/// May sleep: it allocates the page tables that are missing.
+/// May sleep: it allocates missing page tables.
 fn set_targets(operations: &mut [bindings::gnttab_map_grant_ref], vma: &VmaNew) -> Result {
     type MapOperations<'a> = slice::IterMut<'a, bindings::gnttab_map_grant_ref>;
 
-    /// Called with the page table's lock held, for one page after the other.
+    /// Called for each page in order, with the lock of the page table held.
     extern "C" fn set_target(
         entry: *mut kernel::bindings::pte_t,
         _address: usize,
         operations: *mut c_void,
     ) -> c_int {
-        // SAFETY: This is the iterator that is passed below, and nobody else uses it meanwhile.
+        // SAFETY: `operations` is the iterator that is passed below, and nothing else uses it
+        // meanwhile.
         let operations = unsafe { &mut *operations.cast::<MapOperations<'_>>() };
         // SAFETY: The caller passes a valid page-table entry.
         let address = unsafe { bindings::xen_rust_pte_machine_address(entry) };

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A parameter of the kernel's command line that is read while the kernel boots.
+//! Parameters of the kernel command line that are read at boot.
 //!
-//! The kernel crate's parameters belong to modules, and are named after them.
+//! The parameters of the kernel crate belong to modules, and are named after them.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h).
 
-/// Declares an [`AtomicBool`] and makes it a parameter of the command line, which can be read
-/// through sysfs (C: `module_param_named(name, variable, bool, 0444)` in code that is built in).
+/// Declares an [`AtomicBool`] and makes it a parameter of the command line, readable through sysfs
+/// (C: `module_param_named(name, variable, bool, 0444)` in built-in code).
 ///
 /// [`AtomicBool`]: core::sync::atomic::AtomicBool
 macro_rules! bool_boot_param {

@@ -8,7 +8,7 @@ use crate::xen::bindings;
 use core::mem;
 use kernel::prelude::*;
 
-/// The direction of a transfer between memory and a device.
+/// Direction of a transfer between memory and a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// The device reads and writes the memory.
@@ -19,14 +19,14 @@ pub(crate) enum Direction {
     FromDevice,
 }
 
-// SERIES 7.2/7.3: the C enumeration is an integer in Rust, or a structure around one.
+// SERIES 7.2/7.3: in Rust the C enumeration is an integer, or a structure around one.
 #[allow(clippy::useless_transmute)]
 impl Direction {
-    /// Takes the C value.
+    /// Converts the C value.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for no direction.
+    /// `EINVAL` if `raw` is no direction.
     pub(crate) fn from_raw(raw: bindings::dma_data_direction) -> Result<Self> {
         // SAFETY: As below.
         match unsafe { mem::transmute::<bindings::dma_data_direction, c_int>(raw) } {
@@ -37,7 +37,7 @@ impl Direction {
         }
     }
 
-    /// The C value.
+    /// Returns the C value.
     pub(crate) const fn into_raw(self) -> bindings::dma_data_direction {
         let number = match self {
             Self::Bidirectional => bindings::DMA_BIDIRECTIONAL,
@@ -48,20 +48,21 @@ impl Direction {
         unsafe { mem::transmute::<c_int, bindings::dma_data_direction>(number) }
     }
 
-    /// What has to be synchronized for a CPU that is about to do `access` with memory that is
-    /// mapped in the direction `self`; `None` is nothing. A CPU that reads does
-    /// [`Self::FromDevice`], one that writes [`Self::ToDevice`].
+    /// Returns the direction to synchronize for a CPU before it does `access` to memory that is
+    /// mapped in the direction `self`, or `None` for no synchronization. The access of a CPU that
+    /// reads is [`Self::FromDevice`], of one that writes [`Self::ToDevice`].
     ///
-    /// A CPU that only writes must not get what the device wrote: out of a bounce buffer that would
-    /// replace what others wrote to the memory meanwhile, above all the domain that granted it.
+    /// Before a CPU that only writes, data of the device must not be synchronized: the copy from a
+    /// bounce buffer would overwrite data that others wrote to the memory meanwhile, above all the
+    /// domain that granted it.
     pub(crate) fn before_cpu(self, access: Self) -> Option<Self> {
         self.common(access)
     }
 
-    /// What has to be synchronized for the device after a CPU did `access` with memory that is
-    /// mapped in the direction `self`; `None` is nothing.
+    /// Returns the direction to synchronize for the device after a CPU did `access` to memory that
+    /// is mapped in the direction `self`, or `None` for no synchronization.
     ///
-    /// Also where the device only writes: what a CPU wrote there must not leave its cache later.
+    /// Needed also if the device only writes: data of a CPU must not leave its cache later.
     pub(crate) fn after_cpu(self, access: Self) -> Option<Self> {
         match (self, access) {
             (Self::FromDevice, Self::ToDevice) => Some(Self::FromDevice),
@@ -69,7 +70,7 @@ impl Direction {
         }
     }
 
-    /// The direction that both include.
+    /// Returns the direction that both include.
     fn common(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::Bidirectional, direction) | (direction, Self::Bidirectional) => Some(direction),

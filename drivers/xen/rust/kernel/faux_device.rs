@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device on the faux bus.
+//! Devices on the faux bus.
 //!
 //! SERIES 7.2/7.3: the types of `kernel::faux` differ between the series, the C functions do not.
 //!
@@ -16,11 +16,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// A registered device. Dropping it ends the registration; may sleep.
+/// Registered device. Dropping it unregisters the device; may sleep.
 ///
 /// # Invariants
 ///
-/// The pointer is that of a registered device, which is ours to destroy.
+/// The pointer is that of a registered device, which this value owns.
 pub(crate) struct FauxDevice(NonNull<bindings::faux_device>);
 
 // SAFETY: The device core can be called from any thread.
@@ -34,28 +34,28 @@ impl FauxDevice {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if that fails, for whatever reason.
+    /// `ENODEV` on any failure.
     pub(crate) fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: The name is copied. There need be neither a parent nor operations.
+        // SAFETY: The function copies the name, and accepts null for the parent and the operations.
         let device = unsafe {
             bindings::faux_device_create(name.as_char_ptr(), ptr::null_mut(), ptr::null())
         };
-        // INVARIANT: It was just registered, for us.
+        // INVARIANT: The device was just registered, and only this function has it.
         NonNull::new(device).map(Self).ok_or(ENODEV)
     }
 
-    /// Lets the device address all memory (C: `dma_coerce_mask_and_coherent()`). To be called
-    /// before anything else uses the device.
+    /// Lets the device address all memory (C: `dma_coerce_mask_and_coherent()`). Must be called
+    /// before any other use of the device.
     ///
     /// # Errors
     ///
-    /// `EIO` if there is no DMA to all addresses.
+    /// `EIO` if DMA to all addresses is not possible.
     pub(crate) fn set_dma_mask(&self) -> Result {
         // SAFETY: By the type invariant, the device is valid.
         to_result(unsafe { bindings::xen_rust_set_dma_mask(self.as_raw()) })
     }
 
-    /// The device itself. It lives as long as `self`.
+    /// Returns the device. It lives as long as `self`.
     pub(crate) fn as_raw(&self) -> *mut bindings::device {
         // SAFETY: By the type invariant, the device is valid.
         unsafe { &raw mut (*self.0.as_ptr()).dev }
@@ -64,7 +64,7 @@ impl FauxDevice {
 
 impl Drop for FauxDevice {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, it is registered and ours.
+        // SAFETY: By the type invariant, the device is registered and owned by `self`.
         unsafe { bindings::faux_device_destroy(self.0.as_ptr()) };
     }
 }

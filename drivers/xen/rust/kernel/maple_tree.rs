@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A maple tree that threads can share.
+//! Maple tree that threads can share.
 //!
-//! The kernel crate's tree locks itself in every method, but does not say so to the compiler. And
-//! its `erase()` takes an entry for removed which `mas_erase()` found but had no memory to remove.
+//! The tree of the kernel crate takes its lock in every method, but is not `Sync`. And its
+//! `erase()` takes an entry as removed also if `mas_erase()` found it but had no memory to remove
+//! it.
 //!
 //! C header: [`include/linux/maple_tree.h`](srctree/include/linux/maple_tree.h).
 
@@ -24,7 +25,7 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-/// A [`MapleTreeAlloc`] that may be used by several threads at once.
+/// [`MapleTreeAlloc`] that several threads may use at once.
 #[pin_data]
 pub(crate) struct SharedMapleTree<T: ForeignOwnable> {
     #[pin]
@@ -33,12 +34,12 @@ pub(crate) struct SharedMapleTree<T: ForeignOwnable> {
 
 // SAFETY: The tree is not bound to a thread, and neither are its entries.
 unsafe impl<T: ForeignOwnable + Send> Send for SharedMapleTree<T> {}
-// SAFETY: Every method of the tree takes the tree's spinlock while it works on the tree or lends an
-// entry, so one entry is with one thread at a time.
+// SAFETY: Every method of the tree holds the tree's spinlock while it works on the tree or lends an
+// entry, so that one thread at a time has an entry.
 unsafe impl<T: ForeignOwnable + Send> Sync for SharedMapleTree<T> {}
 
 impl<T: ForeignOwnable> SharedMapleTree<T> {
-    /// An empty tree.
+    /// Makes an empty tree.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             tree <- MapleTreeAlloc::new(),
@@ -46,11 +47,11 @@ impl<T: ForeignOwnable> SharedMapleTree<T> {
     }
 
     /// Inserts `value` at the lowest free range of `size` indices within `range`, and returns the
-    /// first of them (C: `mtree_alloc_range()`). May sleep if `flags` allow it.
+    /// first index of the range (C: `mtree_alloc_range()`). May sleep if `flags` allow it.
     ///
     /// # Errors
     ///
-    /// `value` comes back if there is no such range or no memory.
+    /// Returns `value` to the caller if there is no such range or no memory.
     pub(crate) fn alloc_range(
         &self,
         size: usize,
@@ -61,7 +62,7 @@ impl<T: ForeignOwnable> SharedMapleTree<T> {
         self.tree.alloc_range(size, value, range, flags)
     }
 
-    /// Takes the spinlock of the tree, to look at entries.
+    /// Takes the spinlock of the tree, for access to entries.
     pub(crate) fn lock(&self) -> MapleGuard<'_, T> {
         self.tree.lock()
     }
@@ -71,10 +72,10 @@ impl<T: ForeignOwnable> SharedMapleTree<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and then the entry is still in the tree: to free a range can take memory.
+    /// `ENOMEM`, in which case the entry is still in the tree: freeing a range can need memory.
     pub(crate) fn erase(&self, index: usize) -> Result<Option<T>> {
         let tree: &MapleTree<T> = &self.tree;
-        // The tree is a transparent wrapper over what C may change at any time.
+        // The tree is a transparent wrapper of a C structure, which C code may change at any time.
         let raw = ptr::from_ref(tree)
             .cast_mut()
             .cast::<bindings::maple_tree>();
@@ -88,13 +89,13 @@ impl<T: ForeignOwnable> SharedMapleTree<T> {
             ..Default::default()
         };
         let _guard = tree.lock();
-        // SAFETY: The state is one of a valid tree whose lock we hold. The function gives the lock
-        // up to allocate, and looks for the entry again after that.
+        // SAFETY: The state is one of a valid tree whose lock this function holds. The C function
+        // releases the lock to allocate, and then looks for the entry again.
         let entry = unsafe { bindings::mas_erase(&mut state) };
         if entry.is_null() {
             return Ok(None);
         }
-        // Without memory the function returns what it found, too.
+        // Without memory the function returns the entry, too, but leaves it in the tree.
         // SAFETY: The tree is valid.
         if !unsafe { bindings::mtree_load(raw, index) }.is_null() {
             return Err(ENOMEM);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interval notifiers on a process' address space.
+//! Interval notifiers for the address space of a process.
 //!
 //! C header: [`include/linux/mmu_notifier.h`](srctree/include/linux/mmu_notifier.h).
 
@@ -17,39 +17,39 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What is to happen to the address range.
+/// Change that is about to happen to the address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It is unmapped for good, and nobody can look up its pages at the same time: `munmap()`, a
-    /// move by `mremap()`, or the end of the address space.
+    /// The range is unmapped for good, and its pages cannot be looked up at the same time:
+    /// `munmap()`, a move by `mremap()`, or the end of the address space.
     Unmap,
-    /// Its page-table entries are cleared or changed.
+    /// Page-table entries of the range are cleared or changed.
     Change,
 }
 
-/// Reacts to changes of the page tables in an address range.
+/// Callback for changes of the page tables in an address range.
 pub(crate) trait Invalidate: Send + Sync + 'static {
-    /// The entries of `pages`, counted from the start of the range, are about to change. What was
-    /// made of them must be undone before this returns.
+    /// Called when the entries of `pages`, counted from the start of the range, are about to
+    /// change. Everything derived from them must be undone before this returns.
     ///
-    /// May sleep and take locks, but nothing that holds one of these may allocate memory: memory
-    /// reclaim can be what changes the page tables.
+    /// May sleep and take locks, but no holder of these locks may allocate memory: memory reclaim
+    /// can be the cause of the change.
     fn invalidate(&self, pages: Range<usize>, event: Event);
 }
 
-/// `T`, told of all changes of the page tables in an address range.
+/// `T`, called on all changes of the page tables in an address range.
 ///
-/// Dropping it ends that: it waits for callbacks under way, so it must not happen inside of one.
-/// May sleep.
+/// Dropping it removes the notifier and waits for callbacks in progress, so it must not happen
+/// inside of one. May sleep.
 ///
 /// # Invariants
 ///
 /// `notifier` is registered, with [`Self::OPERATIONS`].
 #[pin_data(PinnedDrop)]
 pub(crate) struct IntervalNotifier<T: Invalidate> {
-    /// The first address of the range, page-aligned.
+    /// First address of the range, page-aligned.
     start: usize,
-    /// The end of the range, page-aligned.
+    /// End of the range, page-aligned.
     end: usize,
     #[pin]
     target: T,
@@ -59,7 +59,7 @@ pub(crate) struct IntervalNotifier<T: Invalidate> {
 
 // SAFETY: The notifier may be removed from any thread; `T` is `Send`.
 unsafe impl<T: Invalidate> Send for IntervalNotifier<T> {}
-// SAFETY: `&self` gives access to nothing but `T`, which is `Sync`.
+// SAFETY: `&self` gives access to `T` only, which is `Sync`.
 unsafe impl<T: Invalidate> Sync for IntervalNotifier<T> {}
 
 impl<T: Invalidate> IntervalNotifier<T> {
@@ -70,11 +70,11 @@ impl<T: Invalidate> IntervalNotifier<T> {
 
     /// Registers `target` for the range of `vma` (C: `mmu_interval_notifier_insert_locked()`).
     ///
-    /// Returns when no change that began before is still under way. May sleep.
+    /// On return no change that began earlier is still in progress. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EOVERFLOW` for a range that cannot be.
+    /// `ENOMEM`; `EOVERFLOW` if the range is empty or ends beyond the last address.
     pub(crate) fn new(vma: &VmaNew, target: impl PinInit<T>) -> Result<Pin<KBox<Self>>> {
         let (start, end) = (vma.start(), vma.end());
         let vma_start = start;
@@ -85,10 +85,10 @@ impl<T: Invalidate> IntervalNotifier<T> {
                 start,
                 end,
                 target <- target,
-                // The last field, because callbacks can come from here on.
+                // The last field, because callbacks can come from now on.
                 notifier <- Opaque::try_ffi_init(move |slot| {
-                    // SAFETY: `slot` is pinned memory that stays until `drop()` removed the
-                    // notifier. The mmap lock is held for writing, because the VMA is being set
+                    // SAFETY: `slot` is pinned memory that stays valid until `drop()` has removed
+                    // the notifier. The mmap lock is held for writing, because the VMA is being set
                     // up, and `mm` is the VMA's.
                     to_result(unsafe {
                         bindings::mmu_interval_notifier_insert_locked(
@@ -108,7 +108,7 @@ impl<T: Invalidate> IntervalNotifier<T> {
         Ok(this)
     }
 
-    /// What is told.
+    /// Returns the target of the callbacks.
     pub(crate) fn target(&self) -> &T {
         &self.target
     }
@@ -125,8 +125,8 @@ impl<T: Invalidate> IntervalNotifier<T> {
         if !unsafe { bindings::xen_rust_range_blockable(range) } {
             return false;
         }
-        // SAFETY: By this function's safety requirements, there is a `Self` around the field, and
-        // it lives until the notifier was removed.
+        // SAFETY: By this function's safety requirements, `notifier` is a field of a `Self`, which
+        // lives until the notifier is removed.
         let this = unsafe {
             &*kernel::container_of!(Opaque::cast_from(notifier).cast_mut(), Self, notifier)
         };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Things of the kernel that the `kernel` crate does not wrap yet, or not as a driver needs them.
+//! Kernel APIs that the `kernel` crate does not wrap yet, or not as a driver needs them.
 //!
-//! Nothing in here knows of Xen. Each file stands for one thing and could become part of the
-//! `kernel` crate as it is; the reader is whoever would review that patch. A file of this room uses
-//! the `kernel` crate, the bindings and other files of the room.
+//! Nothing in here knows of Xen. Each file wraps one API and could become part of the `kernel`
+//! crate as it is; the reader is someone who would review that patch. A file of this room uses the
+//! `kernel` crate, the bindings and other files of the room.
 //!
 //! Files that only code built into the kernel can use (`boot_param`, `per_cpu`) are listed in
 //! `built_in.rs`.

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A module parameter that can be written through sysfs.
+//! Module parameters that can be written through sysfs.
 //!
-//! The kernel crate's parameters can only be given when the module is loaded.
+//! The parameters of the kernel crate can only be set when the module is loaded.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h).
 
 use core::cell::UnsafeCell;
 
-/// The value of a parameter of the C type `unsigned int`.
+/// Value of a parameter of the C type `unsigned int`.
 #[repr(transparent)]
 pub(crate) struct UintParam(UnsafeCell<u32>);
 
-// SAFETY: The value is only read volatile here; the kernel writes it with a single store.
+// SAFETY: The value is only read by volatile accesses; the kernel writes it with a single store.
 unsafe impl Sync for UintParam {}
 
 impl UintParam {
-    /// A parameter that has the value `default` until somebody sets another.
+    /// Makes a parameter with the value `default`.
     pub(crate) const fn new(default: u32) -> Self {
         Self(UnsafeCell::new(default))
     }
 
-    /// The value at this moment. It can be another one at the next call.
+    /// Returns the current value. It can differ at the next call.
     pub(crate) fn get(&self) -> u32 {
-        // SAFETY: The pointer is valid. `param_set_uint()` may write at the same time, with one
-        // store of an aligned word, as C's READ_ONCE() expects it.
+        // SAFETY: The pointer is valid. `param_set_uint()` may write concurrently, with a single
+        // store of an aligned word, so that the read has the semantics of `READ_ONCE()`.
         unsafe { self.0.get().read_volatile() }
     }
 
-    /// Where the kernel's parameter code writes.
+    /// Returns the address that the parameter code of the kernel writes to.
     pub(crate) const fn as_ptr(&self) -> *mut u32 {
         self.0.get()
     }
@@ -78,7 +78,7 @@ macro_rules! uint_param {
 }
 pub(crate) use uint_param;
 
-/// Puts an entry into the module's information, as C's `MODULE_INFO()` does.
+/// Adds an entry to the information of the module (C: `MODULE_INFO()`).
 macro_rules! modinfo {
     ($module:literal, $tag:literal, $value:expr) => {
         const _: () = {

@@ -6,13 +6,13 @@
 
 use crate::xen::bindings;
 
-/// An array of pages that its owner keeps.
+/// Array of pages that its owner keeps allocated.
 ///
 /// # Safety
 ///
 /// Each element of [`Self::pages`] must be a valid page, and stay one as long as `self` is
 /// borrowed.
 pub(crate) unsafe trait PageArray {
-    /// The pages.
+    /// Returns the pages.
     fn pages(&self) -> &[*mut bindings::page];
 }

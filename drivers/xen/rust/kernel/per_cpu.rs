@@ -1,38 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Variables of which each CPU has its own, in a kernel for several CPUs.
+//! Per-CPU variables of SMP kernels.
 //!
 //! C header: [`include/linux/percpu-defs.h`](srctree/include/linux/percpu-defs.h).
 
 use kernel::bindings;
 
-/// A CPU that this machine may have, online or not.
+/// A possible CPU of this machine, online or not.
 ///
 /// # Invariants
 ///
-/// It is set in `cpu_possible_mask`.
+/// The number is set in `cpu_possible_mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PossibleCpu(u32);
 
 impl PossibleCpu {
-    /// The CPU `number`.
+    /// Makes the value for the CPU `number`.
     ///
     /// # Safety
     ///
-    /// There must be such a CPU in `cpu_possible_mask`.
+    /// The bit `number` must be set in `cpu_possible_mask`.
     #[inline(always)]
     pub(crate) unsafe fn new_unchecked(number: u32) -> Self {
         // INVARIANT: By this function's safety requirements.
         Self(number)
     }
 
-    /// This CPU; which may be another one already if the caller can be preempted.
+    /// Returns the current CPU. If the caller can be preempted, it may run on another one
+    /// afterwards.
     pub(crate) fn current() -> Self {
-        // INVARIANT: A CPU that runs is a possible one.
+        // INVARIANT: A running CPU is a possible one.
         Self(kernel::cpu::CpuId::current().as_u32())
     }
 
-    /// All of them.
+    /// Returns all possible CPUs.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..kernel::cpu::nr_cpu_ids())
             .filter(|number| {
@@ -44,34 +45,34 @@ impl PossibleCpu {
                     )
                 }
             })
-            // INVARIANT: The others were left out.
+            // INVARIANT: The filter leaves only possible CPUs.
             .map(Self)
     }
 
-    /// The CPU's number in the kernel.
+    /// Returns the number of the CPU in the kernel.
     #[inline(always)]
     pub(crate) fn number(self) -> u32 {
         self.0
     }
 
-    /// Whether it runs.
+    /// Returns true if the CPU is online.
     pub(crate) fn is_online(self) -> bool {
         // SAFETY: The mask has a bit for each possible CPU.
         unsafe { bindings::cpumask_test_cpu(self.0 as i32, &raw mut bindings::__cpu_online_mask) }
     }
 }
 
-/// A variable of which each CPU has its own; made by [`per_cpu!`].
+/// Per-CPU variable, declared by [`per_cpu!`].
 ///
-/// Any CPU can get at that of any other one, so it must be [`Sync`].
+/// Any CPU can access the variable of any other, so `T` must be [`Sync`].
 #[repr(transparent)]
 pub(crate) struct PerCpu<T>(T);
 
 impl<T: Sync> PerCpu<T> {
-    /// What all CPUs start with.
+    /// Makes a variable with the value `initial` on all CPUs.
     ///
-    /// The kernel copies it for each CPU, bit by bit, before it is used. A constant's value
-    /// cannot notice: it owns no memory, and does not know where it is.
+    /// The kernel copies it for each CPU, byte by byte, before it is used. That is valid for the
+    /// value of a constant: it owns no memory, and does not know its address.
     ///
     /// # Safety
     ///
@@ -81,30 +82,29 @@ impl<T: Sync> PerCpu<T> {
         Self(initial)
     }
 
-    /// The variable of `cpu` (C: `per_cpu()`).
+    /// Returns the variable of `cpu` (C: `per_cpu()`).
     #[inline(always)]
     pub(crate) fn get(&'static self, cpu: PossibleCpu) -> &'static T {
         let address = (&raw const self.0).expose_provenance();
         let offsets = (&raw const bindings::__per_cpu_offset).cast::<usize>();
-        // SAFETY: The array has an element for each CPU, and those of all possible ones have their
-        // final values since before anything of ours was called.
+        // SAFETY: The array has an element for each CPU, and those of all possible CPUs have their
+        // final values before any initcall.
         let address = address.wrapping_add(unsafe { offsets.add(cpu.number() as usize).read() });
         // SAFETY: By the safety requirements of `new()` this is in the section whose copy for a
-        // possible CPU lies at this distance. It stays for ever, and `T` is `Sync`. To the
-        // compiler the copy is another variable than this one, so its address is a number.
+        // possible CPU is at this distance. The copy is never freed, and `T` is `Sync`. To the
+        // compiler the copy is another variable than this one, hence the exposed provenance.
         unsafe { &*core::ptr::with_exposed_provenance(address) }
     }
 }
 
-/// Declares a variable of which each CPU has its own, built into the kernel (C:
-/// `DEFINE_PER_CPU()`).
+/// Declares a per-CPU variable, built into the kernel (C: `DEFINE_PER_CPU()`).
 macro_rules! per_cpu {
     ($(#[$attribute:meta])* static $name:ident: $type:ty = $initial:expr;) => {
         $(#[$attribute])*
         #[allow(unsafe_code)]
         #[link_section = ".data..percpu"]
         pub(crate) static $name: $crate::xen::kernel::per_cpu::PerCpu<$type> =
-            // SAFETY: This is such a static.
+            // SAFETY: This is the value of a static in that section.
             unsafe { $crate::xen::kernel::per_cpu::PerCpu::new($initial) };
     };
 }

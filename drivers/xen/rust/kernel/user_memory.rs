@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Structures and arrays, to and from the memory of the calling process.
+//! Copies of structures and arrays from and to the memory of the calling process.
 //!
 //! C header: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h).
 
@@ -41,7 +41,7 @@ pub(crate) fn write<T: AsBytes>(address: UserPtr, value: &T) -> Result {
         .write(value)
 }
 
-/// Writes `values`, one after the other, to where `address` points. May sleep.
+/// Writes `values` to consecutive memory at `address`. May sleep.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub(crate) fn write_array<T: AsBytes>(address: UserPtr, values: &[T]) -> Result 
         .write_slice(values.as_bytes())
 }
 
-/// Reads `count` values that lie one after the other from `address` on. May sleep.
+/// Reads `count` consecutive values from `address`. May sleep.
 ///
 /// # Errors
 ///
@@ -63,13 +63,12 @@ pub(crate) fn read_array<T: FromBytes>(address: UserPtr, count: usize) -> Result
     Ok(values)
 }
 
-/// Replaces what is in `values` by `count` values that lie one after the other from `address` on.
-/// May sleep.
+/// Replaces the contents of `values` by `count` consecutive values at `address`. May sleep.
 ///
 /// # Errors
 ///
-/// `ENOSPC` if `values` has no room for so many; `EFAULT` if some of them cannot be read, and then
-/// it is empty.
+/// `ENOSPC` if `values` has no room for so many; `EFAULT` if some of them cannot be read, in which
+/// case `values` is empty.
 pub(crate) fn read_into<T: FromBytes>(
     address: UserPtr,
     count: usize,
@@ -78,13 +77,13 @@ pub(crate) fn read_into<T: FromBytes>(
     values.clear();
     let room = values.spare_capacity_mut().get_mut(..count).ok_or(ENOSPC)?;
     let size = size_of_val(room);
-    // SAFETY: These are the bytes of `room`. Bytes that may be uninitialized have no more demands
-    // than values that may be.
+    // SAFETY: These are the bytes of `room`. A `MaybeUninit<u8>` is valid with any contents, as the
+    // values in `room` are.
     let bytes = unsafe {
         core::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<MaybeUninit<u8>>(), size)
     };
     UserSlice::new(address, size).reader().read_raw(bytes)?;
-    // SAFETY: The capacity is `count` at least, and `read_raw()` initialized all bytes of so many
+    // SAFETY: The capacity is at least `count`, and `read_raw()` initialized all bytes of so many
     // values, for which any bytes are valid.
     unsafe { values.inc_len(count) };
     Ok(())

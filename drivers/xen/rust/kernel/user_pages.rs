@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of the calling process, pinned for somebody else to read or write.
+//! Pages of the calling process, pinned for access by someone else.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h), `pin_user_pages_fast()`.
 
@@ -12,16 +12,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// What is going to be done to pinned pages.
+/// Access for which pages are pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PinFor {
-    /// They are read.
+    /// The pages are read.
     Reading,
-    /// They are written: pinning breaks copy-on-write, and unpinning marks them dirty.
+    /// The pages are written: pinning breaks copy-on-write, and unpinning marks them dirty.
     Writing,
 }
 
-/// Pinned pages, in an array of fixed size. Dropping it unpins them.
+/// Pinned pages, in an array of fixed capacity. Dropping it unpins them; may sleep.
 ///
 /// # Invariants
 ///
@@ -35,7 +35,7 @@ pub(crate) struct PinnedPages {
 unsafe impl Send for PinnedPages {}
 
 impl PinnedPages {
-    /// An empty array with room for `capacity` pages. May sleep.
+    /// Makes an empty array with room for `capacity` pages. May sleep.
     ///
     /// # Errors
     ///
@@ -48,13 +48,13 @@ impl PinnedPages {
         })
     }
 
-    /// Pins `count` pages of the calling process, from the one that `address` is in, and adds
-    /// them to the array. Must not be called with the mmap lock held. May sleep.
+    /// Pins `count` pages of the calling process, from the page of `address` on, and appends them
+    /// to the array. Must not be called with the mmap lock held. May sleep.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if one of them is not there or does not allow it; `ENOSPC` if there is no room;
-    /// those of `pin_user_pages_fast()`. Some pages may have been added then.
+    /// `EFAULT` if one of them is not mapped or does not permit the access; `ENOSPC` if there is no
+    /// room; those of `pin_user_pages_fast()`. Some pages may then have been added.
     pub(crate) fn pin(&mut self, address: usize, count: usize) -> Result {
         let room = self.pages.spare_capacity_mut();
         if room.len() < count {
@@ -64,8 +64,7 @@ impl PinnedPages {
             PinFor::Reading => 0,
             PinFor::Writing => bindings::FOLL_WRITE,
         };
-        // SAFETY: There is room for `count` pointers, and whatever `address` is, the function
-        // checks it.
+        // SAFETY: There is room for `count` pointers; the function checks `address`.
         let pinned = unsafe {
             bindings::pin_user_pages_fast(
                 address & !(PAGE_SIZE - 1),
@@ -75,11 +74,11 @@ impl PinnedPages {
             )
         };
         to_result(pinned.min(0)).map_err(|error| match error {
-            // The pages would go beyond the end of all addresses.
+            // The range would end beyond the last address.
             EOVERFLOW => EFAULT,
             error => error,
         })?;
-        // INVARIANT: The function pinned so many pages, with the flags of `purpose`.
+        // INVARIANT: The function pinned this number of pages, with the flags of `purpose`.
         // SAFETY: It initialized as many elements, which fit in the capacity.
         unsafe { self.pages.inc_len(pinned as usize) };
         if (pinned as usize) < count {
@@ -88,14 +87,15 @@ impl PinnedPages {
         Ok(())
     }
 
-    /// The number of pinned pages.
+    /// Returns the number of pinned pages.
     pub(crate) fn len(&self) -> usize {
         self.pages.len()
     }
 
     /// Unpins all pages. May sleep.
     pub(crate) fn unpin(&mut self) {
-        // SAFETY: By the type invariants, all elements are pinned pages. They are forgotten below.
+        // SAFETY: By the type invariants, all elements are pinned pages. They are removed from the
+        // array below.
         unsafe {
             bindings::unpin_user_pages_dirty_lock(
                 self.pages.as_mut_ptr(),
@@ -107,8 +107,8 @@ impl PinnedPages {
     }
 }
 
-// SAFETY: By the type invariants, all elements are valid pages; who changes the array borrows it
-// mutably.
+// SAFETY: By the type invariants, all elements are valid pages. Changing the array takes a mutable
+// borrow.
 unsafe impl PageArray for PinnedPages {
     fn pages(&self) -> &[*mut bindings::page] {
         &self.pages

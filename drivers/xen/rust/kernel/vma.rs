@@ -25,24 +25,24 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-/// What a VMA can belong to. The VMA, and each one that is split off it or copied from it in a
-/// fork, holds a reference.
+/// Owner of VMAs. A VMA holds a reference to it, and so does each VMA that is split off it or
+/// copied from it in a fork.
 pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
-    /// An array that the owner keeps as long as it lives.
+    /// Type of the array of pages, which the owner keeps as long as it lives.
     type Pages: PageArray;
 
-    /// The operations of VMAs of this owner. The address of the table tells such a VMA from
-    /// others, so it must always be the same one.
+    /// Returns the operations of VMAs of this owner. The address of the table identifies such VMAs,
+    /// so it must always be the same.
     fn table() -> &'static VmaTable<Self>;
 
-    /// The pages that the file offsets from [`Self::first_page`] on stand for.
+    /// Returns the pages for the file offsets from [`Self::first_page`] on.
     fn pages(&self) -> Option<&Self::Pages>;
 
-    /// The file offset of the first page, in pages.
+    /// Returns the file offset of the first page, in pages.
     fn first_page(&self) -> usize;
 }
 
-/// A `struct vm_operations_struct` for VMAs whose private data is an `Arc<T>`.
+/// `struct vm_operations_struct` for VMAs whose private data is an `Arc<T>`.
 pub(crate) struct VmaTable<T: VmaOwner> {
     operations: bindings::vm_operations_struct,
     owner: PhantomData<T>,
@@ -70,7 +70,7 @@ impl<T: VmaOwner> VmaTable<T> {
     /// `vma` must be a valid VMA that has these operations.
     unsafe fn owner<'a>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
         // SAFETY: Only `attach()` gives a VMA these operations, and it sets the private data to an
-        // `Arc<T>` that the VMA keeps until `close()`.
+        // `Arc<T>` that the VMA holds until `close()`.
         unsafe { Arc::<T>::borrow((*vma).vm_private_data) }
     }
 
@@ -78,10 +78,10 @@ impl<T: VmaOwner> VmaTable<T> {
     ///
     /// `vma` must be a copy of a VMA that has these operations.
     unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: By this function's safety requirements. The VMA that this one is a copy of keeps
-        // its reference while it is copied.
+        // SAFETY: By this function's safety requirements. The original VMA keeps its reference
+        // while it is copied.
         let owner: Arc<T> = unsafe { Self::owner(vma) }.into();
-        // SAFETY: Nobody else can reach the new VMA yet.
+        // SAFETY: Nothing else can reach the new VMA yet.
         unsafe { (*vma).vm_private_data = owner.into_foreign() };
     }
 
@@ -93,8 +93,8 @@ impl<T: VmaOwner> VmaTable<T> {
         drop(unsafe { Arc::<T>::from_foreign((*vma).vm_private_data) });
     }
 
-    /// Finds the page behind a page-table entry that the hypervisor wrote, for which none can be
-    /// derived from the frame number. Called with the lock of the page table held.
+    /// Finds the page behind a page-table entry that the hypervisor wrote, whose frame number does
+    /// not lead to a `struct page`. Called with the lock of the page table held.
     ///
     /// # Safety
     ///
@@ -105,8 +105,8 @@ impl<T: VmaOwner> VmaTable<T> {
     ) -> *mut bindings::page {
         // SAFETY: By this function's safety requirements.
         let owner = unsafe { Self::owner(vma) };
-        // SAFETY: By this function's safety requirements; these fields do not change meanwhile,
-        // because the caller holds a lock of the VMA.
+        // SAFETY: By this function's safety requirements; these fields do not change during the
+        // call, because the caller holds a lock of the VMA.
         let offset = unsafe { (*vma).vm_pgoff + ((address - vma_start(vma)) >> PAGE_SHIFT) };
         offset
             .checked_sub(owner.first_page())
@@ -123,22 +123,22 @@ unsafe fn vma_start(vma: *mut bindings::vm_area_struct) -> usize {
     unsafe { VmaRef::from_raw(vma) }.start()
 }
 
-/// The file offset that `vma` begins at, in pages.
+/// Returns the file offset that `vma` begins at, in pages.
 pub(crate) fn first_page(vma: &VmaNew) -> usize {
     // SAFETY: `vma` is valid, and being set up by this thread.
     unsafe { (*vma.as_ptr()).vm_pgoff }
 }
 
-/// The number of pages of `vma`.
+/// Returns the number of pages of `vma`.
 pub(crate) fn page_count(vma: &VmaNew) -> usize {
     (vma.end() - vma.start()) >> PAGE_SHIFT
 }
 
-/// Makes `vma` belong to `owner`. Must be the last thing done to it: an error after this would
-/// leave nobody to close the VMA.
+/// Makes `owner` the owner of `vma`. Must be the last step of setting it up: the kernel does not
+/// close a VMA whose setup fails after this.
 pub(crate) fn attach<T: VmaOwner>(vma: &VmaNew, owner: Arc<T>) {
     let raw = vma.as_ptr();
-    // SAFETY: `vma` is being set up by this thread. The table and the reference are what
+    // SAFETY: `vma` is being set up by this thread. The table and the reference are those that
     // `VmaTable` expects of a VMA with these operations.
     unsafe {
         (*raw).vm_ops = &T::table().operations;
@@ -146,15 +146,15 @@ pub(crate) fn attach<T: VmaOwner>(vma: &VmaNew, owner: Arc<T>) {
     }
 }
 
-/// Returns what `vma` belongs to, if it is a `T`.
+/// Returns the owner of `vma`, if it is a `T`.
 pub(crate) fn owner<T: VmaOwner>(vma: &VmaRef) -> Option<ArcBorrow<'_, T>> {
-    // SAFETY: `vma` is valid, and its operations do not change after it was set up.
+    // SAFETY: `vma` is valid, and its operations do not change after its setup.
     let operations = unsafe { (*vma.as_ptr()).vm_ops };
     if !ptr::eq(operations, &T::table().operations) {
         return None;
     }
-    // SAFETY: The VMA has the operations of `VmaTable<T>`, and the reference to the VMA is a proof
-    // that the lock which keeps it open is held.
+    // SAFETY: The VMA has the operations of `VmaTable<T>`, and the reference to the VMA proves that
+    // the lock which keeps it open is held.
     Some(unsafe { VmaTable::<T>::owner(vma.as_ptr()) })
 }
 
@@ -164,29 +164,28 @@ pub(crate) fn owner<T: VmaOwner>(vma: &VmaRef) -> Option<ArcBorrow<'_, T>> {
 ///
 /// # Errors
 ///
-/// `ENXIO` if the numbers differ; `ENOMEM`. Some pages may have been mapped then: they are unmapped
-/// when setting up the VMA fails.
+/// `ENXIO` if the numbers differ; `ENOMEM`. Some pages may then have been mapped: the kernel unmaps
+/// them when `mmap()` fails.
 pub(crate) fn insert_pages(vma: &VmaNew, pages: &impl PageArray) -> Result {
     let pages = pages.pages();
     if page_count(vma) != pages.len() {
         return Err(ENXIO);
     }
     // SAFETY: `vma` is being set up, with the mmap lock held, and `pages` is an array of this
-    // length of valid pages, to which the C function does not write. The references that the
-    // entries take keep the pages.
+    // length of valid pages, to which the C function does not write. The references of the entries
+    // keep the pages allocated.
     to_result(unsafe {
         bindings::vm_map_pages_zero(vma.as_ptr(), pages.as_ptr().cast_mut(), pages.len())
     })
 }
 
-/// Maps a part of `pages` at `vma`, whose file offset says which page is the first (C:
-/// `vm_map_pages()`). May sleep. The page-table entries hold references, as with
-/// [`insert_pages`].
+/// Maps a part of `pages` at `vma`, from the file offset of `vma` on (C: `vm_map_pages()`). May
+/// sleep. The page-table entries hold references, as with [`insert_pages`].
 ///
 /// # Errors
 ///
-/// `ENXIO` if the range is not within `pages`; `ENOMEM`. Some pages may have been mapped then: they
-/// are unmapped when setting up the VMA fails.
+/// `ENXIO` if the range is not within `pages`; `ENOMEM`. Some pages may then have been mapped: the
+/// kernel unmaps them when `mmap()` fails.
 pub(crate) fn insert_page_range(vma: &VmaNew, pages: &impl PageArray) -> Result {
     let pages = pages.pages();
     // SAFETY: `vma` is being set up, with the mmap lock held, and `pages` is an array of this
