@@ -2,10 +2,10 @@
 
 //! Grants in a process of an auto-translated domain (PVH, HVM, Arm).
 //!
-//! The grants are mapped at physical addresses of frames that the kernel has a `struct page` for,
-//! and these pages are inserted in the VMA like any others. Each page-table entry holds a
-//! reference to its page, so that the grants stay mapped until the last entry is gone, also that
-//! of a forked process or of a pin.
+//! The grants are mapped at physical addresses of frames with a `struct page`, and these pages are
+//! inserted in the VMA like any others. Each page-table entry holds a reference to its page, and so
+//! does a pin. The grants stay mapped until the last reference is gone, also that of a forked
+//! process.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +31,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// See [`crate::region_mapping::RegionMapping`].
+/// Implementation of [`crate::region_mapping::RegionMapping`].
 pub(crate) struct AutoTranslatedMapping {
     kernel: NotifyingMapping,
 }

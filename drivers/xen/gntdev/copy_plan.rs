@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How segments become copy operations: which pages of the program are pinned, and where each
-//! segment is cut.
+//! Plan of a batch of copies: pages of the program to pin, and the splitting of segments into
+//! operations.
 //!
-//! Nothing here touches memory, so that all of it is tested without a hypervisor.
+//! The code accesses no memory, so that all of it is tested without a hypervisor.
 
 #![forbid(unsafe_code)]
 
@@ -32,21 +32,21 @@ use kernel::{
     prelude::*, //
 };
 
-/// Adjacent pages of a program, which can be pinned together.
+/// Adjacent pages of a program, which are pinned together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// The first page's number in the address space.
+    /// Number of the first page in the address space.
     pub(crate) first: usize,
-    /// How many pages there are, at least one.
+    /// Number of pages, at least one.
     pub(crate) count: usize,
 }
 
 impl Run {
-    /// The pages that `length` bytes at `address` are in. `length` must not be 0.
+    /// Returns the pages that contain `length` bytes at `address`. `length` must not be 0.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if that is beyond the end of all addresses.
+    /// `EFAULT` if the bytes end beyond the last address.
     fn of_bytes(address: usize, length: usize) -> Result<Self> {
         let first = address >> PAGE_SHIFT;
         let last = address.checked_add(length - 1).ok_or(EFAULT)? >> PAGE_SHIFT;
@@ -56,8 +56,8 @@ impl Run {
         })
     }
 
-    /// Adds the pages of `other`, if these begin within the run or right behind it, and returns
-    /// whether they do.
+    /// Adds the pages of `other`, if they begin within the run or directly behind it. Returns true
+    /// if they do.
     fn extend(&mut self, other: Self) -> bool {
         let Some(skipped) = other.first.checked_sub(self.first) else {
             return false;
@@ -70,18 +70,18 @@ impl Run {
     }
 }
 
-/// Collects the pages of segments into runs.
+/// Runs that the pages of segments form.
 #[derive(Default)]
 pub(crate) struct Runs {
     current: Option<Run>,
-    /// How many pages the runs before the current one have.
+    /// Number of pages in the runs before the current one.
     before: usize,
 }
 
 impl Runs {
-    /// Adds the pages of `length` bytes at `address`. `length` must not be 0. Returns the index
-    /// that the first of these pages has among those of all runs, and the run that ended because
-    /// they do not fit on to it.
+    /// Adds the pages of `length` bytes at `address`. `length` must not be 0. Returns the index of
+    /// the first of these pages among those of all runs, and the previous run if the pages start a
+    /// new one.
     ///
     /// # Errors
     ///
@@ -106,21 +106,21 @@ impl Runs {
     }
 }
 
-/// A segment, and where the pages of its local ends are.
+/// Segment, and the pages of its local ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
-    /// What is to be copied.
+    /// Segment to copy.
     pub(crate) segment: CopySegment,
-    /// The index of the first pinned page of an end that is local.
+    /// Index of the first pinned page of the source, if it is local.
     pub(crate) source_page: usize,
-    /// As `source_page`.
+    /// Index of the first pinned page of the destination, if it is local.
     pub(crate) destination_page: usize,
 }
 
 impl Plan {
-    /// Hands to `push` the operations that copy the segment, each within one page at either end,
-    /// and returns how many these are. `source` and `destination` tell the frame of a pinned page
-    /// by its index.
+    /// Passes the operations that copy the segment to `push`, each within one page at either end,
+    /// and returns their number. `source` and `destination` return the frame of a pinned page by
+    /// its index.
     ///
     /// # Errors
     ///
@@ -151,8 +151,8 @@ impl Plan {
     }
 }
 
-/// Finds what is `copied` bytes from the start of `end`, whose first page has the index
-/// `first_page` if it is local, and how many bytes there are up to the end of that page.
+/// Returns the location at `copied` bytes from the start of `end`, whose first page has the index
+/// `first_page` if it is local, and the number of bytes from there to the end of the page.
 fn locate(
     end: SegmentEnd,
     copied: usize,
@@ -160,7 +160,7 @@ fn locate(
     frame: impl Fn(usize) -> Option<u64>,
 ) -> Result<(CopyEnd, usize)> {
     match end {
-        // The segment was checked to end within the page.
+        // `CopySegment::check()` has verified that the segment ends within the page.
         SegmentEnd::Grant(grant, offset) => {
             let offset = usize::from(offset) + copied;
             let room = XEN_PAGE_SIZE - offset;
@@ -176,8 +176,8 @@ fn locate(
     }
 }
 
-/// The status of a segment, of the statuses of its operations: that of the first one that failed.
-/// Takes all of `operations`.
+/// Returns the status of a segment: that of the first of its operations that failed. Consumes all
+/// of `operations`.
 pub(crate) fn segment_status(operations: impl Iterator<Item = i16>) -> i16 {
     const OKAY: i16 = bindings::GNTST_okay as i16;
     operations.fold(

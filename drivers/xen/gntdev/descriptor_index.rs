@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What stands behind file descriptor numbers, in the order of its making.
+//! Index of buffers by file descriptor number, with the order of their creation.
 //!
-//! A program names buffers by the numbers that they had as file descriptors, also after it closed
-//! them. A number can come to stand for another buffer then: several entries can have the same
-//! number, and the number means the newest of them.
+//! A program names buffers by the numbers of their file descriptors, also after it has closed
+//! these. A number can be reused for another buffer: several entries can have the same number,
+//! which then names the newest of them.
 
 #![forbid(unsafe_code)]
 
@@ -16,11 +16,11 @@ use kernel::{
     },
 };
 
-/// Names one entry of an index, for good.
+/// Permanent key of one entry of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     descriptor: u32,
-    /// Counts down, so that of a number's entries the newest is the first.
+    /// Decreases with each entry, so that the newest entry of a number comes first.
     rank: u64,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Key {
 pub(crate) struct Room<T>(RBTreeNodeReservation<Key, T>);
 
 impl<T> Room<T> {
-    /// Allocates it. May sleep.
+    /// Allocates the memory. May sleep.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ pub(crate) struct DescriptorIndex<T> {
 }
 
 impl<T> DescriptorIndex<T> {
-    /// An index without entries.
+    /// Makes an index without entries.
     pub(crate) fn new() -> Self {
         Self {
             entries: RBTree::new(),
@@ -53,19 +53,19 @@ impl<T> DescriptorIndex<T> {
         }
     }
 
-    /// Adds `value` as what `descriptor` stands for from now on.
+    /// Adds `value` as the newest entry of `descriptor`, and returns its key.
     pub(crate) fn insert(&mut self, room: Room<T>, descriptor: u32, value: T) -> Key {
         let key = Key {
             descriptor,
             rank: self.next_rank,
         };
-        // So many entries cannot be made in the time that a machine runs.
+        // A machine does not run long enough for the counter to wrap around.
         self.next_rank = self.next_rank.wrapping_sub(1);
         self.entries.insert(room.0.into_node(key, value));
         key
     }
 
-    /// What `descriptor` stands for: the newest entry of that number.
+    /// Returns the newest entry of `descriptor`.
     pub(crate) fn newest(&self, descriptor: u32) -> Option<(Key, &T)> {
         let from = Key {
             descriptor,
@@ -78,7 +78,7 @@ impl<T> DescriptorIndex<T> {
         Some((key, self.entries.get(&key)?))
     }
 
-    /// Removes what [`Self::newest`] finds.
+    /// Removes the entry that [`Self::newest`] returns.
     pub(crate) fn take_newest(&mut self, descriptor: u32) -> Option<T> {
         let (key, _) = self.newest(descriptor)?;
         self.remove(key)
@@ -89,7 +89,7 @@ impl<T> DescriptorIndex<T> {
         self.entries.remove(&key)
     }
 
-    /// All entries with their numbers, by number, the newest first.
+    /// Returns all entries with their numbers, ordered by number, the newest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.entries
             .iter()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/xen/gntdev`: programs map pages that other domains granted, make dma-bufs of them, and
-//! grant the pages of dma-bufs.
+//! `/dev/xen/gntdev`: maps pages that other domains granted, exports them as dma-bufs, and grants
+//! the pages of dma-bufs.
 //!
 //! UAPI: [`include/uapi/xen/gntdev.h`](srctree/include/uapi/xen/gntdev.h),
 //! [`include/uapi/xen/gntdev_dmabuf_v2.h`](srctree/include/uapi/xen/gntdev_dmabuf_v2.h).
@@ -26,35 +26,36 @@
 //! # Ownership
 //!
 //! The open file owns its regions, and so does each VMA that one is mapped at. The region owns its
-//! mapping; when the last owner is gone the mapping is dropped, the grants are unmapped and the
-//! frames given back. So a mapping outlives the file and the removal of its region from the file.
+//! mapping. When the last owner of the region is gone the mapping is dropped, the grants are
+//! unmapped and the frames freed. So a mapping outlives the file and the removal of its region from
+//! the file.
 //!
-//! A dma-buf owns its `Buffer`, which owns the mapping. The file only has a `Record` of it, by
-//! which programs wait; the mapping has a `ReleaseNotice`, whose drop tells the file, or what is
-//! left of it. An imported buffer belongs to the file, and after that to the worker as long as the
-//! other domain has pages of it mapped.
+//! A dma-buf owns its `Buffer`, which owns the mapping. The file only has a `Record` of the
+//! dma-buf, which programs wait for; the mapping has a `ReleaseNotice`, whose drop signals the
+//! release to the record. An imported buffer belongs to the file, and after that to the worker as
+//! long as the other domain has pages of it mapped.
 //!
 //! # Locks
 //!
-//! Taken in this order:
+//! The order of taking them:
 //!
 //! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
 //! 2. the reservation lock of a dma-buf (held by its framework in some operations), or
 //!    `DmaBuf::attachments`, the devices that it is attached to; and inside of either
-//!    `DmaBuf::users`, how often a device has the buffer mapped, or `DmaBuf::view`, where the
-//!    kernel has it;
-//! 3. `RegionIndex::lock`: what regions a file has;
-//! 4. `UnmapNotify::actions`: what is done when a region is unmapped, and
-//!    `UserMapping::entries` (paravirtual): which page-table entries hold grants.
-//!    Taken inside of MMU notifiers, so nothing that can wait for memory happens while it is held;
-//! 5. `MappedGrants::unmap`: which frames hold grants; the same holds for it;
-//! 6. `deferred::PENDING`: what waits for the last user of its pages.
+//!    `DmaBuf::users`, the number of mappings of the buffer for a device, or `DmaBuf::view`, its
+//!    mapping in the kernel;
+//! 3. `RegionIndex::lock`: the regions of a file;
+//! 4. `UnmapNotify::actions`, the actions when a region is unmapped, and `UserMapping::entries`
+//!    (paravirtual), the page-table entries with grants. Taken inside of MMU notifiers, so that
+//!    nothing that can wait for memory may be done while it is held;
+//! 5. `MappedGrants::unmap`: the frames with grants; with the same restriction;
+//! 6. `deferred::PENDING`: the entries that wait for the last user of their pages.
 //!
-//! Taken with none of the others held, and none is taken inside of them: `Exports::state` and
-//! `Imports::index`, what dma-bufs a file has; `ReleaseEvent::happened`, whether one was released;
-//! `dma_device::DEVICES`.
+//! The other locks are taken with none of these held, and none of these is taken inside of them:
+//! `Exports::state` and `Imports::index`, the dma-bufs of a file; `ReleaseEvent::happened`, set
+//! once a buffer has been released; `dma_device::DEVICES`.
 //!
-//! No lock is held while data goes to or comes from the user.
+//! No lock is held while data is copied from or to user space.
 
 #![deny(unsafe_code)]
 
@@ -104,14 +105,14 @@ module! {
     imports_ns: ["DMA_BUF"],
 }
 
-/// What lives as long as the module is loaded.
+/// State of the loaded module.
 #[pin_data]
 struct GntdevModule {
-    /// The first field, so that no file can be opened while the rest goes.
+    /// The first field, so that no file can be opened while the others are dropped.
     #[pin]
     _device: misc_device::Registration,
     _worker: deferred::Worker,
-    /// The last field, because the worker gives back memory that was allocated for one of them.
+    /// The last field, because the worker frees memory that was allocated for one of the devices.
     _devices: dma_device::Slot,
 }
 

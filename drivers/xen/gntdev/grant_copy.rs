@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctl that copies between a program's memory and granted pages, or between these.
+//! The ioctl that copies between memory of a program and granted pages, or between granted pages.
 //!
-//! Segments are handled in batches. All of a batch's user pages are pinned first, runs of adjacent
-//! ones together; then one hypercall copies all segments of the batch. The arrays for that belong
-//! to the open file and are used again.
+//! Segments are handled in batches. All user pages of a batch are pinned first, runs of adjacent
+//! ones together; then one hypercall copies all segments of the batch. The arrays of a batch belong
+//! to the open file and are reused.
 
 #![forbid(unsafe_code)]
 
@@ -57,23 +57,23 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// How many segments one hypercall copies at most.
+/// Maximum number of segments that one hypercall copies.
 const BATCH: usize = 256;
 
-/// How many pages the local end of a segment can touch: the other end is within one page, so it is
-/// no longer than that.
+/// Maximum number of pages that the local end of a segment touches: the other end is within one
+/// page, so that the segment is not longer than a page.
 const PAGES_PER_SEGMENT: usize = 2;
 
-/// Arrays for batches, of callers that are done. As many as there were callers at the same time.
+/// Unused arrays for batches. There are as many sets as there were concurrent callers at most.
 #[pin_data]
 pub(crate) struct BatchPool {
-    /// Not held while a batch is used.
+    /// List of the unused sets. The lock is not held while a batch is in use.
     #[pin]
     unused: Mutex<BatchList>,
 }
 
 impl BatchPool {
-    /// A pool without arrays.
+    /// Makes a pool without arrays.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             unused <- new_mutex!(BatchList::default(), "BatchPool::unused"),
@@ -90,7 +90,7 @@ impl BatchPool {
     }
 }
 
-/// A list through [`Batch::next`]: putting a batch back can not fail.
+/// List through [`Batch::next`], so that returning a batch cannot fail.
 #[derive(Default)]
 struct BatchList {
     first: Option<KBox<Batch>>,
@@ -111,15 +111,15 @@ impl BatchList {
 
 impl Drop for BatchList {
     fn drop(&mut self) {
-        // One by one: as a list, each would be dropped inside of the one before it, and the stack
-        // ends some time.
+        // Entries are dropped one by one: dropping the list would drop each entry inside of the
+        // previous one, and overflow the stack.
         while self.pop().is_some() {}
     }
 }
 
-/// The arrays for one batch.
+/// Arrays for one batch.
 struct Batch {
-    /// As the program passed them.
+    /// Segments as the program passed them.
     segments: KVVec<gntdev_grant_copy_segment>,
     plans: KVVec<Planned>,
     operations: KVVec<gnttab_copy>,
@@ -128,11 +128,11 @@ struct Batch {
     next: Option<KBox<Batch>>,
 }
 
-/// How one segment is copied.
+/// Plan of one segment.
 #[derive(Clone, Copy)]
 struct Planned {
     plan: Plan,
-    /// How many operations it takes.
+    /// Number of operations that it takes.
     operations: usize,
 }
 
@@ -152,7 +152,7 @@ impl Batch {
         )?)
     }
 
-    /// Copies `count` segments, which the program has at `address`.
+    /// Copies `count` segments from the array at `address` in the program.
     fn copy(&mut self, address: UserPtr, count: usize) -> Result {
         user_memory::read_into(address, count, &mut self.segments)?;
         let result = self.pin().and_then(|()| self.build());
@@ -194,8 +194,8 @@ impl Batch {
         }
         pin_run(runs.finish(), &mut self.destinations)?;
 
-        // Only now, because pinning for writing may put another page in the place of the one that
-        // was there. What one segment writes, a later one may read.
+        // Sources are pinned after destinations, because pinning a page for writing may replace it.
+        // A segment may read data that an earlier one wrote.
         let mut runs = Runs::default();
         for Planned { plan, .. } in self.plans.iter_mut() {
             plan.source_page = add_and_pin(
@@ -221,7 +221,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Tells the program the status of each segment.
+    /// Writes the status of each segment to the program.
     fn report(&self, address: UserPtr) -> Result {
         let mut operations = self.operations.iter().map(|operation| operation.status);
         for (index, planned) in self.plans.iter().enumerate() {
@@ -259,14 +259,14 @@ fn pin_run(run: Option<Run>, pages: &mut PinnedPages) -> Result {
     }
 }
 
-/// `IOCTL_GNTDEV_GRANT_COPY`: copies segments and notes in each how that went.
+/// `IOCTL_GNTDEV_GRANT_COPY`: copies segments and stores a status in each.
 ///
 /// # Errors
 ///
 /// `EFAULT` if the arguments, or the program's end of a segment, cannot be read or written;
-/// `EINVAL` for a segment without a granted page, or that does not end within it; `EINTR` if the
-/// program is being killed; `ENOMEM`. The statuses mean nothing then, and some segments may have
-/// been copied.
+/// `EINVAL` for a segment without a granted end, or with one that crosses the end of its page;
+/// `EINTR` if the program is being killed; `ENOMEM`. The statuses are then undefined, and some
+/// segments may have been copied.
 pub(crate) fn grant_copy(pool: &BatchPool, argument: UserPtr) -> Result {
     let request: ioctl_gntdev_grant_copy = user_memory::read(argument)?;
     let mut batch = pool.take()?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open file of the device, and where its system calls go.
+//! An open file of the device, and the dispatch of its system calls.
 
 #![forbid(unsafe_code)]
 
@@ -57,18 +57,18 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// An open file of `/dev/xen/gntdev`. Each ioctl gets the field that it works on.
+/// Open file of `/dev/xen/gntdev`. Each ioctl gets the field that it works on.
 #[pin_data]
 pub(crate) struct OpenFile {
-    /// The regions that can be mapped.
+    /// Regions that can be mapped.
     #[pin]
     regions: RegionIndex<Region>,
-    /// The arrays for grant copies.
+    /// Arrays for grant copies.
     #[pin]
     batches: BatchPool,
-    /// The dma-bufs that were made of grants.
+    /// dma-bufs that grants were exported as.
     exports: Arc<Exports>,
-    /// The dma-bufs whose pages are granted.
+    /// dma-bufs whose pages are granted.
     #[pin]
     imports: Imports,
 }
@@ -129,7 +129,7 @@ impl MiscDevice for OpenFile {
 
     fn show_fdinfo(file: Pin<&Self>, seq: &SeqFile, _: &File) {
         let mut next = 0;
-        // Region by region, because showing one takes a lock that sleeps.
+        // Region by region, because showing one takes a sleeping lock.
         while let Some((first_page, region)) = file.regions.next_from(next) {
             seq_print!(seq, "region:\t{:#x} ", first_page << PAGE_SHIFT);
             region.show(seq);

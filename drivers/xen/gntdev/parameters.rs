@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parameters of the module.
+//! Module parameters.
 
 #![deny(unsafe_code)]
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 uint_param! {
-    /// The number of grants that one region can have.
+    /// Maximum number of grants in one region.
     "xen_gntdev_rust", "limit", static LIMIT = limits::DEFAULT_LIMIT,
     "Maximum number of grants that may be mapped by one mapping request"
 }

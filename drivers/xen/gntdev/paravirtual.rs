@@ -2,9 +2,9 @@
 
 //! Grants in a process of a paravirtual domain.
 //!
-//! Each grant is mapped twice: at the kernel address of a frame, so that the kernel can do I/O on
-//! the page for the program, and at the program's page-table entry. The latter may only be changed
-//! by the hypervisor, so an MMU notifier has it unmapped before the kernel changes the entry.
+//! Each grant is mapped twice: at the kernel address of a frame, so that the kernel can do I/O to
+//! the page for the program, and at the page-table entry of the program. Only the hypervisor may
+//! change that entry, so an MMU notifier has it unmapped before the kernel changes it.
 
 #![forbid(unsafe_code)]
 
@@ -38,8 +38,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// See [`crate::region_mapping::RegionMapping`]. The page-table entries go before what is at the
-/// kernel's addresses.
+/// Implementation of [`crate::region_mapping::RegionMapping`]. Page-table entries are unmapped
+/// before kernel addresses.
 pub(crate) struct ParavirtualMapping {
     user: UserMapping<NotifyingMapping>,
 }
@@ -70,10 +70,10 @@ impl BeforeUnmap for NotifyingMapping {
     }
 
     fn after_unmap(&self, pages: Range<usize>, event: Event) {
-        // Without its page-table entry a page cannot come back: the grant is not needed any more.
-        // But where only entries change, somebody else may have looked the page up in this moment
-        // and be about to refer to it. Then it waits for the end of the mapping, as does a page
-        // that is referred to now.
+        // Without its page-table entry a page cannot be mapped again, so its grant is not needed
+        // any more. But if entries only change, another CPU may just have looked the page up and be
+        // about to take a reference. The grant then stays mapped until the mapping ends, as does
+        // that of a page which is referenced now.
         if event == Event::Unmap {
             self.unmap_unreferenced(pages);
         }

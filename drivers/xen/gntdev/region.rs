@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A region: grants that a program wants to map together.
+//! Regions: grants that a program maps together.
 
 #![forbid(unsafe_code)]
 
@@ -47,17 +47,17 @@ use kernel::{
 
 /// Grants that are mapped together, at most once.
 ///
-/// Owned by the open file that it belongs to, as long as the program has not removed it, and by
-/// each VMA that it is mapped at. The last owner that goes unmaps the grants.
+/// Owned by the open file that it belongs to, until the program removes it, and by each VMA that it
+/// is mapped at. The last owner that drops it unmaps the grants.
 pub(crate) struct Region {
     grants: KVVec<ioctl_gntdev_grant_ref>,
-    /// Set by the first `mmap()`, also if that failed.
+    /// Set by the first `mmap()`, also if that fails.
     claimed: Atomic<bool>,
     mapped: SetOnce<Mapped>,
     notify: Arc<UnmapNotify>,
 }
 
-/// What the first `mmap()` made of a region.
+/// State of a region since its `mmap()`.
 struct Mapped {
     first_page: usize,
     access: Access,
@@ -65,7 +65,7 @@ struct Mapped {
 }
 
 impl Region {
-    /// A region of `grants`, not mapped.
+    /// Makes a region of `grants`, not mapped.
     pub(crate) fn new(grants: KVVec<ioctl_gntdev_grant_ref>) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
@@ -78,17 +78,17 @@ impl Region {
         )?)
     }
 
-    /// The number of grants, each of one page.
+    /// Returns the number of grants, each of one page.
     pub(crate) fn page_count(&self) -> usize {
         self.grants.len()
     }
 
-    /// What is to be done when the region is unmapped.
+    /// Returns the actions when the region is unmapped.
     pub(crate) fn notify(&self) -> &UnmapNotify {
         &self.notify
     }
 
-    /// Returns whether the region has been mapped, and that read-only.
+    /// Returns true if the region has been mapped read-only.
     pub(crate) fn is_mapped_read_only(&self) -> bool {
         self.mapped
             .as_ref()
@@ -100,9 +100,9 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the region was mapped before, or Xen refuses a grant, or a domain cannot exist;
-    /// `ENOMEM`. None of the grants is left mapped then, or not for longer than it takes the
-    /// kernel to discard the VMA.
+    /// `EINVAL` if the region was mapped before, if Xen refuses a grant, or if the number of a
+    /// domain is out of range; `ENOMEM`. None of the grants is then left mapped once the kernel has
+    /// discarded the VMA.
     pub(crate) fn map(self: &Arc<Self>, vma: &VmaNew) -> Result {
         let result = self.try_map(vma);
         let index = (vma::first_page(vma) as u64) << PAGE_SHIFT;
@@ -122,8 +122,8 @@ impl Region {
             Access::ReadWrite
         } else {
             if vma.flags() & flags::SHARED != 0 {
-                // The page would stay read-only to the hypervisor, and a write by the kernel on
-                // the program's behalf would be a fault that it does not expect.
+                // The page would stay read-only to the hypervisor, and a write by the kernel for
+                // the program would be an unexpected fault.
                 vma.try_clear_maywrite()?;
             }
             Access::ReadOnly
@@ -131,7 +131,7 @@ impl Region {
 
         let mapping =
             RegionMapping::new(vma, self.grant_references(), access, self.notify.clone())?;
-        // Cannot be populated yet: `claimed` lets one caller come here.
+        // `mapped` is still empty: `claimed` lets one caller come here.
         self.mapped.populate(Mapped {
             first_page: vma::first_page(vma),
             access,
@@ -167,7 +167,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // A mapping sends the event when it ends; without one the region's end is what counts.
+        // A mapping sends the event when it ends; without a mapping the end of the region sends it.
         if self.mapped.as_ref().is_none() {
             drop(self.notify.take_event());
         }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which part of a file's offsets belongs to which region.
+//! Index of the regions of a file by offset.
 //!
-//! All offsets are in pages. They exist to tell regions apart in `mmap()`, and say nothing about
-//! memory. A maple tree finds a region, and the lowest free range for a new one, in logarithmic
-//! time.
+//! All offsets are in pages. They identify regions in `mmap()`, and have no relation to memory. A
+//! maple tree finds a region, and the lowest free range for a new one, in logarithmic time.
 
 #![forbid(unsafe_code)]
 
@@ -19,21 +18,21 @@ use kernel::{
     },
 };
 
-/// The last offset that `mmap()` can name: offsets in bytes are signed 64-bit numbers.
+/// Last offset that `mmap()` can name: offsets in bytes are signed 64-bit numbers.
 const LAST_PAGE: usize = (i64::MAX as usize) >> PAGE_SHIFT;
 
-/// A range of the index.
+/// Range of the index.
 struct Entry<T> {
     first_page: usize,
     page_count: usize,
-    /// `None` when the region has been removed, but the range could not be freed.
+    /// `None` if the region has been removed, but the range could not be freed.
     region: Option<Arc<T>>,
 }
 
-/// The regions of an open file, by offset.
+/// Regions of an open file, by offset.
 #[pin_data]
 pub(crate) struct RegionIndex<T: 'static> {
-    /// Makes looking at an entry and removing it one step. Not held for anything but that.
+    /// Makes a lookup and the removal of the found entry atomic. Not held for anything else.
     #[pin]
     lock: Mutex<()>,
     #[pin]
@@ -41,7 +40,7 @@ pub(crate) struct RegionIndex<T: 'static> {
 }
 
 impl<T> RegionIndex<T> {
-    /// An index without regions.
+    /// Makes an index without regions.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             lock <- new_mutex!((), "RegionIndex::lock"),
@@ -49,8 +48,8 @@ impl<T> RegionIndex<T> {
         })
     }
 
-    /// Gives `region` the lowest free range of `page_count` pages, and returns its first page. The
-    /// first region of a file is at 0. May sleep.
+    /// Adds `region` at the lowest free range of `page_count` pages, and returns its first page.
+    /// The first region of a file is at 0. May sleep.
     ///
     /// # Errors
     ///
@@ -79,14 +78,14 @@ impl<T> RegionIndex<T> {
         Ok(first_page)
     }
 
-    /// Finds the region that begins at `first_page` and has `page_count` pages, or whatever number
-    /// if that is `None`.
+    /// Returns the region that begins at `first_page` and has `page_count` pages, or any number of
+    /// them if that is `None`.
     pub(crate) fn get(&self, first_page: usize, page_count: Option<usize>) -> Option<Arc<T>> {
         let _guard = self.lock.lock();
         self.find(first_page, page_count)
     }
 
-    /// Finds the region that `page` belongs to, and its first page.
+    /// Returns the region that contains `page`, and its first page.
     pub(crate) fn get_containing(&self, page: usize) -> Option<(usize, Arc<T>)> {
         let _guard = self.lock.lock();
         let mut tree = self.tree.lock();
@@ -94,13 +93,13 @@ impl<T> RegionIndex<T> {
         Some((entry.first_page, entry.region.clone()?))
     }
 
-    /// Finds the first region that begins at `page` or after it, and its first page.
+    /// Returns the first region that begins at or after `page`, and its first page.
     pub(crate) fn next_from(&self, page: usize) -> Option<(usize, Arc<T>)> {
         let _guard = self.lock.lock();
         let mut tree = self.tree.lock();
         let mut state = tree.ma_state(page, page);
         while let Some(entry) = state.find(LAST_PAGE) {
-            // A region that `page` is in the middle of is found, too.
+            // The lookup also finds a region that begins before `page`.
             let region = entry.region.as_ref().filter(|_| entry.first_page >= page);
             if let Some(region) = region {
                 return Some((entry.first_page, region.clone()));
@@ -114,7 +113,7 @@ impl<T> RegionIndex<T> {
         self.remove_if(first_page, page_count, |_| true)
     }
 
-    /// Removes `region` if it still is at `first_page`. May sleep.
+    /// Removes `region` if it is still at `first_page`. May sleep.
     pub(crate) fn remove_region(&self, first_page: usize, region: &Arc<T>) -> Option<Arc<T>> {
         self.remove_if(first_page, None, |found| Arc::ptr_eq(found, region))
     }
@@ -127,14 +126,14 @@ impl<T> RegionIndex<T> {
     ) -> Option<Arc<T>> {
         let _guard = self.lock.lock();
         let region = self.vacate(first_page, page_count, condition)?;
-        // Without memory the range stays as it is, without a region, until the index ends. Nobody
-        // needs to hear of it: there are more offsets than regions.
+        // Without memory the range stays in the index, without a region, until the index is
+        // dropped. This is not an error: there are more offsets than regions.
         let _ = self.tree.erase(first_page);
         Some(region)
     }
 
     /// Takes the region that [`Self::get`] would return, if it meets `condition`, and leaves its
-    /// range to nobody. This is the part of a removal that cannot fail.
+    /// range empty. This part of a removal cannot fail.
     pub(crate) fn vacate(
         &self,
         first_page: usize,
@@ -156,8 +155,8 @@ impl<T> RegionIndex<T> {
 }
 
 impl<T> Entry<T> {
-    /// The region, if the range begins at `first_page` and has `page_count` pages, or whatever
-    /// number if that is `None`.
+    /// Returns the region, if the range begins at `first_page` and has `page_count` pages, or any
+    /// number of them if that is `None`.
     fn region_at(
         &mut self,
         first_page: usize,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctls that add a region to a file, remove it, find it by address, and set what is done when
+//! The ioctls that add a region to a file, remove it, find it by address, and set the actions when
 //! it is unmapped.
 
 #![forbid(unsafe_code)]
@@ -34,13 +34,13 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// `IOCTL_GNTDEV_MAP_GRANT_REF`: adds a region to the file. `mmap()` at the offset that the program
-/// gets maps it.
+/// `IOCTL_GNTDEV_MAP_GRANT_REF`: adds a region to the file, and returns the offset at which
+/// `mmap()` maps it.
 ///
 /// # Errors
 ///
-/// `EFAULT` if `argument` cannot be read or written, and then there is no region; `EINVAL` for a
-/// count of 0 or above the limit; `ENOMEM`.
+/// `EFAULT` if `argument` cannot be read or written, in which case there is no region; `EINVAL` for
+/// a count of 0 or above the limit; `ENOMEM`.
 pub(crate) fn map_grant_ref(regions: &RegionIndex<Region>, argument: UserPtr) -> Result {
     let request: ioctl_gntdev_map_grant_ref = user_memory::read(argument)?;
     let count = limits::check_count(request.count, LIMIT.get())?;
@@ -51,16 +51,16 @@ pub(crate) fn map_grant_ref(regions: &RegionIndex<Region>, argument: UserPtr) ->
     let index = (first_page as u64) << PAGE_SHIFT;
     let answer = argument.wrapping_byte_add(offset_of!(ioctl_gntdev_map_grant_ref, index));
     user_memory::write(answer, &index).inspect_err(|_| {
-        // The program does not know the offset, but another thread may have guessed it, removed
-        // the region and added another one.
+        // The program does not know the offset, but another thread may have guessed it, removed the
+        // region and added another one.
         regions.remove_region(first_page, &region);
     })
 }
 
-/// `IOCTL_GNTDEV_UNMAP_GRANT_REF`: removes a region from the file. Where it is mapped it stays so.
+/// `IOCTL_GNTDEV_UNMAP_GRANT_REF`: removes a region from the file. Existing mappings of it stay.
 ///
-/// As in the C driver a count of 0 stands for whatever count the region has, and the offset within
-/// a page does not matter.
+/// As in the C driver a count of 0 matches a region of any count, and the offset within a page is
+/// ignored.
 ///
 /// # Errors
 ///
@@ -72,8 +72,8 @@ pub(crate) fn unmap_grant_ref(regions: &RegionIndex<Region>, argument: UserPtr) 
     regions.remove(first_page, count).map(drop).ok_or(ENOENT)
 }
 
-/// `IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR`: finds offset and count of the region that is mapped at an
-/// address of the calling process, whatever file it is of.
+/// `IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR`: returns offset and count of the region that is mapped at an
+/// address of the calling process. The region may be one of another file.
 ///
 /// # Errors
 ///
@@ -88,14 +88,14 @@ pub(crate) fn get_offset_for_vaddr(argument: UserPtr) -> Result {
         let vma = mm.vma_lookup(address).ok_or(EINVAL)?;
         let region = vma::owner::<Region>(vma).ok_or(EINVAL)?;
         request.offset = (vma::VmaOwner::first_page(&*region) as u64) << PAGE_SHIFT;
-        // A count came in as 32 bits.
+        // The count was a 32-bit number when the region was added.
         request.count = region.page_count() as u32;
     }
     user_memory::write(argument, &request)
 }
 
-/// `IOCTL_GNTDEV_SET_UNMAP_NOTIFY`: sets what is done when a region is unmapped, instead of what
-/// was set before.
+/// `IOCTL_GNTDEV_SET_UNMAP_NOTIFY`: sets the actions when a region is unmapped, and replaces those
+/// set before.
 ///
 /// # Errors
 ///
@@ -107,7 +107,7 @@ pub(crate) fn set_unmap_notify(regions: &RegionIndex<Region>, argument: UserPtr)
     if request.action & !(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT) != 0 {
         return Err(EINVAL);
     }
-    // Before the former reference is given up, which may be to the same channel and the last one.
+    // Taken before the former reference is dropped, which may be the last one to the same channel.
     let send_event = (request.action & UNMAP_NOTIFY_SEND_EVENT != 0)
         .then(|| EventChannel::get(request.event_channel_port))
         .transpose()?;

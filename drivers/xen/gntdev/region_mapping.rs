@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A region's grants in a process, in either of the memory models.
+//! Grants of a region in a process, in either memory model.
 
 #![forbid(unsafe_code)]
 
@@ -25,9 +25,9 @@ use kernel::{
 
 /// Grants that are mapped in a process. Dropping it unmaps them.
 pub(crate) enum RegionMapping {
-    /// The hardware translates what the kernel calls a physical address (PVH, HVM, Arm).
+    /// The hardware translates physical addresses of the kernel (PVH, HVM, Arm).
     AutoTranslated(AutoTranslatedMapping),
-    /// The page tables hold machine addresses, and the hypervisor writes them.
+    /// The page tables hold machine addresses, and the hypervisor writes the entries.
     Paravirtual(ParavirtualMapping),
 }
 
@@ -52,7 +52,7 @@ impl RegionMapping {
         }
     }
 
-    /// The frames that the grants are mapped at.
+    /// Returns the frames that the grants are mapped at.
     pub(crate) fn frames(&self) -> &MappedFrames {
         match self {
             Self::AutoTranslated(mapping) => mapping.frames(),

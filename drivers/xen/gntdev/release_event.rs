@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Something that happens once, and that many can wait for.
+//! Event that happens once, and that many threads can wait for.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +16,7 @@ use kernel::{
     time::msecs_to_jiffies, //
 };
 
-/// The release of a buffer.
+/// Release of a buffer.
 #[pin_data]
 pub(crate) struct ReleaseEvent {
     #[pin]
@@ -26,7 +26,7 @@ pub(crate) struct ReleaseEvent {
 }
 
 impl ReleaseEvent {
-    /// It has not happened yet.
+    /// Makes an event that has not happened yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             happened <- new_mutex!(false, "ReleaseEvent::happened"),
@@ -34,17 +34,17 @@ impl ReleaseEvent {
         })
     }
 
-    /// It happens: all who wait are woken up, and nobody waits any more.
+    /// Signals the event: wakes up all waiters, and later calls do not wait.
     pub(crate) fn signal(&self) {
         *self.happened.lock() = true;
         self.changed.notify_all();
     }
 
-    /// Waits until it has happened, for so many milliseconds at most; 0 only looks.
+    /// Waits for the event, for at most `milliseconds`; 0 only checks. May sleep.
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT`; `EINTR` if a signal came.
+    /// `ETIMEDOUT`; `EINTR` on a signal.
     pub(crate) fn wait(&self, milliseconds: u32) -> Result {
         let mut happened = self.happened.lock();
         let mut left = msecs_to_jiffies(milliseconds);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is done for the peer when a region is unmapped: a byte is cleared, an event is sent.
+//! Notification of the peer when a region is unmapped: a byte is cleared, an event is sent.
 //!
-//! It is how the other side learns that a program has gone, in whatever way it went.
+//! The peer learns by it that a program has ended, in any way.
 
 #![forbid(unsafe_code)]
 
@@ -28,17 +28,16 @@ use kernel::{
     },
 };
 
-/// Actions to take when a region is unmapped.
+/// Actions when a region is unmapped.
 #[derive(Default)]
 pub(crate) struct Actions {
-    /// The byte to clear, counted from the start of the region.
+    /// Offset of the byte to clear, from the start of the region.
     pub(crate) clear_byte: Option<usize>,
-    /// The channel to send an event on.
+    /// Channel to send an event on.
     pub(crate) send_event: Option<EventChannel>,
 }
 
-/// An event that is still to be sent: dropping it sends it and drops the reference to the channel.
-/// May sleep then.
+/// Pending event. Dropping it sends the event and drops the reference to the channel; may sleep.
 pub(crate) struct UnmapEvent(EventChannel);
 
 impl Drop for UnmapEvent {
@@ -48,7 +47,7 @@ impl Drop for UnmapEvent {
     }
 }
 
-/// The actions of a region, shared with its mapping.
+/// Actions of a region, shared with its mapping.
 #[pin_data]
 pub(crate) struct UnmapNotify {
     /// Taken inside of MMU notifiers: nothing is allocated while it is held.
@@ -57,17 +56,17 @@ pub(crate) struct UnmapNotify {
 }
 
 impl UnmapNotify {
-    /// No actions.
+    /// Makes an empty set of actions.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             actions <- new_mutex!(Actions::default(), "UnmapNotify::actions"),
         })
     }
 
-    /// Replaces the actions. The event channel of the former ones is given up without an event.
+    /// Replaces the actions. The reference to the former event channel is dropped without an event.
     pub(crate) fn set(&self, actions: Actions) {
         let former = core::mem::replace(&mut *self.actions.lock(), actions);
-        // Not before the lock is released, because closing a channel allocates.
+        // Dropped after the lock is released, because closing a channel allocates.
         drop(former);
     }
 
@@ -82,7 +81,7 @@ impl UnmapNotify {
         }
     }
 
-    /// Does what is to be done before the pages of `range` are unmapped, once.
+    /// Performs the actions that are due before the pages of `range` are unmapped, once.
     fn before_unmap(&self, range: Range<usize>, grants: &GrantMapping<Option<UnmapEvent>>) {
         let byte = self
             .actions
@@ -94,21 +93,22 @@ impl UnmapNotify {
         }
     }
 
-    /// The event that is to be sent when the region has been unmapped.
+    /// Takes the event that is to be sent after the region has been unmapped.
     pub(crate) fn take_event(&self) -> Option<UnmapEvent> {
         self.actions.lock().send_event.take().map(UnmapEvent)
     }
 }
 
-/// A mapping whose end is told to the peer, once there is a whole one.
+/// Mapping that notifies the peer of its end, after [`Self::tell`].
 pub(crate) struct NotifyingMapping {
-    /// The event goes when the grants have been unmapped, which may be later than `self`.
+    /// Sends the event after the grants have been unmapped, which may be later than the drop of
+    /// `self`.
     grants: GrantMapping<Option<UnmapEvent>>,
     notify: SetOnce<Arc<UnmapNotify>>,
 }
 
 impl NotifyingMapping {
-    /// A mapping whose end is not told to anybody yet.
+    /// Makes a mapping that notifies nobody yet.
     pub(crate) fn new(grants: GrantMapping<Option<UnmapEvent>>) -> Self {
         Self {
             grants,
@@ -116,19 +116,19 @@ impl NotifyingMapping {
         }
     }
 
-    /// Has the grants do what `notify` says when they are unmapped. To be called once, when the
-    /// region is mapped: if that fails nothing is unmapped that the peer has to know of, and the
-    /// region goes on to exist.
+    /// Has the grants perform the actions of `notify` when they are unmapped. Must be called once,
+    /// after the region has been mapped: after a failure nothing is unmapped that the peer has to
+    /// know of, and the region continues to exist.
     pub(crate) fn tell(&self, notify: Arc<UnmapNotify>) {
         self.notify.populate(notify);
     }
 
-    /// The frames that the grants are mapped at.
+    /// Returns the frames that the grants are mapped at.
     pub(crate) fn frames(&self) -> &MappedFrames {
         self.grants.frames()
     }
 
-    /// To be called before the pages of `range` are taken from the process.
+    /// Must be called before the pages of `range` are taken from the process.
     pub(crate) fn tell_before_unmap(&self, range: Range<usize>) {
         if let Some(notify) = self.notify.as_ref() {
             notify.before_unmap(range, &self.grants);

@@ -81,8 +81,8 @@ mod tests {
         reference: 3,
     };
 
-    /// Source offset, destination offset and length, in bytes, of each operation that copies a
-    /// segment. Local ends have two pinned pages.
+    /// Returns source offset, destination offset and length, in bytes, of each operation that
+    /// copies a segment. Local ends have two pinned pages.
     fn split(
         source: SegmentEnd,
         destination: SegmentEnd,
