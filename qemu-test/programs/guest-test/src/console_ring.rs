@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hypervisor's console: debug keys, and what it prints.
+//! Console of the hypervisor: debug keys, and its output.
 //!
-//! `xl debug-keys` and `xl dmesg` do the same, but a suite asks after every
-//! case, and starting them takes an emulated machine longer than most cases.
+//! `xl debug-keys` and `xl dmesg` do the same, but a suite reads the console after every case, and
+//! on an emulated machine xl takes longer to start than most cases to run.
 
 use std::ffi::c_uint;
 use std::ffi::CStr;
@@ -15,10 +15,10 @@ use crate::xenctrl::xc_readconsolering;
 use crate::xenctrl::xc_send_debug_keys;
 use crate::xenctrl::Interface;
 
-/// More than any ring that Xen allocates by itself.
+/// Larger than any ring that Xen allocates by itself.
 const BUFFER: usize = 256 * 1024;
 
-/// The hypervisor's console. Only dom0 may open it.
+/// The console of the hypervisor. Only dom0 may open it.
 pub struct ConsoleRing {
     interface: Interface,
 }
@@ -31,12 +31,12 @@ impl ConsoleRing {
         })
     }
 
-    /// Presses debug keys and returns what the hypervisor has printed when it
-    /// has dealt with them. What was in the ring before is dropped: an older
-    /// answer must not be taken for this one.
+    /// Sends debug keys and returns the output of the hypervisor once it has handled them. Earlier
+    /// contents of the ring are dropped, so that the output of an earlier key is not taken for that
+    /// of this one.
     pub fn press(&self, keys: &CStr) -> io::Result<String> {
         self.read(true)?;
-        // SAFETY: The handle is open, and the keys live long enough.
+        // SAFETY: The handle is open, and the keys are valid during the call.
         check(unsafe { xc_send_debug_keys(self.interface.as_ptr(), keys.as_ptr()) })?;
         self.read(false)
     }
@@ -44,7 +44,7 @@ impl ConsoleRing {
     fn read(&self, clear: bool) -> io::Result<String> {
         let mut buffer = vec![0u8; BUFFER];
         let mut length = BUFFER as c_uint;
-        // SAFETY: The handle is open, and the buffer has the length said.
+        // SAFETY: The handle is open, and the buffer has this length.
         check(unsafe {
             xc_readconsolering(
                 self.interface.as_ptr(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handing open files to another process.
+//! Passing of file descriptors to another process.
 
 use std::io;
 use std::io::IoSlice;
@@ -31,7 +31,7 @@ pub fn send(socket: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for what [`send`] sends.
+/// Waits for a descriptor from [`send`].
 pub fn receive(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];

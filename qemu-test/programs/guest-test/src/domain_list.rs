@@ -12,8 +12,8 @@ use crate::call::check;
 use crate::xenctrl::xc_domain_getinfolist;
 use crate::xenctrl::Interface;
 
-/// One `xen_domctl_getdomaininfo`: the fields that no version of Xen has moved, and room for those
-/// that come and go. The library writes less than a third of it.
+/// One `xen_domctl_getdomaininfo`: the fields at the same place in all versions of Xen, and room
+/// for the others. The library writes less than a third of it.
 #[repr(C, align(8))]
 struct Entry {
     domid: u16,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xen_grants::event_channel::EventChannels;
 
-/// An event channel from this domain to itself.
+/// Event channel from this domain to itself.
 #[derive(Debug)]
 pub struct Loopback {
     receiver: EventChannels,
@@ -18,10 +18,10 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Opens a channel in domain `domid`, which is this one.
+    /// Opens a channel in domain `domid`, which must be this domain.
     pub fn open(domid: u32) -> io::Result<Self> {
-        // Two files, so that either end can be closed alone. A port that
-        // connects has an event at once; here that is the sender's.
+        // Two files, so that either end can be closed alone. A port has an event as soon as it is
+        // connected; here that is the port of the sender.
         let receiver = EventChannels::open()?;
         let sender = EventChannels::open()?;
         let received_at = receiver.offer(domid)?;
@@ -34,12 +34,12 @@ impl Loopback {
         })
     }
 
-    /// The port to send from.
+    /// Port to send from.
     pub fn port(&self) -> u32 {
         self.sent_from
     }
 
-    /// Closes the end that events are sent from, for this program's part.
+    /// Closes the end that sends events.
     pub fn close_sender(self) -> Receiver {
         drop(self.sender);
         Receiver {
@@ -48,13 +48,13 @@ impl Loopback {
         }
     }
 
-    /// Waits for an event, `limit` at most; says whether there was one.
+    /// Waits for an event, at most for `limit`, and returns true if there was one.
     pub fn wait(&self, limit: Duration) -> io::Result<bool> {
         received(&self.receiver, self.received_at, limit)
     }
 }
 
-/// What is left of a [`Loopback`] when its sender is closed.
+/// Receiving end of a [`Loopback`] whose sender is closed.
 #[derive(Debug)]
 pub struct Receiver {
     channels: EventChannels,
@@ -78,16 +78,16 @@ fn received(channels: &EventChannels, expected: u32, limit: Duration) -> io::Res
     }
 }
 
-/// What the hypervisor says of a domain's port.
+/// State of a port, as the hypervisor reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// For events of this kind from the hypervisor.
+    /// Bound to this virtual interrupt.
     VirtualIrq(u32),
-    /// For anything else.
+    /// Bound to anything else.
     Other,
 }
 
-/// The open ports of this domain, as the toolstack's `lsevtchn` tells.
+/// Returns the open ports of this domain, from the output of the toolstack's `lsevtchn`.
 pub fn open_ports() -> io::Result<Vec<(u32, Use)>> {
     let output = Command::new("lsevtchn").output()?;
     if !output.status.success() {
@@ -96,7 +96,7 @@ pub fn open_ports() -> io::Result<Vec<(u32, Use)>> {
     Ok(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Reads lines such as `   5: VCPU 0: Virtual IRQ 1`.
+/// Parses lines such as `   5: VCPU 0: Virtual IRQ 1`.
 fn parse(text: &str) -> Vec<(u32, Use)> {
     text.lines()
         .filter_map(|line| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much memory the hypervisor has left, to the page: `xl info` rounds to
-//! mebibytes, debug key `m` does not.
+//! Free memory of the hypervisor, exact to the page: debug key `m` prints it so, while `xl info`
+//! rounds to mebibytes.
 
 use std::io;
 
@@ -10,13 +10,13 @@ use crate::console_ring::ConsoleRing;
 const BEGIN: &str = "Physical memory information:";
 const END: &str = "Dom heap:";
 
-/// The hypervisor's free memory, in KiB.
+/// Returns the free memory of the hypervisor, in KiB.
 pub fn read() -> io::Result<u64> {
     let answer = ConsoleRing::open()?.press(c"m")?;
     parse(&answer).map_err(io::Error::other)
 }
 
-/// Reads the answer to debug key `m`.
+/// Parses the output of debug key `m`.
 fn parse(console: &str) -> Result<u64, String> {
     let begin = console
         .rfind(BEGIN)
@@ -37,7 +37,7 @@ fn parse(console: &str) -> Result<u64, String> {
         })
         .collect();
     match zones {
-        // Xen's own heap, and at least one zone for everybody.
+        // Xen's own heap, and at least one zone of the domain heap.
         Some(zones) if zones.len() >= 2 => Ok(zones.iter().sum()),
         _ => Err(format!("not memory information: {:?}", &console[begin..])),
     }

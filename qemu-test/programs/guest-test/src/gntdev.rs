@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The grant device itself, for what libxengnttab does not show: indexes,
-//! wrong arguments, and mappings made by hand.
+//! The grant device itself, for tests of what libxengnttab does not expose: indexes, invalid
+//! arguments, and mappings without the library.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -25,7 +25,7 @@ use crate::grant_dma_buf::EXPORT_HEADER;
 use crate::grant_dma_buf::IMPORT_AT_HEADER;
 use crate::grant_dma_buf::IMPORT_HEADER;
 
-/// The device's path.
+/// Path of the device.
 pub const PATH: &str = "/dev/xen/gntdev";
 
 #[repr(C)]
@@ -62,7 +62,7 @@ struct GrantCopy {
     segments: u64,
 }
 
-/// What is done when a region is unmapped, as bits of the request's action.
+/// Actions when a region is unmapped, as bits of the request's action.
 pub mod notify {
     /// Clear the byte at the index.
     pub const CLEAR_BYTE: u32 = 1;
@@ -70,52 +70,51 @@ pub mod notify {
     pub const SEND_EVENT: u32 = 2;
 }
 
-/// Size of what precedes the references in the argument of `MAP_GRANT_REF`:
-/// count, padding, index.
+/// Size of the fields that precede the references in the argument of `MAP_GRANT_REF`: count,
+/// padding, index.
 pub const MAP_GRANT_REF_HEADER: usize = 16;
 
-/// The most that a request writes back to its argument, if its argument is of
-/// one size.
+/// Maximum number of bytes that a request writes to its argument, if its argument is of fixed size.
 const LARGEST_ANSWER: usize = MAP_GRANT_REF_HEADER + size_of::<GrantRef>();
 
-/// A request number of the device.
+/// Request number of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request(u32);
 
 impl Request {
-    /// Enters grants into the file's table.
+    /// Adds a region to the file.
     pub const MAP_GRANT_REF: Self = Self::new(0, LARGEST_ANSWER);
-    /// Takes a region out of the file's table.
+    /// Removes a region from the file.
     pub const UNMAP_GRANT_REF: Self = Self::new(1, size_of::<UnmapGrantRef>());
     /// Finds the region that is mapped at an address.
     pub const GET_OFFSET_FOR_VADDR: Self = Self::new(2, size_of::<GetOffsetForVaddr>());
-    /// Once told the device how many grants to expect.
+    /// Obsolete: tells the device the number of grants to expect.
     pub const SET_MAX_GRANTS: Self = Self::new(3, size_of::<SetMaxGrants>());
-    /// Says what is done when a region is unmapped.
+    /// Sets the actions when a region is unmapped.
     pub const SET_UNMAP_NOTIFY: Self = Self::new(7, size_of::<UnmapNotify>());
     /// Copies from and to granted pages.
     pub const GRANT_COPY: Self = Self::new(8, size_of::<GrantCopy>());
-    /// Makes a dma-buf of granted pages.
+    /// Exports granted pages as a dma-buf.
     pub const DMABUF_EXPORT: Self = Self::new(9, EXPORT_HEADER + size_of::<u32>());
-    /// Waits for the end of a dma-buf that the file made.
+    /// Waits for the release of a dma-buf that the file exported.
     pub const DMABUF_WAIT_RELEASED: Self = Self::new(10, size_of::<[u32; 2]>());
     /// Grants the pages of a dma-buf.
     pub const DMABUF_IMPORT: Self = Self::new(11, IMPORT_HEADER + size_of::<u32>());
-    /// Ends the grants of a dma-buf's pages.
+    /// Ends the grants of the pages of a dma-buf.
     pub const DMABUF_RELEASE_IMPORT: Self = Self::new(12, size_of::<[u32; 2]>());
-    /// Makes a dma-buf whose data begins at an offset.
+    /// Exports granted pages as a dma-buf whose data begin at an offset.
     pub const DMABUF_EXPORT_AT: Self = Self::new(13, EXPORT_AT_HEADER + size_of::<u32>());
-    /// Grants the pages of a dma-buf and tells at which offset its data begins.
+    /// Grants the pages of a dma-buf and returns the offset of its data.
     pub const DMABUF_IMPORT_AT: Self = Self::new(14, IMPORT_AT_HEADER + size_of::<u32>());
-    /// A number that the device has never had.
+    /// Number that the device has never had.
     pub const UNKNOWN: Self = Self::new(0xee, 8);
 
     const fn new(number: u32, size: usize) -> Self {
         Self(((size as u32) << 16) | ((b'G' as u32) << 8) | number)
     }
 
-    /// How much the device may write to the argument at offset `at` of
-    /// `memory`. An import's says so itself, in its second word.
+    /// Returns the maximum number of bytes that the device writes to the argument at offset `at` of
+    /// `memory`. That of an import depends on the count in its second word.
     fn largest_answer(self, memory: &Bytes, at: usize) -> usize {
         let header = match self {
             Self::DMABUF_IMPORT => IMPORT_HEADER,
@@ -128,21 +127,21 @@ impl Request {
     }
 }
 
-/// An address that no argument can be at.
+/// Address that no argument can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadAddress {
     /// The null pointer.
     Null,
-    /// In the kernel's half of the address space.
+    /// An address in the kernel's half of the address space.
     Kernel,
-    /// The last page below the user's limit, which is never mapped.
+    /// The last page below the limit of user space, which is never mapped.
     Limit,
-    /// So near the end of all addresses that a sum wraps around.
+    /// An address so close to the last one that adding a length wraps around.
     Wrapping,
 }
 
 impl BadAddress {
-    /// Each of them.
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::Null, Self::Kernel, Self::Limit, Self::Wrapping];
 
     const fn value(self) -> usize {
@@ -154,11 +153,11 @@ impl BadAddress {
         }
     }
 
-    /// The memory that begins at the address, as the end of a segment to be copied. A program that
-    /// reads it ends.
+    /// Returns a view of the memory at the address, as the end of a segment to be copied. A program
+    /// that reads it is killed.
     pub fn bytes(self) -> &'static Bytes {
         const fn at(address: BadAddress) -> Bytes {
-            // SAFETY: No memory of this process is there.
+            // SAFETY: No memory of this process is at the address.
             unsafe { Bytes::new(address.value(), u16::MAX as usize) }
         }
         static NULL: Bytes = at(BadAddress::Null);
@@ -174,7 +173,7 @@ impl BadAddress {
     }
 }
 
-/// A region's place, as `GET_OFFSET_FOR_VADDR` tells it.
+/// Location of a region, as `GET_OFFSET_FOR_VADDR` returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Offset in the file.
@@ -196,41 +195,40 @@ impl Gntdev {
         Ok(Self { file })
     }
 
-    /// Enters `grants` as a region and returns its index, the offset for mmap.
+    /// Adds `grants` as a region and returns its index, the offset for mmap.
     pub fn insert(&self, grants: &[GrantRef]) -> io::Result<u64> {
         self.insert_claiming(grants.len() as u32, grants)
     }
 
-    /// As [`Self::insert`], but says that there are `count` grants.
+    /// As [`Self::insert`], but with `count` as the number of grants in the argument.
     pub fn insert_claiming(&self, count: u32, grants: &[GrantRef]) -> io::Result<u64> {
-        // The argument ends with an array of any length, so it is laid out by
-        // hand: count and padding, index, then domain and reference of each.
-        // The device writes back a first reference even where there is none.
+        // The argument ends with an array of variable length, so it is built from words: count and
+        // padding, index, then domain and reference of each grant. The device writes the first
+        // reference also if there is none.
         let mut words = vec![0u64; 2 + grants.len().max(1)];
         words[0] = count.into();
         words[1] = u64::MAX;
         for (word, grant) in words[2..].iter_mut().zip(grants) {
             *word = u64::from(grant.domid) | (u64::from(grant.reference) << 32);
         }
-        // SAFETY: The device writes at most the header and one reference, which
-        // the vector holds; it may read further, up to `count` references, but
-        // then gets whatever bytes are there or an error.
+        // SAFETY: The device writes at most the header and one reference, which the vector holds.
+        // It may read further, up to `count` references, and then reads arbitrary bytes or fails.
         unsafe { self.ioctl(Request::MAP_GRANT_REF, words.as_mut_ptr() as usize)? };
         Ok(words[1])
     }
 
-    /// Takes the region at `index` out of the file's table.
+    /// Removes the region at `index` from the file.
     pub fn remove(&self, index: u64, count: u32) -> io::Result<()> {
         let mut argument = UnmapGrantRef {
             index,
             count,
             pad: 0,
         };
-        // SAFETY: The argument is what this request wants.
+        // SAFETY: The argument has the type of this request.
         unsafe { self.ioctl(Request::UNMAP_GRANT_REF, &raw mut argument as usize) }
     }
 
-    /// Where the region that is mapped at `vaddr` lies in the file.
+    /// Returns the location in the file of the region that is mapped at `vaddr`.
     pub fn place_of(&self, vaddr: usize) -> io::Result<Place> {
         let mut argument = GetOffsetForVaddr {
             vaddr: vaddr as u64,
@@ -238,7 +236,7 @@ impl Gntdev {
             count: 0,
             pad: 0,
         };
-        // SAFETY: The argument is what this request wants.
+        // SAFETY: The argument has the type of this request.
         unsafe { self.ioctl(Request::GET_OFFSET_FOR_VADDR, &raw mut argument as usize)? };
         Ok(Place {
             offset: argument.offset,
@@ -246,22 +244,22 @@ impl Gntdev {
         })
     }
 
-    /// The request that old libraries begin with.
+    /// Sends the obsolete request that old libraries begin with.
     pub fn set_max_grants(&self, count: u32) -> io::Result<()> {
         let mut argument = SetMaxGrants { count };
-        // SAFETY: The argument is what this request wants.
+        // SAFETY: The argument has the type of this request.
         unsafe { self.ioctl(Request::SET_MAX_GRANTS, &raw mut argument as usize) }
     }
 
-    /// Says what is done when the region that byte `index` is in is unmapped:
-    /// `action` is of the bits in [`notify`].
+    /// Sets the actions when the region that contains byte `index` is unmapped: `action` is a
+    /// combination of the bits in [`notify`].
     pub fn set_notify(&self, index: u64, action: u32, port: u32) -> io::Result<()> {
         let mut argument = UnmapNotify {
             index,
             action,
             port,
         };
-        // SAFETY: The argument is what this request wants.
+        // SAFETY: The argument has the type of this request.
         unsafe { self.ioctl(Request::SET_UNMAP_NOTIFY, &raw mut argument as usize) }
     }
 
@@ -272,7 +270,7 @@ impl Gntdev {
         Ok(prepared.statuses().collect())
     }
 
-    /// Gets segments ready to be copied any number of times.
+    /// Prepares segments to be copied any number of times.
     pub fn prepare_copy<'a>(&'a self, segments: &'a [Segment<'_>]) -> PreparedCopy<'a> {
         PreparedCopy {
             device: self,
@@ -281,14 +279,14 @@ impl Gntdev {
         }
     }
 
-    /// Copies `count` segments whose encodings are in `memory` from offset `at`
-    /// on, or whatever zeroes are there. Parts of it may be protected.
+    /// Copies `count` segments whose encodings are in `memory` from offset `at` on; zeroes are
+    /// segments, too. Parts of the memory may be protected.
     pub fn copy_encoded(&self, memory: &Bytes, at: usize, count: u32) -> io::Result<()> {
         assert!(at + count as usize * RawSegment::SIZE <= memory.len());
         self.copy_at(memory.address() + at, count)
     }
 
-    /// Copies `count` segments that cannot be read.
+    /// Copies `count` segments at an address that cannot be read.
     pub fn copy_at_bad_address(&self, address: BadAddress, count: u32) -> io::Result<()> {
         self.copy_at(address.value(), count)
     }
@@ -299,22 +297,22 @@ impl Gntdev {
             pad: 0,
             segments: segments as u64,
         };
-        // SAFETY: The argument is what this request wants. What it names is
-        // memory without Rust objects, as the callers see to.
+        // SAFETY: The argument has the type of this request. The callers make sure that the memory
+        // in it holds no Rust object.
         unsafe { self.ioctl(Request::GRANT_COPY, &raw mut argument as usize) }
     }
 
-    /// read(2) of the open file.
+    /// Calls read(2) on the open file.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.file).read(buffer)
     }
 
-    /// Sends `request` with an argument at offset `at` of `memory`, parts of
-    /// which may be protected.
+    /// Sends `request` with an argument at offset `at` of `memory`, parts of which may be
+    /// protected.
     pub fn request_at(&self, request: Request, memory: &Bytes, at: usize) -> io::Result<()> {
         assert!(at + request.largest_answer(memory, at) <= memory.len());
-        // SAFETY: `memory` holds no Rust object, and no request writes more
-        // than what was just found to fit in it.
+        // SAFETY: `memory` holds no Rust object, and the request writes no more bytes than were
+        // just found to fit in it.
         unsafe { self.ioctl(request, memory.address() + at) }
     }
 
@@ -326,18 +324,18 @@ impl Gntdev {
 
     /// # Safety
     ///
-    /// The memory at `argument` must be free to be written by the request.
+    /// The memory at `argument` must hold no Rust object as far as the request writes it.
     pub(crate) unsafe fn ioctl(&self, request: Request, argument: usize) -> io::Result<()> {
-        // SAFETY: Passed on to the caller.
+        // SAFETY: By this function's safety requirements.
         check(unsafe { libc::ioctl(self.file.as_raw_fd(), request.0.into(), argument) })
     }
 
-    /// Maps the region at `index` for all to see, as a program does.
+    /// Maps the region at `index` with `MAP_SHARED`, as programs do.
     pub fn map(&self, index: u64, pages: usize, protection: Protection) -> io::Result<Mapping> {
         Ok(Mapping::of_file(&self.file, index, pages, protection)?)
     }
 
-    /// The open file.
+    /// Returns the open file.
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
@@ -349,24 +347,24 @@ impl AsFd for Gntdev {
     }
 }
 
-/// Segments in the form that the device wants.
+/// Segments in the form that the device takes.
 pub struct PreparedCopy<'a> {
     device: &'a Gntdev,
     raw: Vec<RawSegment>,
-    /// The memory that the segments name must stay.
+    /// Keeps the memory that the segments name.
     _ends: PhantomData<&'a Bytes>,
 }
 
 impl PreparedCopy<'_> {
-    /// Copies them all.
+    /// Copies all segments.
     pub fn copy(&mut self) -> io::Result<()> {
-        // What the segments name may be written: it is bytes without Rust
-        // objects that outlive this.
+        // SAFETY: The request may write the memory that the segments name: it holds no Rust object
+        // and outlives this call.
         self.device
             .copy_at(self.raw.as_mut_ptr() as usize, self.raw.len() as u32)
     }
 
-    /// The status of each, of the last time.
+    /// Returns the status of each segment, of the last copy.
     pub fn statuses(&self) -> impl Iterator<Item = i16> + '_ {
         self.raw.iter().map(RawSegment::status)
     }

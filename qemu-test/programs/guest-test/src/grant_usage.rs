@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which grants are mapped, as the hypervisor itself says on its console.
+//! Grants in use, as the hypervisor lists them on its console.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +10,8 @@ use xen_grants::GrantRef;
 
 use crate::console_ring::ConsoleRing;
 
-/// Every grant that some domain has mapped or is copying, with how often: Xen
-/// counts reading and writing users in one number, the pin count.
+/// Pin count of every grant that some domain has mapped or is copying. Xen counts readers and
+/// writers in one number, the pin count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantUsage {
     pins: BTreeMap<(u32, u32), u64>,
@@ -22,13 +22,13 @@ const END: &str = "gnttab_usage_print_all ] done";
 const TABLE_OF: &str = "grant-table for remote d";
 
 impl GrantUsage {
-    /// Asks the hypervisor. Only dom0 may.
+    /// Reads the list of the hypervisor. Only dom0 may.
     pub fn read() -> io::Result<Self> {
         let answer = ConsoleRing::open()?.press(c"g")?;
         Self::parse(&answer).map_err(io::Error::other)
     }
 
-    /// Reads the answer to debug key `g`.
+    /// Parses the output of debug key `g`.
     pub fn parse(console: &str) -> Result<Self, String> {
         let begin = console
             .rfind(BEGIN)
@@ -60,18 +60,18 @@ impl GrantUsage {
         Ok(usage)
     }
 
-    /// How many users `grant` has, or 0.
+    /// Returns the pin count of `grant`, or 0.
     pub fn pin(&self, grant: GrantRef) -> u64 {
         let key = (grant.domid, grant.reference);
         self.pins.get(&key).copied().unwrap_or(0)
     }
 
-    /// How many of `grants` are in use.
+    /// Returns the number of `grants` that are in use.
     pub fn count(&self, grants: &[GrantRef]) -> usize {
         grants.iter().filter(|grant| self.pin(**grant) != 0).count()
     }
 
-    /// How many grants of domain `domid` are in use.
+    /// Returns the number of grants of domain `domid` that are in use.
     pub fn count_of_domain(&self, domid: u32) -> usize {
         self.pins
             .keys()
@@ -79,14 +79,14 @@ impl GrantUsage {
             .count()
     }
 
-    /// What is in use now and was not, or not in the same way, `before`.
+    /// Returns the grants in use that `before` lacks or has with another pin count.
     pub fn beyond(&self, before: &Self) -> Self {
         let mut pins = self.pins.clone();
         pins.retain(|key, pin| before.pins.get(key) != Some(pin));
         Self { pins }
     }
 
-    /// Whether no grant is in use.
+    /// Returns true if no grant is in use.
     pub fn is_empty(&self) -> bool {
         self.pins.is_empty()
     }
@@ -106,8 +106,8 @@ impl fmt::Display for GrantUsage {
     }
 }
 
-/// Xen may be told to print the time before each line: `[2026-01-31 12:00:00]`.
-/// A table entry begins with a bracket too, but with a hexadecimal number in it.
+/// Removes the time that Xen may print before each line: `[2026-01-31 12:00:00]`. A table entry
+/// begins with a bracket, too, but with a hexadecimal number in it.
 fn without_time(line: &str) -> &str {
     match line
         .strip_prefix('[')
@@ -118,8 +118,8 @@ fn without_time(line: &str) -> &str {
     }
 }
 
-/// Reference and pin count of a line such as
-/// `[0x008]      0 0x12345 0x00000001          0 0x012345 0x19`.
+/// Returns the reference and the pin count of a line such as `[0x008]      0 0x12345 0x00000001
+/// 0 0x012345 0x19`.
 fn entry(line: &str) -> Option<(u32, u64)> {
     let (reference, rest) = line.strip_prefix('[')?.split_once(']')?;
     let pin = rest.split_whitespace().nth(2)?;

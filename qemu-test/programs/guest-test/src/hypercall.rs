@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hypercalls that no other library makes, through libxencall.
+//! Hypercalls that no other library makes, by libxencall.
 
 use std::ffi::c_int;
 use std::ffi::c_uint;
@@ -25,12 +25,12 @@ extern "C" {
     fn xencall_free_buffer(handle: *mut Handle, buffer: *mut c_void);
 }
 
-/// The hypercall about event channels, by its number.
+/// Number of the event channel hypercall.
 const EVENT_CHANNEL_OPERATION: c_uint = 32;
-/// The operation that gives a port a priority, by its number.
+/// Number of the operation that sets the priority of a port.
 const SET_PRIORITY: u64 = 13;
 
-/// What that operation is told.
+/// Argument of that operation.
 #[repr(C)]
 struct SetPriority {
     port: u32,
@@ -54,8 +54,8 @@ impl Hypercalls {
         }
     }
 
-    /// Gives the events on `port`, which is one of this domain's, a `priority`:
-    /// 0 is taken first, 15 last.
+    /// Sets the `priority` of events on `port`, which is one of this domain: 0 is handled first, 15
+    /// last.
     pub fn set_priority(&self, port: u32, priority: u32) -> io::Result<()> {
         let handle = self.handle.as_ptr();
         // SAFETY: The handle is open.
@@ -63,17 +63,17 @@ impl Hypercalls {
         if buffer.is_null() {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: The buffer is new, large enough, and begins a page.
+        // SAFETY: The buffer is new, large enough, and page-aligned.
         unsafe {
             buffer
                 .cast::<SetPriority>()
                 .write(SetPriority { port, priority })
         };
-        // SAFETY: The hypervisor reads the buffer, which lives until it has.
+        // SAFETY: The hypervisor reads the buffer, which is valid during the call.
         let result =
             unsafe { xencall2(handle, EVENT_CHANNEL_OPERATION, SET_PRIORITY, buffer as u64) };
         let result = check(result);
-        // SAFETY: The same handle made the buffer, and nobody uses it any more.
+        // SAFETY: The buffer is one of this handle, and nothing uses it any more.
         unsafe { xencall_free_buffer(handle, buffer) };
         result
     }
@@ -81,7 +81,7 @@ impl Hypercalls {
 
 impl Drop for Hypercalls {
     fn drop(&mut self) {
-        // SAFETY: The handle is open and nobody has it any more.
+        // SAFETY: The handle is open, and nothing uses it after this.
         unsafe { xencall_close(self.handle.as_ptr()) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! State of open files, as tests look at it.
+//! State of open files.
 
 use std::fs;
 use std::fs::File;

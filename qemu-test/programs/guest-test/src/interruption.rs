@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Signals that come again and again, to interrupt what blocks.
+//! Repeated signals, which interrupt blocking system calls.
 
 use std::io;
 use std::mem;
@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use crate::call::check;
 
-/// While it lives, the process gets `SIGALRM` at intervals.
+/// Timer that sends `SIGALRM` to the process at intervals while it lives.
 #[derive(Debug)]
 pub struct Interruption(());
 
 extern "C" fn do_nothing(_: libc::c_int) {}
 
 impl Interruption {
-    /// Begins after `interval` and repeats after each further one. What can be
-    /// restarted after a signal is restarted.
+    /// Starts the timer. System calls that can be restarted after a signal are restarted.
     pub fn every(interval: Duration) -> io::Result<Self> {
         // SAFETY: Zeroes are an action with an empty set of signals.
         let mut action: libc::sigaction = unsafe { mem::zeroed() };
@@ -45,6 +44,6 @@ fn set_timer(interval: Duration) -> io::Result<()> {
         it_interval: interval,
         it_value: interval,
     };
-    // SAFETY: The timer is ours; what was set before is not asked for.
+    // SAFETY: The timer is a valid one; the former value is not asked for.
     check(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, ptr::null_mut()) })
 }

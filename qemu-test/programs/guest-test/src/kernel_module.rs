@@ -15,7 +15,7 @@ pub fn load(path: &Path) -> io::Result<()> {
     Ok(system::finit_module(&file, c"", 0)?)
 }
 
-/// Unloads the module called `name`, but does not wait for its users to go.
+/// Unloads the module `name`; fails if it has users.
 pub fn unload(name: &str) -> io::Result<()> {
     let name = CString::new(name)?;
     Ok(system::delete_module(&name, libc::O_NONBLOCK)?)

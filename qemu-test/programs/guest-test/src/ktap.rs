@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs a suite's cases and reports them as KTAP.
+//! Runs the cases of a suite and reports them as KTAP.
 //!
-//! Each case runs in a process of its own: one that crashes, hangs or leaks
-//! fails alone, and what it left open is closed for the next one.
+//! Each case runs in a process of its own: a case that crashes, hangs or leaks fails alone, and the
+//! kernel closes its files before the next one.
 
 use std::env;
 use std::fs;
@@ -22,12 +22,12 @@ use std::time::Instant;
 use crate::process::Child;
 use crate::process::End;
 
-/// Why a case did not pass.
+/// Reason why a case did not pass.
 #[derive(Debug)]
 pub enum Stop {
-    /// It cannot be tried here, and why.
+    /// Skipped, for this reason.
     Skip(String),
-    /// It failed, and how.
+    /// Failed, for this reason.
     Fail(String),
 }
 
@@ -43,27 +43,27 @@ impl From<xen_grants::Error> for Stop {
     }
 }
 
-/// What a case returns; a panic is a failure too.
+/// Result of a case; a panic is a failure, too.
 pub type Verdict = Result<(), Stop>;
 
-/// A case, ready to run.
+/// Case, ready to run.
 pub struct Case<'a> {
-    /// The rule that it checks.
+    /// Rule that it checks.
     pub name: String,
-    /// How long it may take.
+    /// Maximum time that it may take.
     pub limit: Duration,
-    /// Why it is known to fail with the driver in use.
+    /// Reason why it is known to fail with the driver in use.
     pub expected_failure: Option<&'a str>,
-    /// The check.
+    /// Body of the case.
     pub body: Box<dyn FnOnce() -> Verdict + 'a>,
 }
 
-/// In the environment, the number of the case to begin with: the ones before it
-/// had their results before the emulator died.
+/// Environment variable with the number of the first case: the ones before it had their results
+/// before the emulator died.
 pub const FIRST_CASE: &str = "FIRST_CASE";
 
-/// Runs `cases` and prints the results. `after_each` looks at what is left in
-/// the system when a case's process is gone; what it finds fails the case.
+/// Runs `cases` and prints the results. `after_each` inspects the state of the system after the
+/// process of a case has ended; a message from it fails the case.
 pub fn run(
     suite: &str,
     cases: Vec<Case<'_>>,
@@ -128,11 +128,12 @@ fn print_diagnostic(message: &str) {
     }
 }
 
-/// What a case's process says of its end; silence is a pass.
+/// First byte of the message from the process of a case; a case that passes sends none.
 const SKIPPED: u8 = b'S';
 const FAILED: u8 = b'F';
 
-/// Longer messages are cut: this much fits into a socket without a reader.
+/// Longest message, which fits in the buffer of a socket without a reader. Longer ones are
+/// truncated.
 const LONGEST_MESSAGE: usize = 2000;
 
 fn run_case(limit: Duration, body: Box<dyn FnOnce() -> Verdict + '_>) -> Verdict {
@@ -161,7 +162,7 @@ fn run_case(limit: Duration, body: Box<dyn FnOnce() -> Verdict + '_>) -> Verdict
         return fail(format!("the case's process ended: {end:?}"));
     }
 
-    // The process has ended, so all that it had to say is here.
+    // The process has ended, so that its message is complete.
     reader.set_nonblocking(true)?;
     let mut buffer = [0; LONGEST_MESSAGE];
     let length = match reader.read(&mut buffer) {
@@ -180,7 +181,7 @@ fn fail(message: String) -> Verdict {
     Err(Stop::Fail(message))
 }
 
-/// Calls `body`; a panic becomes a failure with its message and place.
+/// Calls `body`; a panic becomes a failure with its message and location.
 fn verdict_of(body: Box<dyn FnOnce() -> Verdict + '_>) -> Verdict {
     let message = Arc::new(Mutex::new(String::new()));
     let heard = Arc::clone(&message);
@@ -195,7 +196,7 @@ fn verdict_of(body: Box<dyn FnOnce() -> Verdict + '_>) -> Verdict {
     })
 }
 
-/// Where a process that does not end is, as far as the kernel tells.
+/// Returns the state and the kernel stack of a process that does not end.
 fn stuck_at(pid: i32) -> String {
     let read = |name| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let state = read("status")

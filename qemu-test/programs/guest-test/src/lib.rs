@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tools of the test programs that a user of grants has no need for: KTAP reports, child processes
-//! that crash, the grant device with wrong arguments, and the state of the kernel and of Xen.
+//! Tools of the test programs that users of grants do not need: KTAP reports, child processes that
+//! crash, the grant device with invalid arguments, and the state of the kernel and of Xen.
 //!
 //! All `unsafe` of the guest programs is in this crate and in `xen-grants`, the library for users.
 
@@ -30,7 +30,7 @@ pub mod tick_clock;
 pub mod tracing;
 mod xenctrl;
 
-/// Error numbers that the grant device answers.
+/// Error numbers that the grant device returns.
 pub mod errno {
     pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, ENOENT, ENOTTY};
     pub use libc::{ENOMEM, EOVERFLOW, ETIMEDOUT};

@@ -30,7 +30,7 @@ use crate::call::count;
 pub fn shared(pages: usize) -> io::Result<Mapping> {
     let (length, flags) = (pages * PAGE_SIZE, prot_flags(Protection::ReadWrite));
     let nowhere = ptr::null_mut();
-    // SAFETY: Without an address of ours the kernel only takes free ones.
+    // SAFETY: Without a fixed address the kernel only uses free ones.
     let address = unsafe { mm::mmap_anonymous(nowhere, length, flags, MapFlags::SHARED) }?;
     // SAFETY: The mapping is new, and the object its only owner.
     Ok(unsafe { Mapping::from_raw(address as usize, length) })
@@ -45,7 +45,7 @@ pub fn private(
     protection: Protection,
 ) -> io::Result<Mapping> {
     let (length, flags) = (pages * PAGE_SIZE, prot_flags(protection));
-    // SAFETY: Without an address of ours the kernel only takes free ones.
+    // SAFETY: Without a fixed address the kernel only uses free ones.
     let address = unsafe {
         mm::mmap(
             ptr::null_mut(),
@@ -68,15 +68,15 @@ fn pointer(bytes: &Bytes) -> *mut libc::c_void {
     bytes.address() as *mut libc::c_void
 }
 
-/// What a test does to a mapping.
+/// System calls of a test on a mapping.
 pub trait MappingCalls: Sized {
-    /// Cuts the mapping before page `page`, and returns the part that follows.
+    /// Splits the mapping before page `page`, and returns the second part.
     fn split_off(&mut self, page: usize) -> Self;
 
-    /// Takes back the part that [`split_off`](Self::split_off) has cut off.
+    /// Appends the part that [`split_off`](Self::split_off) has returned.
     fn join(&mut self, rest: Self);
 
-    /// Puts pages of `file` from byte `offset` on in the place of this mapping.
+    /// Replaces this mapping by pages of `file` from byte `offset` on.
     fn replaced_by_file(
         self,
         file: BorrowedFd<'_>,
@@ -84,29 +84,31 @@ pub trait MappingCalls: Sized {
         protection: Protection,
     ) -> io::Result<Self>;
 
-    /// Changes the accesses that are allowed: mprotect(2).
+    /// Changes the permitted accesses: mprotect(2).
     fn protect(&self, protection: Protection) -> io::Result<()>;
 
     /// Drops the page-table entries: madvise(2) with MADV_DONTNEED.
     fn discard(&self) -> io::Result<()>;
 
-    /// For each page, true if it is in memory: mincore(2).
+    /// Returns for each page whether it is in memory: mincore(2).
     fn residency(&self) -> io::Result<Vec<bool>>;
 
     /// Moves the mapping to other addresses: mremap(2).
     fn relocate(self) -> io::Result<Self>;
 
-    /// Asks for one page more at the end: mremap(2).
+    /// Extends the mapping by one page: mremap(2).
     fn grow(&mut self) -> io::Result<()>;
 
-    /// write(2) of the whole mapping, to which the kernel reads itself; the number of bytes.
+    /// Writes the whole mapping to `file` by write(2), so that the kernel reads it; returns the
+    /// number of bytes.
     fn write_to(&self, file: BorrowedFd<'_>) -> io::Result<usize>;
 
-    /// read(2) to the whole mapping, to which the kernel writes itself; the number of bytes.
+    /// Reads from `file` to the whole mapping by read(2), so that the kernel writes it; returns the
+    /// number of bytes.
     fn read_from(&self, file: BorrowedFd<'_>) -> io::Result<usize>;
 }
 
-/// Takes the range out of `mapping`, which is empty from then on.
+/// Takes the range out of `mapping`, which is empty afterwards.
 fn take(mapping: &mut Mapping) -> (usize, usize) {
     // SAFETY: A mapping without a page owns nothing.
     let empty = unsafe { Mapping::from_raw(mapping.address(), 0) };
@@ -139,7 +141,7 @@ impl MappingCalls for Mapping {
         offset: u64,
         protection: Protection,
     ) -> io::Result<Self> {
-        // SAFETY: The range is this object's, and holds no Rust object.
+        // SAFETY: The range belongs to this object, and holds no Rust object.
         unsafe {
             mm::mmap(
                 pointer(&self),
@@ -172,7 +174,7 @@ impl MappingCalls for Mapping {
     }
 
     fn relocate(self) -> io::Result<Self> {
-        // A range that was just reserved is free for sure; the move replaces the reservation.
+        // A range that was just reserved is certainly free; the move replaces the reservation.
         let target = Self::anonymous(self.pages(), Protection::None)?;
         // SAFETY: Both ranges belong to objects that this function consumes.
         unsafe {
@@ -184,14 +186,14 @@ impl MappingCalls for Mapping {
                 pointer(&target),
             )
         }?;
-        // The old addresses are free and may already be another's.
+        // The old addresses are free and may already be in use again.
         self.into_raw();
         Ok(target)
     }
 
     fn grow(&mut self) -> io::Result<()> {
         let (old, length) = (pointer(self), self.len() + PAGE_SIZE);
-        // SAFETY: The range is this object's, which takes the new address.
+        // SAFETY: The range belongs to this object, which takes the new address.
         let address = unsafe { mm::mremap(old, self.len(), length, MremapFlags::MAYMOVE) }?;
         take(self);
         // SAFETY: mremap has moved the whole mapping there.
@@ -200,17 +202,17 @@ impl MappingCalls for Mapping {
     }
 
     fn write_to(&self, file: BorrowedFd<'_>) -> io::Result<usize> {
-        // SAFETY: The range is this object's; memory that cannot be read is an error.
+        // SAFETY: The range belongs to this object; the kernel fails if it cannot be read.
         count(unsafe { libc::write(file.as_raw_fd(), pointer(self), self.len()) })
     }
 
     fn read_from(&self, file: BorrowedFd<'_>) -> io::Result<usize> {
-        // SAFETY: The range is this object's and holds no Rust object.
+        // SAFETY: The range belongs to this object and holds no Rust object.
         count(unsafe { libc::read(file.as_raw_fd(), pointer(self), self.len()) })
     }
 }
 
-/// A pipe that can take pages instead of copies of their bytes.
+/// Pipe that can take pages instead of copies of their bytes.
 #[derive(Debug)]
 pub struct Pipe {
     reader: File,
@@ -218,7 +220,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// A new, empty one.
+    /// Makes an empty pipe.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         Ok(Self {
@@ -227,7 +229,7 @@ impl Pipe {
         })
     }
 
-    /// vmsplice(2): puts the mapping's pages into the pipe; returns the number of bytes.
+    /// Puts the pages of the mapping into the pipe by vmsplice(2); returns the number of bytes.
     pub fn take_pages(&self, mapping: &Mapping) -> io::Result<usize> {
         let range = libc::iovec {
             iov_base: pointer(mapping),

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Patterns that show whether memory is in its place.
+//! Patterns that identify the memory that they are written to.
 
 use xen_grants::bytes::Bytes;
 
-/// Filling memory with a pattern, and looking for it.
+/// Writing and checking of patterns.
 pub trait Pattern {
     /// Writes the pattern of `seed` over all bytes.
     fn fill(&self, seed: u32);
 
-    /// The first offset at which the pattern of `seed` is not there.
+    /// Returns the first offset at which memory differs from the pattern of `seed`.
     fn first_difference(&self, seed: u32) -> Option<usize>;
 
-    /// As [`first_difference`](Self::first_difference), of a part that begins at offset `start` of
+    /// As [`first_difference`](Self::first_difference), for a part that begins at offset `start` of
     /// the memory that was filled.
     fn first_difference_from(&self, start: usize, seed: u32) -> Option<usize>;
 }
@@ -33,7 +33,7 @@ impl Pattern for Bytes {
     }
 }
 
-/// The byte at offset `at` of the pattern of `seed`. Neighbouring pages and neighbouring seeds
+/// Returns the byte at offset `at` of the pattern of `seed`. Adjacent pages and adjacent seeds
 /// differ, so that mixed-up pages are noticed.
 pub fn pattern(seed: u32, at: usize) -> u8 {
     let mixed = (at as u32)

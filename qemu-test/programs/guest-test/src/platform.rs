@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kind of domain this is, and which driver serves it.
+//! Kind of this domain, and the driver of the grant device.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// How a domain's memory works, which decides how a grant is mapped.
+/// Memory model of a domain, which decides how a grant is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryModel {
     /// The domain writes machine frames into its page tables (PV).
@@ -17,7 +17,7 @@ pub enum MemoryModel {
 }
 
 impl MemoryModel {
-    /// This domain's.
+    /// Returns the model of this domain.
     pub fn current() -> io::Result<Self> {
         let guest_type = fs::read_to_string("/sys/hypervisor/guest_type")?;
         match guest_type.trim() {
@@ -28,17 +28,17 @@ impl MemoryModel {
     }
 }
 
-/// The driver behind the grant device.
+/// Driver of the grant device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// Linux's own, in C.
+    /// Linux's own driver in C.
     C,
-    /// This project's.
+    /// The driver of this project.
     Rust,
 }
 
 impl Driver {
-    /// The one in use.
+    /// Returns the loaded one.
     pub fn current() -> io::Result<Self> {
         [Self::Rust, Self::C]
             .into_iter()
@@ -46,7 +46,7 @@ impl Driver {
             .ok_or_else(|| io::Error::other("no grant device driver is loaded"))
     }
 
-    /// The module's folder in sysfs.
+    /// Folder of the module in sysfs.
     fn folder(self) -> PathBuf {
         let module = match self {
             Self::C => "xen_gntdev",
@@ -55,13 +55,13 @@ impl Driver {
         Path::new("/sys/module").join(module)
     }
 
-    /// The file of the module's parameter `limit`.
+    /// File of the module parameter `limit`.
     pub fn limit_file(self) -> PathBuf {
         self.folder().join("parameters/limit")
     }
 }
 
-/// A number of /proc/meminfo, in kB.
+/// Returns a field of /proc/meminfo, in kB.
 pub fn memory_info(field: &str) -> io::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     text.lines()
@@ -71,7 +71,7 @@ pub fn memory_info(field: &str) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other(format!("/proc/meminfo has no {field}")))
 }
 
-/// A counter of /proc/vmstat.
+/// Returns a counter of /proc/vmstat.
 pub fn kernel_counter(name: &str) -> io::Result<u64> {
     let text = fs::read_to_string("/proc/vmstat")?;
     text.lines()

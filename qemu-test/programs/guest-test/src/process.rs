@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Child processes that are copies of this one, for what a process may not
-//! survive or what only a copy of it can see.
+//! Child processes that are copies of this one, for tests that end the process or that need a
+//! forked one.
 
 use std::fs;
 use std::io;
@@ -13,19 +13,19 @@ use std::time::Instant;
 
 use crate::call::check;
 
-/// How a child ended.
+/// End of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself, with this status.
+    /// Exited with this status.
     Exited(i32),
-    /// By this signal.
+    /// Killed by this signal.
     Signalled(i32),
 }
 
-/// The status of a child that panicked.
+/// Exit status of a child that panicked.
 const PANICKED: i32 = 101;
 
-/// A child process; it is killed when dropped before it was seen to end.
+/// Child process. It is killed if it is dropped before its end was seen.
 #[derive(Debug)]
 pub struct Child {
     pid: libc::pid_t,
@@ -35,50 +35,49 @@ pub struct Child {
 impl Child {
     /// Starts a copy of this process, which calls `body` and exits with 0.
     ///
-    /// To be called with no other thread running: locks that one of those
-    /// holds would stay locked in the copy.
+    /// No other thread may run: locks that one holds would stay locked in the copy.
     pub fn spawn(body: impl FnOnce()) -> io::Result<Self> {
-        // What is still buffered would be written by both.
+        // Otherwise both processes would write the buffered output.
         io::stdout().flush()?;
-        // SAFETY: The caller sees to it that this is the only thread, so the
-        // copy is a whole process that may do everything.
+        // SAFETY: The caller makes sure that this is the only thread, so that the copy is a
+        // complete process without restrictions.
         let pid = unsafe { libc::fork() };
         check(pid)?;
         if pid == 0 {
-            // SAFETY: Takes numbers only. Without a parent to watch it, the
-            // child would live on and hold its mappings.
+            // SAFETY: Takes numbers only. If the parent died, the child would otherwise live on
+            // with its mappings.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            // What the parent does with its panics is not known to reach
-            // anybody from here; the default prints them.
+            // The panic hook of the parent may report to an object that only the parent reads; the
+            // default hook prints the message.
             drop(panic::take_hook());
             let result = panic::catch_unwind(AssertUnwindSafe(body));
             let _ = io::stdout().flush();
             let status = if result.is_ok() { 0 } else { PANICKED };
-            // SAFETY: Ends this process at once. The destructors of the
-            // caller's objects belong to the parent and must not run here.
+            // SAFETY: Ends this process at once. The destructors of the caller's objects belong to
+            // the parent and must not run here.
             unsafe { libc::_exit(status) }
         }
         Ok(Self { pid, ended: false })
     }
 
-    /// The child's process id.
+    /// Returns the process id of the child.
     pub fn id(&self) -> i32 {
         self.pid
     }
 
     /// Kills the child.
     pub fn kill(&self) -> io::Result<()> {
-        // SAFETY: The child has not been waited for, so the id is still its.
+        // SAFETY: The child has not been waited for, so that the id is still its own.
         check(unsafe { libc::kill(self.pid, libc::SIGKILL) })
     }
 
-    /// Waits for the child's end, `limit` at most; `None` if it goes on.
+    /// Waits for the end of the child, at most for `limit`; `None` if it still runs.
     pub fn wait(&mut self, limit: Duration) -> io::Result<Option<End>> {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_micros(200);
         loop {
             let mut status = 0;
-            // SAFETY: The child has not been waited for; `status` is ours.
+            // SAFETY: The child has not been waited for; `status` is a local variable.
             let pid = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) };
             check(pid)?;
             if pid == self.pid {
@@ -107,13 +106,13 @@ impl Drop for Child {
     }
 }
 
-/// How many files this process has open.
+/// Returns the number of files that this process has open.
 pub fn open_files() -> io::Result<usize> {
-    // The folder itself is open while it is read.
+    // Reading the folder opens it, too.
     Ok(fs::read_dir("/proc/self/fd")?.count() - 1)
 }
 
-/// Runs `body` in a copy of this process and says how that ended.
+/// Runs `body` in a copy of this process and returns how the copy ended.
 pub fn in_child(body: impl FnOnce()) -> io::Result<End> {
     let limit = Duration::from_secs(30);
     Child::spawn(body)?

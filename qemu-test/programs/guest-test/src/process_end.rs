@@ -12,8 +12,8 @@ use rustix::process::PidfdFlags;
 
 use crate::readiness::wait_readable;
 
-/// Waits until process `pid` has ended, `limit` at most, and says whether it has. A child's status
-/// is still to be collected then.
+/// Waits until process `pid` has ended, at most for `limit`, and returns true if it has. The status
+/// of a child is still to be collected afterwards.
 pub fn wait_ended(pid: u32, limit: Duration) -> io::Result<bool> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long a processor worked, apart from the time that was waited.
+//! Processor time of a thread, which does not include waiting.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::time::clock_gettime;
 use rustix::time::ClockId;
 
-/// What the calling thread has used so far, in programs and in the kernel.
+/// Returns the time that the calling thread has run so far, in user space and in the kernel.
 pub fn of_this_thread() -> io::Result<Duration> {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).map_err(io::Error::other)

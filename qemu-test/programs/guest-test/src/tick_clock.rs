@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The time as the kernel's timeouts see it: it goes on by ticks.
+//! Clock of the kernel's timeouts, which advances by ticks.
 //!
-//! A processor that the host did not let run makes up for its lost ticks in one
-//! go. A timeout that counts them may end after a few milliseconds of the exact
-//! clock then.
+//! A virtual processor that the host did not run catches up on its lost ticks at once. A timeout
+//! that counts ticks may then end after a few milliseconds of the exact clock.
 
 use std::io;
 use std::time::Duration;
@@ -15,12 +14,12 @@ use rustix::time::ClockId;
 
 const CLOCK: ClockId = ClockId::MonotonicCoarse;
 
-/// The time at the last tick.
+/// Returns the time of the last tick.
 pub fn now() -> io::Result<Duration> {
     Duration::try_from(clock_gettime(CLOCK)).map_err(io::Error::other)
 }
 
-/// From one tick to the next.
+/// Returns the length of a tick.
 pub fn tick() -> io::Result<Duration> {
     Duration::try_from(clock_getres(CLOCK)).map_err(io::Error::other)
 }

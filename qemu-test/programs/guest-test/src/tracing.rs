@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's trace events, in a buffer of one's own.
+//! Trace events of the kernel, in a buffer of one's own.
 
 use std::fs;
 use std::io;
@@ -10,25 +10,25 @@ use std::process;
 
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// A trace buffer that records the events of one system; it ends when dropped.
+/// Trace buffer that records the events of one system. Dropping it ends the recording.
 #[derive(Debug)]
 pub struct Trace {
     folder: PathBuf,
 }
 
-/// One event that was recorded.
+/// Recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The thread in which it happened.
+    /// Id of the thread that it happened in.
     pub thread: u32,
-    /// The event's name.
+    /// Name of the event.
     pub name: String,
-    /// What it says, as `field=value` words.
+    /// Fields of the event, as `field=value` words.
     pub fields: String,
 }
 
 impl Event {
-    /// The value of a field.
+    /// Returns the value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields
             .split(' ')
@@ -39,13 +39,13 @@ impl Event {
 }
 
 impl Trace {
-    /// Whether the running kernel has events of `system`.
+    /// Returns true if the running kernel has events of `system`.
     pub fn is_available(system: &str) -> bool {
         Path::new(TRACEFS).join("events").join(system).exists()
     }
 
-    /// Begins to record the events of `system` whose names are in `events`, or
-    /// all if there are none. The buffer holds `kib` KiB for each processor.
+    /// Starts to record the events of `system` whose names are in `events`, or all of its events if
+    /// that is empty. The buffer holds `kib` KiB for each processor.
     pub fn begin(system: &str, events: &[&str], kib: usize) -> io::Result<Self> {
         let name = format!("{system}-{}", process::id());
         let folder = Path::new(TRACEFS).join("instances").join(name);
@@ -62,7 +62,7 @@ impl Trace {
         Ok(trace)
     }
 
-    /// What was recorded so far, in order.
+    /// Returns the events recorded so far, in order.
     pub fn events(&self) -> io::Result<Vec<Event>> {
         let text = fs::read_to_string(self.folder.join("trace"))?;
         Ok(text.lines().filter_map(parse).collect())
@@ -71,14 +71,13 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        // A buffer that stays costs memory only; and a suite that begins
-        // another one under the same name reports that.
+        // A buffer that is left costs memory only; and a suite that makes another one of the same
+        // name fails.
         let _ = fs::remove_dir(&self.folder);
     }
 }
 
-/// Reads a line such as
-/// `  program-12  [001] ..... 3.456: event_name: field=1 other=2`.
+/// Parses a line such as `  program-12  [001] ..... 3.456: event_name: field=1 other=2`.
 fn parse(line: &str) -> Option<Event> {
     if line.starts_with('#') {
         return None;

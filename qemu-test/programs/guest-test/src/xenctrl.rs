@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connection to the hypervisor by libxenctrl, which only dom0 may open.
+//! Connection to the hypervisor by libxenctrl, which only dom0 may open.
 
 use std::ffi::c_char;
 use std::ffi::c_int;
@@ -41,7 +41,7 @@ extern "C" {
     ) -> c_int;
 }
 
-/// An open connection.
+/// Open connection.
 pub(crate) struct Interface {
     handle: NonNull<Handle>,
 }
@@ -56,7 +56,7 @@ impl Interface {
         }
     }
 
-    /// The library's handle, which is open as long as `self` lives.
+    /// Returns the handle of the library, which is open as long as `self` lives.
     pub(crate) fn as_ptr(&self) -> *mut Handle {
         self.handle.as_ptr()
     }
@@ -64,7 +64,7 @@ impl Interface {
 
 impl Drop for Interface {
     fn drop(&mut self) {
-        // SAFETY: The handle is open, and nobody uses it after this.
+        // SAFETY: The handle is open, and nothing uses it after this.
         unsafe { xc_interface_close(self.handle.as_ptr()) };
     }
 }
