@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a frame that lies in granted pages comes to the screen.
+//! Ways to bring a frame in granted pages to the screen.
 
 use std::io;
 use std::time::Duration;
@@ -35,24 +35,24 @@ const LAYOUT: Layout = Layout {
     pitch: 640 * 4,
 };
 
-/// How many a frame takes.
+/// Number of pages of a frame.
 const PAGES: usize = (LAYOUT.pitch * LAYOUT.height) as usize / PAGE_SIZE;
 
-/// A way to bring a frame to the screen.
+/// Way to bring a frame to the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The card shows the granted pages themselves, as a dma-buf that is made
-    /// for this frame.
+    /// The card scans out the granted pages themselves, by a dma-buf that is exported for each
+    /// frame.
     DmaBuf,
-    /// The same, but the dma-buf was made and imported before, as that of a
-    /// buffer that a front end draws into again and again.
+    /// The same, but the dma-buf was exported and imported before, as for a buffer that a front end
+    /// draws into repeatedly.
     KeptDmaBuf,
     /// The pages are copied to memory that the card has imported before.
     Copy,
 }
 
 impl Way {
-    /// Its name in the table, without spaces.
+    /// Returns its name in the table, without spaces.
     pub fn name(self) -> &'static str {
         match self {
             Self::DmaBuf => "display-dma-buf",
@@ -62,24 +62,24 @@ impl Way {
     }
 }
 
-/// A screen, and a frame for it in pages that this domain granted to itself.
+/// Screen, and a frame for it in pages that this domain granted to itself.
 pub struct Display<'a> {
     card: &'a Card,
     output: Output,
-    /// What the screen shows between two frames, so that none is on it when
-    /// it is released: to switch the screen off would take longer than all else.
+    /// Picture on the screen between two frames, so that no frame is on it when it is released:
+    /// switching the screen off would take longer than everything else.
     resting: Framebuffer<'a>,
     copied: Framebuffer<'a>,
     copy: Mapping,
     kept: Framebuffer<'a>,
     device: Gntdev,
     frame: Share,
-    /// The frame is this one's.
+    /// Owner of the pages of the frame.
     _granter: LocalGranter,
 }
 
 impl<'a> Display<'a> {
-    /// Switches the card's screen on.
+    /// Switches the screen of the card on.
     pub fn new(card: &'a Card) -> io::Result<Self> {
         let mut granter = LocalGranter::new(DOM0, DOM0)?;
         let frame = granter.share(PAGES, Access::ReadWrite)?;
@@ -89,7 +89,7 @@ impl<'a> Display<'a> {
         let (copied, copy) = local_framebuffer(card)?;
         card.show(&output, &resting)?;
         let kept = {
-            // By a file of its own, in which its number stands for nothing else. The framebuffer needs
+            // Exported by a file of its own, in which its number is unique. The framebuffer needs
             // neither that file nor the descriptor.
             let exported = Gntdev::open()?.export(0, DOM0, &frame.references())?;
             card.framebuffer(&exported, LAYOUT)?
@@ -107,8 +107,7 @@ impl<'a> Display<'a> {
         })
     }
 
-    /// Shows `count` frames and returns the nanoseconds that each took, its
-    /// release included.
+    /// Shows `count` frames and returns the nanoseconds of each, including its release.
     pub fn measure(&self, way: Way, count: usize) -> io::Result<f64> {
         let mut sum = Duration::ZERO;
         for _ in 0..count {
@@ -158,16 +157,15 @@ impl<'a> Display<'a> {
         Ok(copied + self.show_and_rest(&self.copied)?)
     }
 
-    /// Shows a framebuffer, of which counts the time, and then another one.
+    /// Shows a framebuffer and then the resting picture; only the first is timed.
     fn show_and_rest(&self, framebuffer: &Framebuffer<'_>) -> io::Result<Duration> {
         let shown = self.flip(framebuffer)?;
         self.flip(&self.resting)?;
         Ok(shown)
     }
 
-    /// Shows a framebuffer and returns how long the processor worked for that.
-    /// Until the screen's next frame begins it is idle, for a time that only
-    /// the card's clock decides on.
+    /// Shows a framebuffer and returns the processor time for it. Until the next frame of the
+    /// screen begins the processor is idle, for a time that depends on the clock of the card only.
     fn flip(&self, framebuffer: &Framebuffer<'_>) -> io::Result<Duration> {
         let begin = processor_time::of_this_thread()?;
         self.card.show(&self.output, framebuffer)?;
@@ -175,7 +173,7 @@ impl<'a> Display<'a> {
     }
 }
 
-/// A framebuffer in memory of this program's, and that memory.
+/// Makes a framebuffer in memory of this program, and returns both.
 fn local_framebuffer(card: &Card) -> io::Result<(Framebuffer<'_>, Mapping)> {
     let file = MemoryFile::new(PAGES)?;
     let framebuffer = card.framebuffer(&file.dma_buf()?, LAYOUT)?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which driver serves the device.
+//! Loading of the driver to measure.
 
 use std::io;
 use std::process::Command;
 
 use guest_test::platform::Driver;
 
-/// Puts `driver` in the place of whichever is loaded.
+/// Loads `driver` in place of the loaded one.
 pub fn load(driver: Driver) -> io::Result<()> {
     if let Ok(loaded) = Driver::current() {
         if loaded == driver {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Event channels from dom0 to itself: no other domain has a part in the time.
+//! Event channels from dom0 to itself, so that no other domain takes part of the time.
 
 use std::fs;
 use std::io;
@@ -17,16 +17,15 @@ use suites::random::Random;
 use xen_grants::event_channel::EventChannels;
 use xen_grants::DOM0;
 
-/// A line of the table.
+/// Line of the table.
 pub struct Line {
-    /// Its name, without spaces.
+    /// Name of the line, without spaces.
     pub name: &'static str,
-    /// Opens what it takes; what is returned measures once, in nanoseconds for
-    /// one unit.
+    /// Opens the ports and returns the function that measures once.
     pub open: fn() -> io::Result<Measure>,
 }
 
-/// Measures once.
+/// Function that measures once, and returns the nanoseconds for one unit.
 pub type Measure = Box<dyn FnMut() -> io::Result<f64>>;
 
 /// All lines, in the order of the table.
@@ -54,10 +53,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 const ROUND_TRIPS: u32 = 2000;
 
-/// Events of a sample of a storm, whatever the number of ports.
+/// Number of events in a sample of a storm, for any number of ports.
 const EVENTS: usize = 8192;
 
-/// The port operations that run, as the harness has asked for and the kernel says.
+/// Returns the port operations in use, which must be those that the harness has asked for.
 pub fn driver() -> io::Result<&'static str> {
     let asked = Ops::asked()?;
     let log = Command::new("dmesg").output()?;
@@ -72,7 +71,7 @@ pub fn driver() -> io::Result<&'static str> {
     }
 }
 
-/// From one thread to another and back.
+/// Measures an event from one thread to another and back.
 fn round_trip() -> io::Result<Measure> {
     let ports = Ports::open(1)?;
     Ok(Box::new(move || {
@@ -106,7 +105,7 @@ fn round_trip() -> io::Result<Measure> {
     }))
 }
 
-/// An event on each of so many ports, and then all are received.
+/// Measures a storm: an event is sent on each of `count` ports, and then all are received.
 fn storm(count: usize) -> io::Result<Measure> {
     let mut ports = Ports::open(count)?;
     Random::new(1).shuffle(&mut ports.sent_from);
@@ -124,7 +123,7 @@ fn storm(count: usize) -> io::Result<Measure> {
     }))
 }
 
-/// Ports of which each is connected to one of another file.
+/// Ports that are connected in pairs, between two files.
 struct Ports {
     receivers: EventChannels,
     senders: EventChannels,
@@ -143,7 +142,7 @@ impl Ports {
             sent_from.push(senders.connect(DOM0, port)?);
             received_at.push(port);
         }
-        // A port that connects has an event at once.
+        // A port has an event as soon as it is connected.
         receive(&senders, count, &mut Vec::new())?;
         Ok(Self {
             receivers,
@@ -154,7 +153,7 @@ impl Ports {
     }
 }
 
-/// Receives exactly `count` events; `taken` is there to be used again.
+/// Receives exactly `count` events; `taken` is a buffer that is reused.
 fn receive(channels: &EventChannels, count: usize, taken: &mut Vec<u32>) -> io::Result<()> {
     let mut received = 0;
     while received < count {

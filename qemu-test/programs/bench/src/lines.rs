@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is measured.
+//! Operations to measure, one in each line of the table.
 
 use std::io;
 use std::time::Instant;
@@ -23,21 +23,21 @@ use xen_grants::GrantRef;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
-/// A line of the table.
+/// Line of the table.
 pub struct Line {
-    /// Its name, without spaces.
+    /// Name of the line, without spaces.
     pub name: &'static str,
-    /// How often it is done for one sample.
+    /// Number of repetitions in a sample.
     pub count: usize,
-    /// What the time is divided by: segments in a call.
+    /// Number of units in one operation: segments in a call.
     pub units: usize,
-    /// What a domain and its driver must be able to do.
+    /// Requirements on the domain and its driver.
     pub needs: Needs,
-    /// Does it so many times and returns the nanoseconds for one unit.
+    /// Repeats the operation the given number of times and returns the nanoseconds for one unit.
     pub measure: fn(&Setup, usize) -> io::Result<f64>,
 }
 
-/// What a line needs that not every domain and driver can do.
+/// Requirement of a line that not every domain and driver meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing.
@@ -167,26 +167,26 @@ pub const LINES: &[Line] = &[
     },
 ];
 
-/// Which end of a copy is the grant.
+/// End of a copy that is a grant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     FromGrant,
     ToGrant,
 }
 
-/// How many pages are granted for the lines to work with.
+/// Number of granted pages.
 const PAGES: usize = 512;
 
-/// A granter in another domain answers with a list of references, which is not
-/// to become longer than xenstore takes.
+/// Maximum number of pages of one request to a granter in another domain, whose answer is a list of
+/// references that must fit in a xenstore node.
 const PAGES_IN_A_SHARE: usize = 256;
 
-/// Longer than any release takes, in milliseconds.
+/// Limit for the wait for a release, in milliseconds; no release takes so long.
 const RELEASE_LIMIT: u32 = 20_000;
 
-/// What all lines work with.
+/// Resources of all lines.
 pub struct Setup {
-    /// The grants are this one's.
+    /// Owner of the granted pages.
     _granter: Box<dyn Granter>,
     grants: Vec<GrantRef>,
     local: Mapping,
@@ -194,12 +194,13 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Pages of this domain, granted to itself, and memory to work with.
+    /// Makes a setup with pages that this domain grants to itself.
     pub fn new() -> io::Result<Self> {
         Self::with_grants_of(Box::new(LocalGranter::new(DOM0, DOM0)?))
     }
 
-    /// Pages of the domU, which runs program `granter`, granted to this domain.
+    /// Makes a setup with pages that the domU, which runs the program `granter`, grants to this
+    /// domain.
     pub fn of_domu() -> io::Result<Self> {
         let domid = RemoteGranter::domid_of_domu()?;
         Self::with_grants_of(Box::new(RemoteGranter::connect(domid)?))
@@ -226,8 +227,8 @@ impl Setup {
         })
     }
 
-    /// Copies segments of `length` bytes, which lie next to each other in
-    /// granted pages, and `stride` bytes apart in local memory.
+    /// Copies segments of `length` bytes, which are adjacent in granted pages, and `stride` bytes
+    /// apart in local memory.
     fn copy(
         &self,
         count: usize,
@@ -277,7 +278,7 @@ impl Setup {
         Ok(begin.elapsed().as_nanos() as f64 / count as f64)
     }
 
-    /// Inserts into a file that has `regions` regions, behind all of them.
+    /// Adds regions to a file that already has `regions` regions, behind all of them.
     fn insert_among(&self, count: usize, regions: usize) -> io::Result<f64> {
         let device = Gntdev::open()?;
         for _ in 0..regions {
@@ -293,8 +294,8 @@ impl Setup {
         Ok(elapsed as f64 / count as f64)
     }
 
-    /// Grants the pages of a dma-buf that udmabuf made, and ends the grants.
-    /// Nobody has to map them, so they are for this domain itself.
+    /// Grants the pages of a dma-buf of udmabuf, and ends the grants. No other domain has to map
+    /// them, so they are granted to this domain itself.
     fn import_and_release(&self, count: usize, pages: usize) -> io::Result<f64> {
         let (_, buffer) = self
             .buffers
@@ -310,7 +311,7 @@ impl Setup {
         Ok(begin.elapsed().as_nanos() as f64 / count as f64)
     }
 
-    /// Makes a dma-buf of grants, closes it and waits until they are unmapped.
+    /// Exports grants as a dma-buf, closes it and waits until they are unmapped.
     fn export_and_release(&self, count: usize, pages: usize) -> io::Result<f64> {
         let grants = &self.grants[..pages];
         let domid = grants[0].domid;
@@ -327,7 +328,8 @@ impl Setup {
     }
 }
 
-/// Waits until a closed export has ended. One that ended before is unknown.
+/// Waits for the release of a closed export. One that was released earlier is unknown to the
+/// device.
 pub fn wait_released(device: &Gntdev, number: u32) -> io::Result<()> {
     match device.wait_released(number, RELEASE_LIMIT) {
         Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Measures the grant device and event channels, and prints each time it took as a line of words;
+//! Measures the grant device and event channels, and prints each sample as a line of words;
 //! `qemu-test/bench` makes tables of them.
 //!
 //! ```text
@@ -10,18 +10,17 @@
 //! only-rust <line> <reason>
 //! ```
 //!
-//! `gntdev-bench drivers ROUNDS` measures both drivers in turn. Nobody else may
-//! use the device: the drivers are unloaded and loaded again.
+//! `gntdev-bench drivers ROUNDS` measures both drivers in turn. No other program may use the
+//! device: the drivers are unloaded and loaded again.
 //!
-//! `gntdev-bench exports` measures exports of a domU's grants with the driver
-//! that is loaded: the daemons that a domU needs keep the device open. It is one
-//! round of many, each in a boot of its own.
+//! `gntdev-bench exports` measures exports of grants of a domU with the loaded driver: the daemons
+//! that a domU needs keep the device open. It is one round of many, each in a boot of its own.
 //!
-//! `gntdev-bench display ROUNDS` brings frames from granted pages to the screen,
-//! as dma-bufs and by copies.
+//! `gntdev-bench display ROUNDS` brings frames from granted pages to the screen, as dma-bufs and by
+//! copies.
 //!
-//! `gntdev-bench events` measures event channels with the port operations that
-//! the kernel runs, which are chosen when it boots. It is one round of many.
+//! `gntdev-bench events` measures event channels with the port operations of the running kernel,
+//! which are chosen at boot. It is one round of many.
 
 #![forbid(unsafe_code)]
 
@@ -51,13 +50,13 @@ use crate::lines::LINES;
 
 const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | exports | display ROUNDS | events";
 
-/// Why the C driver is not measured beside the other one.
+/// Reason why the C driver is not measured beside the other one.
 const NO_OWN_EXPORT: &str = "Linux's C driver refuses exports in PV domains";
 
-/// Samples of which a round that has its boot for itself is the median.
+/// Number of samples in a round that is a boot of its own; the result is their median.
 const SAMPLES_IN_A_BOOT: usize = 9;
 
-/// Frames in a sample.
+/// Number of frames in a sample.
 const FRAMES: usize = 10;
 
 fn main() -> ExitCode {
@@ -101,7 +100,7 @@ fn measure_drivers(rounds: usize) -> io::Result<()> {
     }
 
     for round in 0..rounds {
-        // Which driver is first changes, so that neither gains by it.
+        // The order of the drivers alternates, so that neither gains by it.
         let mut order = [Driver::C, Driver::Rust];
         order.rotate_left(round % 2);
         for driver in order {
@@ -173,13 +172,12 @@ fn measure_display(rounds: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The first calls allocate what is kept, and fill the pools.
+/// Warms up: the first calls allocate memory that is kept, and fill pools.
 fn warm_up(line: &Line, setup: &Setup) -> io::Result<()> {
     (line.measure)(setup, line.count.div_ceil(8)).map(drop)
 }
 
-/// The part of the time that the driver spends in hypercalls, as its trace
-/// events tell.
+/// Measures the time that the driver spends in hypercalls, by its trace events.
 fn inside(line: &Line, setup: &Setup) -> io::Result<f64> {
     const EVENT: &str = "xen_gntdev_hypercall";
     let count = line.count.div_ceil(8);
