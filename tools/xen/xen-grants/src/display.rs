@@ -2,7 +2,7 @@
 
 //! A dma-buf on a screen, by DRM's mode setting. This module is there with the feature `display`.
 //!
-//! It is made of the crate [`drm`], which has much more; [`Card`] implements its traits.
+//! It uses the crate [`drm`], which offers much more; [`Card`] implements its traits.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -237,7 +237,7 @@ impl CardBuffer<'_> {
 
 impl Drop for CardBuffer<'_> {
     fn drop(&mut self) {
-        // The kernel ends it with the card's file at the latest.
+        // If this fails, the kernel frees it when the file of the card is closed.
         let _ = self.card.close_buffer(self.handle);
     }
 }
@@ -258,7 +258,7 @@ impl Drop for Framebuffer<'_> {
     }
 }
 
-/// A picture in a buffer, as the crate `drm` wants to know it.
+/// A picture in a buffer, in the form that the crate `drm` takes.
 struct Picture {
     handle: Handle,
     layout: Layout,

@@ -107,8 +107,8 @@ impl DmaBuf {
     }
 
     /// Calls `body`, which makes accesses of the kind `access` to a mapping of the buffer. Devices
-    /// see what it writes, and it sees what they wrote before: caches are written back or
-    /// invalidated as it takes.
+    /// see its writes, and it sees earlier writes of devices: caches are written back or
+    /// invalidated as needed.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl DmaBuf {
         loop {
             // SAFETY: The argument of this request is one u64, which the kernel only reads.
             match unsafe { ioctl::ioctl(&self.file, Setter::<SYNC, u64>::new(flags)) } {
-                // The exporter was interrupted before it did anything.
+                // The exporter was interrupted before it had any effect.
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 result => return result.map_err(|error| Error::new("DMA_BUF_IOCTL_SYNC", error)),
             }

@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// Nothing came within the time that the caller allowed.
     TimedOut {
-        /// What the caller waited for.
+        /// Event that the caller waited for.
         awaited: String,
         /// The time that the caller allowed.
         limit: Duration,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Event channels, by libxenevtchn: how two domains tell each other that there is something to do.
+//! Event channels, by libxenevtchn: notifications between domains.
 
 use std::ffi::c_int;
 use std::io;
@@ -23,7 +23,8 @@ use crate::PAGE_SIZE;
 /// An open event channel device, `/dev/xen/evtchn`, and the ports that were opened by it. Dropping
 /// it closes them.
 ///
-/// A port that has received an event is masked: the next event on it is told of after it is unmasked.
+/// A port that has received an event is masked: the next event on it is reported after it is
+/// unmasked.
 ///
 /// # Examples
 ///
@@ -49,8 +50,8 @@ pub struct EventChannels {
 // SAFETY: The handle is a file descriptor and a logger that is not called; no function of the
 // library changes it until it is closed.
 unsafe impl Send for EventChannels {}
-// SAFETY: As above. Of two threads that wait, one may take the event that the other was told of;
-// that one waits on.
+// SAFETY: As above. If two threads wait, one may take the event that the other was woken up for;
+// the latter continues to wait.
 unsafe impl Sync for EventChannels {}
 
 /// Most events that the device hands out in one system call: a page of ports.
@@ -123,7 +124,7 @@ impl EventChannels {
                 let port = port("xenevtchn_pending", unsafe {
                     sys::xenevtchn_pending(self.handle.as_ptr())
                 })?;
-                // SAFETY: The handle is open, and the port its.
+                // SAFETY: The handle is open, and the port belongs to it.
                 check("xenevtchn_unmask", unsafe {
                     sys::xenevtchn_unmask(self.handle.as_ptr(), port)
                 })?;
@@ -138,7 +139,7 @@ impl EventChannels {
     /// Waits for events, at most for `limit`, and replaces the contents of `ports` by the ports that
     /// have one, in the order of the events; none if there was no event. The ports stay masked.
     ///
-    /// The library takes one event by a system call; this takes as many as are there.
+    /// The library takes one event per system call; this takes all that are pending.
     ///
     /// # Errors
     ///
@@ -193,7 +194,7 @@ impl AsFd for EventChannels {
 
 impl Drop for EventChannels {
     fn drop(&mut self) {
-        // SAFETY: The handle is open, and nobody uses it after this.
+        // SAFETY: The handle is open, and nothing uses it after this.
         unsafe { sys::xenevtchn_close(self.handle.as_ptr()) };
     }
 }

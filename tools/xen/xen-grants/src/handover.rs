@@ -2,9 +2,9 @@
 
 //! Grant references passed from one domain to another through xenstore.
 //!
-//! The granter offers them in its own part of xenstore, below `data/NAME`, and both sides leave each
-//! other values there. This suits programs that know each other; a back end for a protocol of Xen
-//! such as displif finds references where that protocol has them.
+//! The granter offers them in its own part of xenstore, below `data/NAME`, and both sides leave
+//! values for each other there. This suits programs made for each other; a back end for a protocol
+//! of Xen such as displif finds references at the place that the protocol defines.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,11 +20,11 @@ const REFERENCES_PER_NODE: usize = 128;
 /// The largest offer that is taken: a gigabyte, in pages.
 const MOST_PAGES: usize = 1 << 18;
 
-/// The node that the granter writes last: all others are there.
+/// Node that the granter writes last, after all others.
 const OFFERED: &str = "pages";
-/// Written by the other side when it uses no page any more.
+/// Node that the other side writes when it no longer uses the pages.
 const DONE: &str = "done";
-/// Written by the granter when the grants have ended.
+/// Node that the granter writes when the grants have ended.
 const RELEASED: &str = "released";
 
 /// One side of a handover.

@@ -2,9 +2,9 @@
 
 //! A stream of bytes between two domains, by libxenvchan.
 //!
-//! The server grants the pages of two rings, the client maps them. Each end asks its kernel to clear
-//! a byte of the shared page and to send an event when it goes, also because it dies: so the other
-//! end knows.
+//! The server grants the pages of two rings, the client maps them. Each end asks its kernel to
+//! clear a byte of the shared page and to send an event when it ends, also by a crash, so that the
+//! other end learns of it.
 
 use std::ffi::c_int;
 use std::os::fd::BorrowedFd;

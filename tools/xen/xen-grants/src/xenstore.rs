@@ -54,8 +54,8 @@ impl Xenstore {
             handle,
             watched: RefCell::default(),
         };
-        // The library opens the pipe that tells of watches when it is first asked for. Opened now,
-        // the number of open files stays as it is from here on.
+        // The library opens the pipe for watches on the first request for it. Opening it now keeps
+        // the number of open files constant from here on.
         // SAFETY: The connection is open.
         check("xs_fileno", unsafe { sys::xs_fileno(handle.as_ptr()) })?;
         Ok(connection)
