@@ -38,7 +38,7 @@ const GRANTER_PATIENCE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Time that the release of a closed dma-buf may take.
 const RELEASE: Duration = Duration::from_secs(5);
-/// Time that the picture is shown if there is no command to run meanwhile.
+/// Time that the picture is shown if there is no command to run in the meantime.
 const SHOW: Duration = Duration::from_secs(10);
 
 const USAGE: &str = "\

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The picture that a domU draws. A person recognises it, it has the domain's id in it, and no two of
-//! its pages are alike, so that misplaced ones are seen.
+//! The picture that a domU draws. A person recognises it, it contains the id of the domain, and no
+//! two of its pages are alike, so that misplaced ones are visible.
 
 use std::convert::Infallible;
 
