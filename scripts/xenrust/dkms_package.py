@@ -24,7 +24,7 @@ from .progress import Step
 
 PACKAGE = "xen-gntdev-rust-dkms"
 TEMPLATES = REPOSITORY / "scripts" / "debian"
-SERIES = "0.1"
+VERSION = "0.1"
 
 # Sources that a build reads. The unit tests' module and the Kconfig files belong to a kernel tree.
 SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/xenrust")
@@ -68,7 +68,7 @@ def _pack(cache: Cache, step: Step, folder: pathlib.Path, file: pathlib.Path) ->
 
 def default_version() -> str:
     """Version that grows with each commit."""
-    return time.strftime(f"{SERIES}+%Y%m%d.%H%M%S", time.gmtime(_commit_time()))
+    return time.strftime(f"{VERSION}+%Y%m%d.%H%M%S", time.gmtime(_commit_time()))
 
 
 def assemble(folder: pathlib.Path, version: str) -> None:
