@@ -82,6 +82,7 @@ def assemble(folder: pathlib.Path, version: str) -> None:
     _write(source / SCRIPT, _for_debian((REPOSITORY / SCRIPT).read_bytes()))
     words = {"VERSION": version, "MAINTAINER": _maintainer(),
              "YEAR": time.strftime("%Y", time.gmtime(_commit_time())),
+             # SERIES 7.2/7.3: DKMS builds for kernels of both.
              "SERIES": "|".join(series.replace(".", "[.]") for series in SUPPORTED_SERIES),
              "OPTIONS": " ".join(kernel_fit.NEEDED_OPTIONS)}
     _write(source / STEP, _template("pre-build", words))

@@ -11,7 +11,7 @@ from .cache import Cache
 from .failure import Failure
 from .progress import Step, say
 
-# Series that the overlay is written for; the first one is fetched by default.
+# SERIES 7.2/7.3: those that the overlay is written for; the first one is fetched by default.
 SUPPORTED_SERIES = ("7.2", "7.3")
 
 
@@ -45,6 +45,7 @@ def series(tree: str | pathlib.Path) -> str:
 
 def _newest(cache: Cache) -> pathlib.Path | None:
     """Tree of the preferred series if there is one, else of the next; None if there is none."""
+    # SERIES 7.2/7.3: trees of both can be in the cache.
     numbers = [tuple(map(int, folder.name.split("."))) for folder in cache.linux.glob("[0-9]*")
                if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
     if not numbers:
@@ -83,6 +84,7 @@ def _package(cache: Cache) -> str:
                                        r"^linux-source-[0-9]+\.[0-9]+$"], cwd="/") or ""
     available = {tuple(map(int, name.split("."))): f"linux-source-{name}"
                  for name in re.findall(r"^linux-source-(\d+\.\d+)", listed, re.M)}
+    # SERIES 7.2/7.3: the archive drops the first one before the second.
     wanted = tuple(map(int, SUPPORTED_SERIES[0].split(".")))
     usable = sorted(number for number in available if number >= wanted)
     if not usable:

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device that holds its module.
+//! Misc devices that hold a reference to their module.
 //!
-//! The kernel crate's own registration leaves the `owner` of the file operations empty, so that a
-//! module could be unloaded under an open file or a mapping of one. This one sets it, and adds
-//! `poll()`. Otherwise it is the kernel crate's: the callbacks are those of its [`MiscDevice`].
+//! SERIES 7.2/7.3: the kernel crate's registration of 7.2 leaves the `owner` of the file operations
+//! empty, so that a module could be unloaded under an open file or a mapping of one; that of 7.3
+//! sets it. This registration sets it on both.
+//!
+//! It also adds `poll()`, which the kernel crate lacks. Apart from that it is the kernel crate's:
+//! the callbacks are those of its [`MiscDevice`].
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
@@ -24,14 +27,14 @@ use kernel::{
     },
 };
 
-/// What `poll()` tells about a file.
+/// Result of `poll()` for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
-    /// There is nothing to read.
+    /// Nothing can be read.
     Nothing,
-    /// There is something to read (`EPOLLIN | EPOLLRDNORM`).
+    /// Data can be read (`EPOLLIN | EPOLLRDNORM`).
     Readable,
-    /// It cannot be told (`EPOLLERR`).
+    /// The state is unknown because of an error (`EPOLLERR`).
     Failed,
 }
 
@@ -45,9 +48,10 @@ impl Readiness {
     }
 }
 
-/// A misc device whose open files can be waited for. The kernel crate's trait has no such callback.
+/// Misc device whose open files support `poll()`. The kernel crate's trait has no such callback.
 pub(crate) trait PollDevice: MiscDevice {
-    /// Registers with `table` what wakes the caller up, and returns what is the case now.
+    /// Registers the wait queues that wake up the caller with `table`, and returns the current
+    /// state.
     fn poll(
         device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
         file: &File,
@@ -64,14 +68,14 @@ unsafe extern "C" fn poll<T: PollDevice>(
     table: *mut bindings::poll_table_struct,
 ) -> bindings::__poll_t {
     // SAFETY: By this function's safety requirements, `MiscDevice::open()` set the private data,
-    // which is there until the file is released.
+    // which stays valid until the file is released.
     let device = unsafe { T::Ptr::borrow((*file).private_data) };
     // SAFETY: By this function's safety requirements. `poll()` does not use the file position.
     let (file, table) = unsafe { (File::from_raw_file(file), PollTable::from_raw(table)) };
     T::poll(device, file, table).into_raw()
 }
 
-/// A registered misc device. Dropping it takes the device away.
+/// Registered misc device. Dropping it removes the device.
 ///
 /// # Invariants
 ///
@@ -86,15 +90,16 @@ pub(crate) struct Registration {
 
 // SAFETY: `misc_deregister()` may be called from any thread.
 unsafe impl Send for Registration {}
-// SAFETY: There is nothing to do with a `&Registration`.
+// SAFETY: A `&Registration` gives access to nothing.
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    /// Registers a misc device whose open files are `T`s and hold `module`. May sleep.
+    /// Registers a misc device whose open files are `T`s and hold references to `module`. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// Those of `misc_register()`, among them `EEXIST` when there is a device of this name.
+    /// Those of `misc_register()`, among them `EEXIST` if a device of this name exists.
     pub(crate) fn new<T: PollDevice>(
         name: &'static CStr,
         module: &'static ThisModule,
@@ -112,11 +117,13 @@ impl Registration {
                 }
             }),
             device <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
-                // SAFETY: `this` is where the registration is going to be.
+                // SAFETY: `this` points to the memory of the registration that is being
+                // initialized.
                 let operations = unsafe { &raw const (*this.as_ptr()).operations };
-                // SAFETY: `slot` can be written, and is pinned memory that stays until `drop()`
-                // took the device away. The same holds for the operations. `MiscDevice::open` gets
-                // a pointer to this `miscdevice`, which is all that its argument consists of.
+                // SAFETY: `slot` can be written, and is pinned memory that stays valid until
+                // `drop()` has removed the device. The same holds for the operations.
+                // `MiscDevice::open` gets a pointer to this `miscdevice`, which is all that its
+                // argument consists of.
                 to_result(unsafe {
                     slot.write(device);
                     (*slot).fops = Opaque::cast_into(operations);
