@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the package does when it is installed: it never fails for want of a module, says why there
-is none, and leaves to the administrator what is the administrator's."""
+"""Installation of the package: it never fails for lack of a module, says why there is none, and
+respects the choices of the administrator."""
 
 import pathlib
 import subprocess
@@ -13,7 +13,7 @@ VERSION = "0.1+1"
 KERNEL = "7.2.12+deb13-amd64"
 OTHER = "6.12.9+deb13-amd64"
 
-# DKMS keeps what it knows in a folder, a file for each kernel.
+# DKMS keeps its state in a folder, with a file for each kernel.
 DKMS = r"""#!/bin/sh
 echo "$*" >>calls
 kernel=${7:-none}
@@ -56,7 +56,7 @@ class Machine(unittest.TestCase):
         place.touch()
 
     def postinst(self, *arguments):
-        """Run it; what it prints."""
+        """Run it and return its output."""
         text = (self.system / "package/DEBIAN/postinst").read_text(encoding="utf-8")
         for place in ("/lib/modules", "/usr/src", "/etc/dkms", "/var/lib/dkms"):
             self.assertIn(place, text)

@@ -122,7 +122,7 @@ def command(cache: Cache, argv: Arguments, cwd: str | pathlib.Path | None = None
     # The cache holds the root itself, so it is bound while nothing is mounted in there yet.
     others = {pathlib.Path("/tmp"), REPOSITORY,
               *(pathlib.Path(folder).absolute() for folder in binds)}
-    # A bind hides what was bound below it: outer folders go first, the cache before all others.
+    # A bind hides earlier ones below it: outer folders go first, the cache before all others.
     folders = [cache.root, *sorted(others - {cache.root}, key=str)]
     lines = ["set -e"]
     for folder in folders:

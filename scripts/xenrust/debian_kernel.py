@@ -154,7 +154,7 @@ def _order(release: str) -> tuple[int, ...]:
     """Sort key of a release that matches USUAL_RELEASE."""
     numbers = USUAL_RELEASE.fullmatch(release)
     assert numbers
-    # A release candidate comes before what it is a candidate of.
+    # A release candidate comes before the release.
     return (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0),
             int(numbers[4]) if numbers[4] else 1 << 30, int(numbers[5] or 0))
 

@@ -59,7 +59,7 @@ class ExternalModule:
         self.file.unlink(missing_ok=True)
         built = self.objects / f"{MODULE}.ko"
         self._check_built(built, shipped)
-        # Symbols for debuggers are a hundred times what is loaded.
+        # Debug symbols are a hundred times the size of the loaded module.
         self.tools.run(Step(self.title, self.log, timeout=60),
                        ["objcopy", "--strip-debug", built, self.file],
                        failed="the module cannot be stripped")

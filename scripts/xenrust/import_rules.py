@@ -17,7 +17,7 @@ ROOMS_FOLDER = DRIVERS + "rust/"
 # The name that every crate root gives to the folder of the rooms.
 ROOMS_MODULE = "xen"
 
-# What each room, and each driver, may use besides itself.
+# Rooms that each room, and each driver, may use besides itself.
 MAY_USE = {
     "rust/kernel": set(),
     "rust/grant": {"rust/kernel"},
@@ -43,7 +43,7 @@ TOKEN = re.compile(r"""
 
 
 def problems(sources: Mapping[str, str]) -> list[str]:
-    """List what is wrong with the imports of SOURCES, which maps paths inside the repository to
+    """List the problems of the imports of SOURCES, which maps paths inside the repository to
     texts. Files that are not Rust code of drivers/xen do not matter."""
     crates = Crates({path: text for path, text in sources.items()
                      if path.startswith(DRIVERS) and path.endswith(".rs")})
@@ -175,7 +175,7 @@ def _absolute(segments: list[str], here: list[str], children: set[str]) -> list[
 
 
 def _expand(tree: str) -> list[list[str]]:
-    """List the paths that a use declaration names: TREE is what is between `use` and `;`."""
+    """List the paths that a use declaration names: TREE is the text between `use` and `;`."""
     tree = re.sub(r"\s+as\s+\w+|\s+", "", tree)
     head, brace, inner = tree.partition("{")
     if not brace:

@@ -170,7 +170,7 @@ class Overlay:
         _write(self.manifest_file, (json.dumps(manifest, indent=1) + "\n").encode())
 
     def _refuse_foreign_changes(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> None:
-        """Stop if somebody edited our files in the tree: that work would be lost."""
+        """Stop if files of the overlay were edited in the tree: the edits would be lost."""
         for path, entry in manifest.items():
             content = self._read(path)
             if content is None or content == wanted.get(path):

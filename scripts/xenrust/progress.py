@@ -158,7 +158,7 @@ class _Report:
         self._shown = self._started
 
     def update(self) -> None:
-        """Print what is due."""
+        """Print the lines that are due."""
         now = time.monotonic()
         if now - self._shown >= SECONDS_BETWEEN_CHANGES:
             self._shown = now
@@ -188,7 +188,7 @@ class _Report:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a command and what it started: first politely, so that it can end its own children."""
+    """End a command and its children: by SIGTERM first, so that it can end them itself."""
     for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
         try:
             os.killpg(process.pid, number)

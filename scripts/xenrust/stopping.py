@@ -13,8 +13,8 @@ _request: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVa
 
 
 class Stopped(Exception):
-    """End of a step because another one failed or the run was interrupted. The cause is told by
-    whoever asked for the end, so nobody prints this."""
+    """End of a step because another one failed or the run was interrupted. It is never printed: the
+    thread that requested the end reports the cause."""
 
 
 @contextlib.contextmanager
