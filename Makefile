@@ -43,7 +43,7 @@ clean:
 #: make test     run all tests; the last line counts them
 #: make test-quick
 #:               run those that take minutes: the unit tests, KUnit, and one boot of gntdev and
-#:               dma-buf. It is for each change, `make test` for what is to stay
+#:               dma-buf. Run it on each change, `make test` before a merge
 #: make test-debian
 #:               run those that need no kernel of our own on Debian's own kernel, the newest one
 #:               in the cache or the one that KERNEL names as for `make module`

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The log of one boot: what the hypervisor, the kernels and the emulator said, line by line.
+"""The log of one boot: messages of the hypervisor, the kernels and the emulator, line by line.
 
 Each line starts with the seconds since the emulator's start and the source:
 
     xen     the hypervisor
     dom0    dom0's kernel, or the only kernel of a machine without Xen
-    domU    the domU's console: its kernel, and what its command prints
-    run     what the command in dom0 printed (also on boot's standard output)
+    domU    the domU's console: its kernel, and the output of its command
+    run     the output of the command in dom0 (also on boot's standard output)
     qemu    the emulator's own messages
     boot    the harness: steps of the start, and how it ended
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Child processes on the host, which end with the process that started them, however it ends."""
+"""Child processes on the host, which end with the process that started them, also if it crashes."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def running(argv: Sequence[object], stdin: int | None = subprocess.DEVNULL
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """End PROCESS, the first one of a session, and what is left of its process group."""
+    """End PROCESS, the first one of a session, and the rest of its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -62,7 +62,7 @@ class Completed:
 
 def run(argv: Sequence[object], limit: float, feed: str = "",
         on_line: Callable[[str], None] = lambda line: None) -> Completed:
-    """Run ARGV, which reads FEED, and return what it printed. ON_LINE gets each line as it comes.
+    """Run ARGV, which reads FEED, and return its output. ON_LINE gets each line as it comes.
     Raises Failure after LIMIT seconds of a `clock.Clock`."""
     with running(argv, stdin=subprocess.PIPE) as process, selectors.DefaultSelector() as selector:
         clock = Clock(lambda: waits_of_session(process.pid))
@@ -97,7 +97,8 @@ def run(argv: Sequence[object], limit: float, feed: str = "",
 
 
 def _write(stream: int, data: bytes) -> bytes:
-    """Write what the pipe takes; return the rest. A reader that has gone takes all."""
+    """Write as much of DATA as the pipe takes; return the rest, which is empty if the reader has
+    gone."""
     try:
         return data[os.write(stream, data):]
     except BlockingIOError:

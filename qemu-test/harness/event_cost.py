@@ -53,7 +53,7 @@ class Function:
 class Cost:
     """Cost of one event."""
     instructions: int
-    # Those that lock the bus, or what stands for it today.
+    # Instructions with a lock prefix, or with an implied one.
     locked: int
     # Number of calls that took exactly this, and of all that had one event.
     times: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""All time limits of the harness. They end what hangs, and are far longer than anything takes.
+"""All time limits of the harness. They end work that hangs, and are far longer than any step takes.
 
 Each counts seconds of a `clock.Clock`, which stops while the emulator, or the command, waits for a
 processor of the host: other load on the host trips none of them. Guests have limits of their own

@@ -18,9 +18,9 @@ from ..limits import BootLimits
 from ..spec import Addition, Spec
 
 EPILOG = """\
-drivers: One boot for each type of dom0, without the toolstack, which would keep the device. In each
-round both drivers are loaded in turn and measured, so that whatever else the machine does meets
-both. The grants are dom0's own. To import a dma-buf grants its pages, which needs no hypercall.
+drivers: One boot for each type of dom0, without the toolstack, which would keep the device open. In
+each round both drivers are loaded in turn and measured, so that other load on the machine affects
+both. The grants are dom0's own. Importing a dma-buf grants its pages, which needs no hypercall.
 Linux's C driver cannot export them, and a PVH dom0 cannot map them.
 
 export: Exports of a PVH domU's grants in a PVH dom0. The C driver is one that is built from a copy
@@ -31,29 +31,29 @@ about half a minute each. In each boot every line is measured several times; the
 display: A PV dom0 with a graphics card shows a frame of 640x480 pixels that lies in pages of its
 own, which it granted: as a dma-buf, which is exported, imported by the card, shown and released; as
 a dma-buf that was exported and imported once for all frames, as a front end's buffers are; and
-copied by one call to memory that the card has imported before, and shown. Of showing counts the
-processor's time, not that until the screen's next frame begins. The card of QEMU copies whatever
-it shows, each time.
+copied by one call to memory that the card has imported before, and shown. The time for showing is
+the processor's, without the wait for the next frame of the screen. QEMU's card copies each picture
+that it shows.
 
-events: A dom0 of one processor, without the toolstack, sends events to itself, so that nobody else
-has a part in the time. Which port operations run is chosen when a kernel boots, so each has boots
+events: A dom0 of one processor, without the toolstack, sends events to itself, so that no other
+domain takes part of the time. The port operations are chosen when a kernel boots, so each has boots
 of its own of the same image, in turn: two for a round. In each boot every line is measured several
 times; the median counts.
 
-The clock: The machine that all of this runs on is an emulator's, and the host's other work reaches
-its clock; ratios of times by it come out a fifth too large or too small, also when nothing else is
-running. So the emulator by default makes the clock of the instructions that its one processor
-executes, in the kernel, in Xen and in the program: a nanosecond each, and no time without work.
-That tells the work for one call, and nearly the same each time; it does not tell what caches,
-locked instructions and traps cost on a processor. With --clock host the times are the host's.
+clock: The machine is emulated, and other work of the host affects its clock: ratios of times by it
+are up to a fifth too large or too small, also on an idle host. By default the emulator therefore
+derives the clock from the instructions that its one processor executes, in the kernel, in Xen and
+in the program: a nanosecond each, and no time without work. This measures the work of one call, and
+is repeatable; it does not include the cost of caches, locked instructions and traps on a real
+processor. With --clock host the times are those of the host.
 
 The tables show the median over the rounds for each driver, and the median, least and greatest of
-the rounds' ratios. Each ratio is the Rust driver's time for one round by that of the C
-driver in the same round, except for the lines that compare the Rust driver with itself. "inside" is
-the part of the Rust driver's time that it spends in the kernel's grant table functions, that is, in
-the hypercall, measured by trace events in runs of their own.
+the rounds' ratios. A ratio is the Rust driver's time in one round divided by that of the C driver
+in the same round, except for the lines that compare the Rust driver with itself. "inside" is the
+part of the Rust driver's time that it spends in the kernel's grant table functions, that is, in the
+hypercall, measured by trace events in separate runs.
 
-The exit status tells whether everything could be measured, not how fast it was.
+The exit status is 0 if everything could be measured, at any speed.
 """
 
 
@@ -61,8 +61,8 @@ CLOCKS = ("instructions", "host")
 
 
 def with_clock(spec: Spec, clock: str) -> Spec:
-    """SPEC with the machine's CLOCK. One of instructions goes on while any processor works, so
-    there is to be one."""
+    """SPEC with the machine's CLOCK. The clock of instructions advances while any processor works,
+    so the machine gets one processor."""
     return dataclasses.replace(spec, smp=1, instruction_clock=True) if clock == CLOCKS[0] else spec
 
 

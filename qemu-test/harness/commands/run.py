@@ -31,13 +31,13 @@ say() { printf '  %-9s%s\n' "$1" "$2"; }
 say module "$(lsmod | grep -E '^xen_gntdev')"
 say domains "$(xl list | awk 'NR > 1 { printf "%s%s with id %s", sep, $1, $2; sep = ", " }')"
 echo
-echo "What domain $DOMU wrote into the pages that it granted:"
+echo "Text that domain $DOMU wrote into the pages that it granted:"
 read-pages | sed 's/^/  /'
 echo
-echo "What dom0 reads in a memfd of domain $DOMU, shared as a dma-buf:"
+echo "Text that dom0 reads in a memfd of domain $DOMU, shared as a dma-buf:"
 share-memfd read $DOMU | sed 's/^/  /'
 echo
-echo "What domain $DOMU draws, shown from its own memory:"
+echo "Picture that domain $DOMU draws, shown from its own memory:"
 show-frame scan-out $DOMU take-screen picture | sed 's/^/  /'
 """
 LIBRARY = "libxengnttab1"

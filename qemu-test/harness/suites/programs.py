@@ -35,7 +35,7 @@ def programs(context: Context) -> list[Job]:
 
 def cargo_tests(context: Context, workspace: pathlib.Path, reporter: Reporter) -> list[Test]:
     """Results of the unit tests of WORKSPACE, in the build root."""
-    # They are built. To run them needs no lock: nobody writes to their files in place.
+    # The tests are built. Running them needs no lock: their files are never written in place.
     argv = ["cargo", "test", "--release", "--locked", "--", "--show-output"]
     tested = children.run(build_root.command(context.cache, argv, cwd=workspace), limits.CARGO)
     log = context.cache.log / f"guest-tests-{workspace.name}.log"

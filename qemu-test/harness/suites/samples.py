@@ -77,7 +77,7 @@ def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
 
 
 def _expected_picture(context: Context, domid: str) -> Picture:
-    """The picture as the same program draws it here, where it is only a file."""
+    """The picture that the same program draws on the host, into a file."""
     drawn = children.run(
         build_root.command(context.cache,
                            [needs.program_folder(context) / "show-frame", "ppm", domid], cwd="/"),

@@ -54,10 +54,10 @@ def _processor(spec: Spec) -> list[str]:
         argv += ["-icount", "shift=0,sleep=off"]
     notes = []
     if spec.xen:
-        # The emulator says when a triple fault of Xen's own resets the machine: nobody else does.
+        # Only the emulator reports that a triple fault of Xen itself resets the machine.
         notes.append("cpu_reset")
     if spec.trace:
-        # Blocks that go to each other without a way back to the emulator would not be noted.
+        # Without nochain, blocks that jump to each other directly would not be logged.
         notes += ["in_asm", "exec", "nochain"]
         argv += ["-dfilter", ",".join(f"{start:#x}+{size:#x}" for start, size in spec.trace)]
     if notes:
@@ -72,7 +72,7 @@ def _processor(spec: Spec) -> list[str]:
 
 def _xen_arguments(spec: Spec) -> str:
     words = ["console=com1", "com1=115200,8n1", "loglvl=all", "guest_loglvl=all",
-             # Large enough for the whole log: nothing is dropped, nobody waits.
+             # Large enough for the whole log: no output is dropped, and Xen never waits for it.
              "serial_tx_buffer=1M",
              # The emulator's memory is fresh; clearing it again would only take time.
              "bootscrub=0",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Detection of a processor that the emulator has forgotten.
+"""Detection of a processor that the emulator does not wake up.
 
-It halts and waits for interrupts, its local APIC has one for it that nothing holds back, and still
-it does not go on. No hardware does that, and no guest can bring it about. A machine that waits for
-an interrupt which nobody sends is not such a one: nothing is pending there.
+The processor halts with interrupts enabled, and its local APIC has a pending interrupt for it that
+nothing blocks, but it stays halted. Hardware does not do that, and no guest can cause it. A machine
+that waits for an interrupt which is never sent is another case: no interrupt is pending there.
 """
 
 import functools
@@ -76,7 +76,7 @@ def deliverable_vectors(apic: str) -> set[int]:
 
 
 def _hex(pattern: re.Pattern[str], text: str) -> int:
-    """The hexadecimal number in what PATTERN matches of TEXT."""
+    """The hexadecimal number that PATTERN finds in TEXT."""
     found = pattern.search(text)
     if not found:
         raise ValueError(f"the emulator's monitor says no {pattern.pattern}")
