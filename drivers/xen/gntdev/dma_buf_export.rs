@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctls that make a dma-buf of grants.
+//! The ioctls that export grants as a dma-buf.
 //!
-//! The buffer owns the mapping of the grants. Neither the file that it was exported by nor the file
-//! descriptor has to stay for it.
+//! The buffer owns the mapping of the grants. It outlives the file that it was exported by, and its
+//! file descriptor.
 
 #![forbid(unsafe_code)]
 
@@ -68,27 +68,27 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// What a program asks for, in either form of the ioctl.
+/// Arguments of a program, in either form of the ioctl.
 struct Request {
     flags: u32,
     count: u32,
     domain: u32,
     data_offset: u32,
-    /// Where the program has the references.
+    /// Address of the references in the program.
     references: UserPtr,
-    /// Where the program wants the file descriptor.
+    /// Address that the file descriptor is written to.
     descriptor: UserPtr,
 }
 
-/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS`: makes a dma-buf of grants of one domain, mapped for reading
-/// and writing.
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS`: exports grants of one domain, mapped for reading and
+/// writing, as a dma-buf.
 ///
 /// # Errors
 ///
 /// `EFAULT` if `argument` cannot be read or written; `EINVAL` for a count of 0 or above the limit,
-/// flags that are unknown or exclude each other, a domain that cannot exist, or if Xen refuses one
-/// of the grants; `EMFILE`, `ENFILE`, `ENOMEM`. There is no file descriptor then, and no grant
-/// stays mapped.
+/// flags that are unknown or exclude each other, a domain whose number is out of range, or if Xen
+/// refuses one of the grants; `EMFILE`, `ENFILE`, `ENOMEM`. There is then no file descriptor, and
+/// no grant stays mapped.
 pub(crate) fn export_from_refs(exports: &Arc<Exports>, argument: UserPtr) -> Result {
     type Argument = ioctl_gntdev_dmabuf_exp_from_refs;
     let request: Argument = user_memory::read(argument)?;
@@ -105,12 +105,12 @@ pub(crate) fn export_from_refs(exports: &Arc<Exports>, argument: UserPtr) -> Res
     )
 }
 
-/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2`: makes a dma-buf whose data begin at an offset. Pages
-/// before the one that it is in are no part of the buffer, and their grants are not mapped.
+/// `IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2`: exports a dma-buf whose data begin at an offset. The
+/// buffer begins with the page that contains the offset; grants of pages before it are not mapped.
 ///
 /// # Errors
 ///
-/// Those of [`export_from_refs`]; `EINVAL` for an offset that is not in the pages.
+/// Those of [`export_from_refs`]; `EINVAL` for an offset beyond the pages.
 pub(crate) fn export_from_refs_v2(exports: &Arc<Exports>, argument: UserPtr) -> Result {
     type Argument = ioctl_gntdev_dmabuf_exp_from_refs_v2;
     let request: Argument = user_memory::read(argument)?;
@@ -144,8 +144,8 @@ fn export(exports: &Arc<Exports>, request: &Request) -> Result {
     let backing = Backing::from_flags(request.flags)?;
     let data = DataStart::new(request.data_offset, count)?;
     let domain = u16::try_from(request.domain).map_err(|_| EINVAL)?;
-    // Importers rely on the size of a buffer being that of what they get, so that pages which
-    // devices do not see are no part of it.
+    // Importers take the size of a buffer as the size of its data, so that pages before the data
+    // are not part of it.
     let first = request
         .references
         .wrapping_byte_add(data.page * size_of::<u32>());
@@ -172,14 +172,13 @@ fn export(exports: &Arc<Exports>, request: &Request) -> Result {
     let descriptor = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let buffer = DmaBuf::new(buffer)?;
     user_memory::write(request.descriptor, &descriptor.reserved_fd())?;
-    // Nothing can fail from here on. The buffer is in the index before the program can close the
-    // descriptor.
+    // The rest cannot fail. The buffer is in the index before the program can close the descriptor.
     exports.insert(room, descriptor.reserved_fd(), &record);
     descriptor.fd_install(buffer.into_file());
     Ok(())
 }
 
-/// Frames for a buffer of `count` pages. May sleep.
+/// Allocates frames for a buffer of `count` pages. May sleep.
 fn new_frames(count: usize, backing: Backing) -> Result<Frames> {
     let caching = match backing {
         Backing::Ordinary => return Ok(UnpopulatedPages::new(count)?.sorted().into()),

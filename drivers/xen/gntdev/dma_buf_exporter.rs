@@ -2,8 +2,8 @@
 
 //! An exported dma-buf: its grants, and its mappings in processes.
 //!
-//! In an auto-translated domain the frames themselves are mapped. In a paravirtual one each VMA
-//! gets mappings of the grants of its own at its page-table entries, as regions do.
+//! In an auto-translated domain the frames themselves are mapped. In a paravirtual domain each VMA
+//! gets its own mappings of the grants, at its page-table entries, as regions do.
 
 #![forbid(unsafe_code)]
 
@@ -52,17 +52,17 @@ use kernel::{
     },
 };
 
-/// Whose grants a dma-buf consists of.
+/// Grants that a dma-buf consists of.
 pub(crate) struct Export {
     domain: u16,
     references: KVVec<u32>,
     record: Arc<Record>,
-    /// How many pages of processes have one of the grants mapped at their page-table entries.
+    /// Number of pages of processes that have one of the grants mapped at their page-table entries.
     process_pages: Atomic<usize>,
 }
 
 impl Export {
-    /// What is known of a buffer of the grants `references` of `domain`.
+    /// Makes the state for a buffer of the grants `references` of `domain`.
     pub(crate) fn new(domain: u16, references: KVVec<u32>, record: Arc<Record>) -> Self {
         Self {
             domain,
@@ -72,11 +72,11 @@ impl Export {
         }
     }
 
-    /// The `count` grants from the page `first` of the buffer on.
+    /// Returns the `count` grants from the page `first` of the buffer on.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there are not so many.
+    /// `EINVAL` if there are fewer grants.
     fn grants(
         &self,
         first: usize,
@@ -111,7 +111,7 @@ impl Drop for Export {
     }
 }
 
-/// The grants `references` of `domain`.
+/// Returns the grants `references` of `domain`.
 pub(crate) fn grant_references(
     domain: u16,
     references: &[u32],
@@ -126,8 +126,8 @@ pub(crate) fn grant_references(
 ///
 /// # Errors
 ///
-/// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOMEM`, also if processes have the
-/// buffer mapped too often: see [`ProcessPages::claim`].
+/// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOMEM`, also if processes have
+/// mapped the buffer too often: see [`ProcessPages::claim`].
 fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Result {
     let vma = mapping.vma();
     if vma.flags() & flags::SHARED == 0 {
@@ -142,23 +142,25 @@ fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Result {
     }
 }
 
-/// Grants at the page-table entries of a VMA, and of those that are split off it.
+/// Grants at the page-table entries of a VMA, and of VMAs that are split off it.
 ///
-/// The mapping at the kernel's addresses stays when entries change: it is the buffer's, not this
-/// process'.
+/// The mapping at kernel addresses stays when entries change: it belongs to the buffer, not to this
+/// process.
 struct ProcessView {
-    /// The first field: the process lets go before the buffer can.
+    /// The first field, so that the entries are unmapped before the buffer can be released.
     _user: UserMapping<()>,
     pages: ProcessPages,
 }
 
 impl ProcessView {
-    /// Maps the grants that the file offset and the size of `vma` say, and leaves the result to it.
+    /// Maps the grants for the file offset and the size of `vma`, and makes `vma` the owner of the
+    /// result.
     fn attach(buffer: Arc<Buffer<Export>>, vma: &VmaNew) -> Result {
         let access = if vma.writable() {
             Access::ReadWrite
         } else {
-            // The page is read-only to the hypervisor, whatever the kernel's entry comes to say.
+            // The hypervisor maps the page read-only, so the kernel's entry must never become
+            // writable.
             vma.try_clear_maywrite()?;
             Access::ReadOnly
         };
@@ -190,20 +192,22 @@ impl VmaOwner for ProcessView {
     }
 }
 
-/// Pages of processes that have a grant of a buffer mapped at their page-table entries.
+/// Count of pages of processes that have a grant of a buffer mapped at their page-table entries.
+/// Dropping it subtracts them from the count of the buffer.
 struct ProcessPages {
     buffer: Arc<Buffer<Export>>,
     count: usize,
 }
 
 impl ProcessPages {
-    /// Counts `count` more for `buffer`. Each takes an entry in the table of mappings that the
-    /// hypervisor has for this domain. Who has a dma-buf need not be one who may open the device,
-    /// and must not be able to use up that table by mapping it again and again.
+    /// Adds `count` pages for `buffer`. Each takes an entry of the hypervisor's maptrack table of
+    /// this domain. A process that has the dma-buf need not be allowed to open the device, and must
+    /// not be able to exhaust that table by mapping the buffer repeatedly.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if that were more than one buffer can have grants, and more than this one has.
+    /// `ENOMEM` if that exceeds both the limit of grants in one buffer and the number of grants of
+    /// this buffer.
     fn claim(buffer: Arc<Buffer<Export>>, count: usize) -> Result<Self> {
         let export = buffer.exporter();
         let limit = export.references.len().max(LIMIT.get() as usize);
@@ -216,7 +220,7 @@ impl ProcessPages {
         Ok(pages)
     }
 
-    /// The buffer.
+    /// Returns the buffer.
     fn buffer(&self) -> &Buffer<Export> {
         &self.buffer
     }

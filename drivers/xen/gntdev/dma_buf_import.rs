@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ioctls that grant the pages of a dma-buf to another domain, and take the grants back.
+//! The ioctls that grant the pages of a dma-buf to another domain, and revoke the grants.
 
 #![forbid(unsafe_code)]
 
@@ -42,18 +42,18 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// A dma-buf whose pages are granted to a domain. Dropping it takes the grants back and lets go of
-/// the buffer, as soon as the other domain has none of its pages mapped; may sleep.
+/// dma-buf whose pages are granted to a domain. Dropping it revokes the grants and releases the
+/// buffer, as soon as the other domain has none of its pages mapped; may sleep.
 struct Import {
     domain: u16,
     page_count: usize,
     data_offset: usize,
-    /// `None` after they were taken back.
+    /// `None` after the grants were revoked.
     granted: Option<GrantedBuffer>,
 }
 
 impl Import {
-    /// Grants the pages of the buffer that `fd` stands for. May sleep.
+    /// Grants the pages of the dma-buf with the file descriptor `fd`. May sleep.
     fn new(fd: u32, count: u32, domain: u32) -> Result<Self> {
         let page_count = limits::check_count(count, LIMIT.get())?;
         let domain = u16::try_from(domain).map_err(|_| EINVAL)?;
@@ -65,7 +65,7 @@ impl Import {
         let data_offset = dma_buf_layout::data_offset(buffer.segments(), page_count)?;
         let mut granted = GrantedBuffer::new(buffer, page_count)?;
         let result = granted.grant(domain);
-        // Also if that failed, the other domain may have pages mapped: `drop()` sees to them.
+        // If granting failed, the other domain may still have pages mapped: `drop()` handles that.
         let import = Self {
             domain,
             page_count,
@@ -88,7 +88,7 @@ impl Drop for Import {
     }
 }
 
-/// The imported buffers of a file.
+/// Imported buffers of a file.
 #[pin_data]
 pub(crate) struct Imports {
     #[pin]
@@ -96,7 +96,7 @@ pub(crate) struct Imports {
 }
 
 impl Imports {
-    /// No buffers.
+    /// Makes an empty set of buffers.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             index <- new_mutex!(DescriptorIndex::new(), "Imports::index"),
@@ -126,15 +126,16 @@ impl Imports {
 
 /// `IOCTL_GNTDEV_DMABUF_IMP_TO_REFS`: grants the pages of a dma-buf to a domain.
 ///
-/// The same buffer can be granted several times, each time by references of its own.
+/// The same buffer can be granted several times, each time by other references.
 ///
 /// # Errors
 ///
 /// `EFAULT` if `argument` cannot be read or written; `EBADF` if the file descriptor is not open;
-/// `EINVAL` for a count of 0, above the limit or not that of the buffer, for a domain that cannot
-/// exist, if the descriptor is not that of a dma-buf, or if its data do not begin and continue at
-/// the start of a page; `EOPNOTSUPP` for memory without a `struct page`; `ENOSPC` if there are not
-/// enough grant references; `ENOMEM`; those of the buffer's exporter. Nothing is granted then.
+/// `EINVAL` for a count of 0, above the limit or not that of the buffer, for a domain whose number
+/// is out of range, if the descriptor is not that of a dma-buf, or if its data do not begin and
+/// continue at the start of a page; `EOPNOTSUPP` for memory without a `struct page`; `ENOSPC` if
+/// there are not enough grant references; `ENOMEM`; those of the exporter of the buffer. No page is
+/// then granted.
 pub(crate) fn import_to_refs(imports: &Imports, argument: UserPtr) -> Result {
     type Argument = ioctl_gntdev_dmabuf_imp_to_refs;
     let request: Argument = user_memory::read(argument)?;
@@ -151,12 +152,12 @@ pub(crate) fn import_to_refs(imports: &Imports, argument: UserPtr) -> Result {
     })
 }
 
-/// `IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2`: grants the pages of a dma-buf to a domain, and says where
-/// in the first of them the data begin.
+/// `IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2`: grants the pages of a dma-buf to a domain, and returns the
+/// offset of the data in the first page.
 ///
 /// # Errors
 ///
-/// Those of [`import_to_refs`], but data may begin anywhere.
+/// Those of [`import_to_refs`], but the data may begin at any offset.
 pub(crate) fn import_to_refs_v2(imports: &Imports, argument: UserPtr) -> Result {
     type Argument = ioctl_gntdev_dmabuf_imp_to_refs_v2;
     let request: Argument = user_memory::read(argument)?;
@@ -165,7 +166,7 @@ pub(crate) fn import_to_refs_v2(imports: &Imports, argument: UserPtr) -> Result 
         let room = Room::new()?;
         let data_offset = import.data_offset;
         let answer = argument.wrapping_byte_add(offset_of!(Argument, data_ofs));
-        // It is below the size of a page.
+        // The offset is less than the size of a page.
         user_memory::write(answer, &(data_offset as u32))?;
         let references = argument.wrapping_byte_add(offset_of!(Argument, refs));
         user_memory::write_array(references, import.references())?;
@@ -180,10 +181,10 @@ fn traced(domain: u32, count: u32, import: impl FnOnce() -> Result<usize>) -> Re
     result.map(drop)
 }
 
-/// `IOCTL_GNTDEV_DMABUF_IMP_RELEASE`: takes back the grants of the buffer that was imported by this
-/// file descriptor, which may have been closed since, and lets go of the buffer. If several
-/// were imported by the number it is the newest. Pages that the other domain has mapped, and the
-/// buffer with them, stay until it has not.
+/// `IOCTL_GNTDEV_DMABUF_IMP_RELEASE`: revokes the grants of the buffer that was imported by this
+/// file descriptor, which may have been closed since, and releases the buffer. If several buffers
+/// were imported by the number, it is the newest. While the other domain has pages mapped, these
+/// pages and the buffer stay.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What programs say about dma-bufs, and whether the pieces of one are its pages.
+//! Arguments of the dma-buf ioctls, and the check that the segments of a dma-buf are whole pages.
 
 #![forbid(unsafe_code)]
 
@@ -19,23 +19,23 @@ use kernel::{
     prelude::*, //
 };
 
-/// The kind of frames that an exported buffer has.
+/// Kind of frames of an exported buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backing {
-    /// Any frames.
+    /// Unpopulated pages.
     Ordinary,
-    /// Frames of memory as `dma_alloc_wc()` gives it.
+    /// Frames of memory from `dma_alloc_wc()`.
     WriteCombine,
-    /// Frames of memory as `dma_alloc_coherent()` gives it.
+    /// Frames of memory from `dma_alloc_coherent()`.
     Coherent,
 }
 
 impl Backing {
-    /// Takes the flags as the UAPI passes them.
+    /// Converts the flags of the UAPI.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for unknown flags, and for two at once.
+    /// `EINVAL` for unknown flags, and for more than one.
     pub(crate) fn from_flags(flags: u32) -> Result<Self> {
         match flags {
             0 => Ok(Self::Ordinary),
@@ -45,7 +45,7 @@ impl Backing {
         }
     }
 
-    /// The word for it in fdinfo.
+    /// Returns the word for it in fdinfo.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ordinary => "ordinary",
@@ -55,21 +55,21 @@ impl Backing {
     }
 }
 
-/// Where in the pages that a program names the data of a buffer begin.
+/// Start of the data of a buffer in the pages that a program names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataStart {
-    /// The page, counted from the first. The buffer begins with it.
+    /// Index of the page that contains the start. The buffer begins with it.
     pub(crate) page: usize,
-    /// The byte in that page.
+    /// Offset in that page, in bytes.
     pub(crate) offset: usize,
 }
 
 impl DataStart {
-    /// Takes the offset in bytes from the start of the first of `page_count` pages.
+    /// Converts an offset in bytes from the start of the first of `page_count` pages.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if that is not in the pages.
+    /// `EINVAL` if the offset is beyond the pages.
     pub(crate) fn new(offset: u32, page_count: usize) -> Result<Self> {
         let offset = offset as usize;
         let page = offset >> PAGE_SHIFT;
@@ -83,18 +83,18 @@ impl DataStart {
     }
 }
 
-/// Checks that the pieces of a buffer are `page_count` pages, one after the other, and returns
-/// where in the first of them the data begin, in bytes.
+/// Checks that the segments of a buffer are `page_count` consecutive pages, and returns the offset
+/// of the data in the first page, in bytes.
 ///
 /// # Errors
 ///
-/// `EINVAL` if they are more or fewer pages, or if there is a gap between two pieces within a page.
+/// `EINVAL` if there are more or fewer pages, or if there is a gap within a page.
 pub(crate) fn data_offset(
     segments: impl Iterator<Item = BufferSegment>,
     page_count: usize,
 ) -> Result<usize> {
     let mut data_offset = None;
-    // Where the last piece ended within a page: nothing can follow it but at a page's start.
+    // End of the last segment within its page: unless it is 0, no segment can follow.
     let mut end_in_page = 0;
     let mut missing = page_count as u64;
     for segment in segments {

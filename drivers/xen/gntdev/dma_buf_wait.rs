@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The exported dma-bufs of a file, and how a program learns that one has been released.
+//! Exported dma-bufs of a file, and the notification of programs that one has been released.
 //!
-//! A buffer counts as released when its grants have been unmapped: then the domain that granted
-//! the pages can use them for something else.
+//! A buffer counts as released when its grants have been unmapped: the domain that granted the
+//! pages can then use them for something else.
 
 #![forbid(unsafe_code)]
 
@@ -44,30 +44,30 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// What a program is told about an exported buffer. It does not keep the buffer.
+/// State of an exported buffer, as a program sees it. It does not keep the buffer.
 #[pin_data]
 pub(crate) struct Record {
     description: Description,
-    /// Set when the buffer gets into the index of its file.
+    /// Set when the buffer is added to the index of its file.
     key: SetOnce<Key>,
     #[pin]
     released: ReleaseEvent,
 }
 
-/// What fdinfo shows of an exported buffer.
+/// Description of an exported buffer for fdinfo.
 pub(crate) struct Description {
-    /// The domain that granted the pages.
+    /// Domain that granted the pages.
     pub(crate) domain: u16,
-    /// The number of pages that the program named.
+    /// Number of pages that the program named.
     pub(crate) page_count: usize,
-    /// What the grants are mapped at.
+    /// Kind of frames that the grants are mapped at.
     pub(crate) backing: Backing,
-    /// Where in them the data begin, in bytes.
+    /// Offset of the data in the pages, in bytes.
     pub(crate) data_offset: u32,
 }
 
 impl Record {
-    /// The record of a buffer that is being made. May sleep.
+    /// Makes the record of a buffer that is being created. May sleep.
     ///
     /// # Errors
     ///
@@ -83,30 +83,31 @@ impl Record {
         )
     }
 
-    /// Whether the buffer came to be: it got into the index of its file.
+    /// Returns true if the buffer was added to the index of its file, so that its export succeeded.
     pub(crate) fn is_in_index(&self) -> bool {
         self.key.as_ref().is_some()
     }
 }
 
-/// The exported buffers of a file. Those that outlive the file keep it.
+/// Exported buffers of a file. Buffers that outlive the file keep it.
 #[pin_data]
 pub(crate) struct Exports {
     #[pin]
     state: Mutex<State>,
-    /// Where `poll()` waits. Most files are never polled, and its end takes an RCU grace period.
+    /// Wait queue of `poll()`. Made on the first call: most files are never polled, and freeing it
+    /// takes an RCU grace period.
     waiters: SetOnce<Pin<KBox<PollCondVar>>>,
 }
 
 struct State {
-    /// The buffers that have not been released.
+    /// Buffers that have not been released.
     index: DescriptorIndex<Arc<Record>>,
-    /// How many buffers have been released since the last `read()`.
+    /// Number of buffers that have been released since the last `read()`.
     unread: u64,
 }
 
 impl Exports {
-    /// No buffers. May sleep.
+    /// Makes an empty set of buffers. May sleep.
     ///
     /// # Errors
     ///
@@ -125,16 +126,16 @@ impl Exports {
         )
     }
 
-    /// Adds a buffer that `descriptor` is going to stand for.
+    /// Adds a buffer whose file descriptor is going to be `descriptor`.
     pub(crate) fn insert(&self, room: Room<Arc<Record>>, descriptor: u32, record: &Arc<Record>) {
         let mut state = self.state.lock();
         let key = state.index.insert(room, descriptor, record.clone());
-        // Within the lock, because whoever looks for the key must find it in the index.
+        // Done with the lock held: a key that is set must be found in the index.
         record.key.populate(key);
     }
 
-    /// Tells all who wait that the buffer of `record` has been released. If it never got into the
-    /// index nobody knows of it.
+    /// Notifies all waiters that the buffer of `record` has been released. A buffer that was never
+    /// added to the index has no waiters.
     fn release(&self, record: &Record) {
         let Some(key) = record.key.as_ref() else {
             return;
@@ -176,7 +177,7 @@ impl Exports {
         }
     }
 
-    /// `poll()`: readable when a buffer has been released since the last `read()`.
+    /// `poll()`: readable if a buffer has been released since the last `read()`.
     pub(crate) fn poll(&self, file: &File, table: PollTable<'_>) -> Readiness {
         if self.waiters.as_ref().is_none() {
             let waiters = KBox::pin_init(new_poll_condvar!("Exports::waiters"), GFP_KERNEL);
@@ -188,7 +189,8 @@ impl Exports {
         if let Some(waiters) = self.waiters.as_ref() {
             table.register_wait(file, waiters);
         }
-        // After registering: a release before this is seen here, and one after it wakes up.
+        // Checked after registering: an earlier release is seen here, and a later one wakes the
+        // caller up.
         if self.state.lock().unread != 0 {
             Readiness::Readable
         } else {
@@ -196,10 +198,10 @@ impl Exports {
         }
     }
 
-    /// Has `poll()` wait at `waiters`, unless another caller was faster.
+    /// Sets the wait queue of `poll()`, unless another caller has set one.
     fn set_waiters(&self, waiters: Pin<KBox<PollCondVar>>) {
         let mut unused = Some(waiters);
-        // Within the lock, so that there is one for all callers when this returns.
+        // Done with the lock held, so that all callers use the same queue afterwards.
         let state = self.state.lock();
         if self.waiters.as_ref().is_none() {
             if let Some(waiters) = unused.take() {
@@ -210,12 +212,12 @@ impl Exports {
         drop(unused);
     }
 
-    /// `read()`: how many buffers have been released since the last call, as 64 bits in the byte
-    /// order of the machine. It never waits.
+    /// `read()`: returns the number of buffers that have been released since the last call, as 64
+    /// bits in the byte order of the machine. It never waits.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for less than 8 bytes; `EAGAIN` if there are none; `EFAULT`.
+    /// `EINVAL` for a buffer of less than 8 bytes; `EAGAIN` if the number is 0; `EFAULT`.
     pub(crate) fn read(&self, destination: &mut IovIterDest<'_>) -> Result<usize> {
         if destination.len() < size_of::<u64>() {
             return Err(EINVAL);
@@ -228,7 +230,7 @@ impl Exports {
             let mut state = self.state.lock();
             state.unread = state.unread.saturating_add(count);
             drop(state);
-            // Somebody may have looked meanwhile, and found nothing.
+            // Another caller may have polled in the meantime, and found nothing.
             self.wake_pollers();
             return Err(EFAULT);
         }
@@ -236,14 +238,14 @@ impl Exports {
     }
 }
 
-/// Says that a buffer has been released when it is dropped.
+/// Notice of the release of a buffer, which is sent when it is dropped.
 pub(crate) struct ReleaseNotice {
     exports: Arc<Exports>,
     record: Arc<Record>,
 }
 
 impl ReleaseNotice {
-    /// The notice for the buffer of `record`, which is one of `exports` or going to be.
+    /// Makes the notice for the buffer of `record`, which is or will be one of `exports`.
     pub(crate) fn new(exports: Arc<Exports>, record: Arc<Record>) -> Self {
         Self { exports, record }
     }
@@ -255,14 +257,14 @@ impl Drop for ReleaseNotice {
     }
 }
 
-/// `IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED`: waits until a buffer has been released that this file
-/// exported as a file descriptor of that number. The descriptor may have been closed since. If
-/// several buffers had the number the newest is meant that has not been released.
+/// `IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED`: waits for the release of the buffer that this file
+/// exported as the file descriptor of that number, which may have been closed since. If several
+/// buffers had the number, it is the newest that has not been released.
 ///
 /// # Errors
 ///
 /// `EFAULT` if `argument` cannot be read; `ENOENT` if there is no such buffer, or it has been
-/// released; `ETIMEDOUT`; `EINTR` if a signal came.
+/// released; `ETIMEDOUT`; `EINTR` on a signal.
 pub(crate) fn wait_released(exports: &Exports, argument: UserPtr) -> Result {
     let request: ioctl_gntdev_dmabuf_exp_wait_released = user_memory::read(argument)?;
     let record = {
