@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that a device can reach.
+//! Frames that are mapped for a device.
 //!
 //! C headers: [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h),
 //! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h).
@@ -26,8 +26,8 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep. What
-/// the device wrote gets to the CPU by [`Self::sync_for_cpu`], not by that.
+/// Scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep. This
+/// does not synchronize data of the device for the CPU: see [`Self::sync_for_cpu`].
 ///
 /// # Invariants
 ///
@@ -52,7 +52,7 @@ impl DeviceMapping {
     ///
     /// # Safety
     ///
-    /// The frames must stay, with grants mapped at them, until the value is dropped.
+    /// The frames must stay allocated, with grants mapped at them, until the value is dropped.
     pub(super) unsafe fn new(
         frames: &Frames,
         offset: usize,
@@ -60,14 +60,15 @@ impl DeviceMapping {
         direction: Direction,
     ) -> Result<Self> {
         let list = ScatterList::new(frames, offset, &device)?;
-        // With the cache maintenance of any memory: the granting domain's CPUs have cached mappings
-        // of it, whatever this kernel's are, and there may be a bounce buffer to fill.
-        // SAFETY: The device is valid, and `list` is a scatter list of pages that stay, by this
-        // function's safety requirements.
+        // Caches are maintained for any memory: the CPUs of the granting domain have cached
+        // mappings of it, with any caching in this kernel, and a bounce buffer may have to be
+        // filled.
+        // SAFETY: The device is valid, and `list` is a scatter list of pages that stay allocated,
+        // by this function's safety requirements.
         to_result(unsafe {
             bindings::dma_map_sgtable(as_raw(&device), list.as_raw(), direction.into_raw(), 0)
         })?;
-        // INVARIANT: We just mapped it.
+        // INVARIANT: The list was just mapped.
         Ok(Self {
             list,
             device,
@@ -75,23 +76,23 @@ impl DeviceMapping {
         })
     }
 
-    /// The scatter list, as an importer gets it. It lives as long as `self`.
+    /// Returns the scatter list, in the form for an importer. It lives as long as `self`.
     pub(super) fn as_raw(&self) -> *mut bindings::sg_table {
         self.list.as_raw()
     }
 
-    /// The direction that the frames are mapped in.
+    /// Returns the direction that the frames are mapped in.
     pub(super) fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// Makes what the device wrote visible to the CPU, as far as `access`, which is what the CPU is
-    /// about to do, needs it (C: `dma_sync_sgtable_for_cpu()`).
+    /// Makes data of the device visible to the CPU, as far as the CPU needs it for the following
+    /// `access` (C: `dma_sync_sgtable_for_cpu()`).
     pub(super) fn sync_for_cpu(&self, access: Direction) {
         let Some(direction) = self.direction.before_cpu(access) else {
             return;
         };
-        // SAFETY: By the type invariants, the list is mapped so.
+        // SAFETY: By the type invariants, the list is mapped in the direction.
         unsafe {
             bindings::xen_rust_sync_for_cpu(
                 as_raw(&self.device),
@@ -101,13 +102,13 @@ impl DeviceMapping {
         };
     }
 
-    /// Makes what a CPU wrote visible to the device, as far as `access`, which is what the CPU has
-    /// done, needs it (C: `dma_sync_sgtable_for_device()`).
+    /// Makes data of the CPU visible to the device, as far as needed after the preceding `access`
+    /// of the CPU (C: `dma_sync_sgtable_for_device()`).
     pub(super) fn sync_for_device(&self, access: Direction) {
         let Some(direction) = self.direction.after_cpu(access) else {
             return;
         };
-        // SAFETY: By the type invariants, the list is mapped so.
+        // SAFETY: By the type invariants, the list is mapped in the direction.
         unsafe {
             bindings::xen_rust_sync_for_device(
                 as_raw(&self.device),
@@ -121,9 +122,9 @@ impl DeviceMapping {
 impl Drop for DeviceMapping {
     fn drop(&mut self) {
         let list = self.list.as_raw();
-        // What the CPU was to get of the device it has had since `sync_for_cpu()`, and it may have
-        // written since.
-        // SAFETY: By the type invariants, the list is allocated, and mapped so.
+        // No synchronization: `sync_for_cpu()` has made the data of the device visible to the CPU,
+        // which may have written since.
+        // SAFETY: By the type invariants, the list is allocated, and mapped in the direction.
         unsafe {
             bindings::dma_unmap_sg_attrs(
                 as_raw(&self.device),
@@ -136,25 +137,26 @@ impl Drop for DeviceMapping {
     }
 }
 
-/// A scatter list.
+/// Scatter list.
 ///
 /// # Invariants
 ///
-/// The table is initialized, by an allocation.
+/// The table was initialized by an allocation.
 struct ScatterList(KBox<Opaque<bindings::sg_table>>);
 
 impl ScatterList {
-    /// The frames from the byte at `offset` of the first on, in as few entries as `device` can use.
+    /// Makes a list of the frames, from the byte at `offset` of the first on, with as few entries
+    /// as `device` can use.
     fn new(frames: &Frames, offset: usize, device: &Device) -> Result<Self> {
         let pages = frames.pages();
-        // The list has an entry for every frame, as importers conclude from the buffer's size.
+        // Importers rely on an entry for every frame of the buffer's size.
         if pages.is_empty() || offset >= PAGE_SIZE {
             return Err(EINVAL);
         }
         let size = pages.len() * PAGE_SIZE - offset;
         let longest = if domain::is_paravirtual() {
-            // Frames that follow each other here do not do so in the machine, and such an entry
-            // would go through a bounce buffer.
+            // Frames that are adjacent in the pseudo-physical address space are not adjacent in
+            // machine addresses, and such an entry would go through a bounce buffer.
             PAGE_SIZE
         } else {
             // SAFETY: The device is valid.
@@ -162,8 +164,8 @@ impl ScatterList {
             longest.clamp(PAGE_SIZE, u32::MAX as usize)
         };
         let table = KBox::new(Opaque::new(bindings::sg_table::default()), GFP_KERNEL)?;
-        // SAFETY: `pages` is an array of this length, to which the C function does not write. A
-        // count of pages came in as 32 bits.
+        // SAFETY: `pages` is an array of this length, to which the C function does not write. The
+        // number of pages fits, because it was a 32-bit argument of the ioctl.
         to_result(unsafe {
             bindings::sg_alloc_table_from_pages_segment(
                 table.get(),
@@ -191,8 +193,8 @@ impl Drop for ScatterList {
     }
 }
 
-/// The C device that `device` is.
+/// Returns the C device of `device`.
 fn as_raw(device: &Device) -> *mut bindings::device {
-    // A `Device` is a transparent wrapper over what C may change at any time.
+    // A `Device` is a transparent wrapper of a C structure, which C code may change at any time.
     ptr::from_ref(device).cast_mut().cast()
 }

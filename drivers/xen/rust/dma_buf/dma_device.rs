@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that stand for gntdev towards the DMA API.
+//! Devices of gntdev for the DMA API.
 //!
 //! C header: [`include/linux/dma-map-ops.h`](srctree/include/linux/dma-map-ops.h).
 
@@ -20,13 +20,13 @@ use kernel::{
     },
 };
 
-/// The devices of this module.
+/// Devices of this module.
 pub(crate) struct DmaDevices {
-    /// Memory is allocated for it, with the DMA operations of the machine.
+    /// Device that memory is allocated for, with the DMA operations of the machine.
     memory: Arc<FauxDevice>,
-    /// Imported buffers are attached to it. It stands for the CPUs of other domains, which reach
-    /// memory without an IOMMU or a bounce buffer: its DMA addresses are physical addresses as
-    /// this kernel knows them.
+    /// Device that imported buffers are attached to. It represents the CPUs of other domains, which
+    /// access memory without an IOMMU or a bounce buffer: its DMA addresses are the physical
+    /// addresses of this kernel.
     peer: Arc<FauxDevice>,
 }
 
@@ -35,20 +35,20 @@ global_lock! {
     unsafe(uninit) static DEVICES: Mutex<Option<DmaDevices>> = None;
 }
 
-/// Whether there has been a [`Slot`].
+/// True once there has been a [`Slot`].
 static CLAIMED: Atomic<bool> = Atomic::new(false);
 
-/// Keeps the devices where [`DmaDevices::memory`] and [`DmaDevices::peer`] find them. The module
-/// has it from its first to its last moment.
+/// Owner of the devices, which [`DmaDevices::memory`] and [`DmaDevices::peer`] return. The module
+/// keeps it from its initialization to its exit.
 pub(crate) struct Slot(());
 
 impl Slot {
-    /// Registers the devices. May sleep. Must return before the devices are asked for.
+    /// Registers the devices. May sleep. Must return before the first use of the devices.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there has been a slot before in this module; `ENODEV` if a device cannot be
-    /// registered; `EIO` if there is no DMA to all addresses.
+    /// `EBUSY` if the module has already had a slot; `ENODEV` if a device cannot be registered;
+    /// `EIO` if DMA to all addresses is not possible.
     pub(crate) fn new() -> Result<Self> {
         CLAIMED.cmpxchg(false, true, Relaxed).map_err(|_| EBUSY)?;
         // SAFETY: `CLAIMED` lets one caller come here.
@@ -57,7 +57,7 @@ impl Slot {
             memory: new_device(c"xen-gntdev-memory")?,
             peer: new_device(c"xen-gntdev-peer")?,
         };
-        // SAFETY: The device is valid, nobody uses it yet, and the operations are static.
+        // SAFETY: The device is valid and not yet in use, and the operations are static.
         unsafe {
             bindings::xen_rust_set_dma_ops(devices.peer.as_raw(), &raw const PEER_OPERATIONS.0)
         };
@@ -69,13 +69,13 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let devices = DEVICES.lock().take();
-        // Not before the lock is released, because it unregisters the devices.
+        // Dropped after the lock is released, because this unregisters the devices.
         drop(devices);
     }
 }
 
 impl DmaDevices {
-    /// The device that memory is allocated for.
+    /// Returns the device that memory is allocated for.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl DmaDevices {
         Ok(DEVICES.lock().as_ref().ok_or(ENODEV)?.memory.clone())
     }
 
-    /// The device that imported buffers are attached to.
+    /// Returns the device that imported buffers are attached to.
     ///
     /// # Errors
     ///
@@ -101,10 +101,10 @@ fn new_device(name: &CStr) -> Result<Arc<FauxDevice>> {
     Ok(Arc::new(device, GFP_KERNEL)?)
 }
 
-/// A `struct dma_map_ops` that is never written.
+/// `struct dma_map_ops` that is never written.
 struct DmaMapOps(bindings::dma_map_ops);
 
-// SAFETY: It consists of function pointers, which are only read.
+// SAFETY: The structure consists of function pointers, which are only read.
 unsafe impl Sync for DmaMapOps {}
 
 static PEER_OPERATIONS: DmaMapOps = DmaMapOps(bindings::dma_map_ops {
@@ -128,7 +128,7 @@ extern "C" fn map_physical(
 ///
 /// # Safety
 ///
-/// `list` must be a valid scatter list of `count` entries with pages, which nobody else uses.
+/// `list` must be a valid scatter list of `count` entries with pages, which nothing else uses.
 unsafe extern "C" fn map_scatterlist(
     _device: *mut bindings::device,
     list: *mut bindings::scatterlist,

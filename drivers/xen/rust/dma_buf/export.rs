@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A dma-buf over frames that grants are mapped at.
+//! dma-bufs over frames that grants are mapped at.
 //!
 //! The framework calls `map_dma_buf`, `unmap_dma_buf`, `vmap` and `vunmap` with the buffer's
 //! reservation lock held, and the other operations without it.
@@ -53,38 +53,40 @@ use kernel::{
     }, //
 };
 
-/// What exports dma-bufs, and knows more of each.
+/// Exporter of dma-bufs, with its state for each of them.
 pub(crate) trait Exporter: Send + Sync + Sized + 'static {
-    /// Dropped when the grants of a buffer have been unmapped and its frames given back.
+    /// Type of the value that is dropped after the grants of a buffer have been unmapped and its
+    /// frames freed.
     type End: Send + Sync + 'static;
 
-    /// The operations of buffers of this exporter.
+    /// Returns the operations of buffers of this exporter.
     fn operations() -> &'static DmaBufOps<Self>;
 
-    /// Maps a part of `buffer` at the VMA of `mapping`, whose file offset says which. Called with
-    /// the mmap lock held for writing; the range is within the buffer. The VMA holds the buffer.
+    /// Maps a part of `buffer` at the VMA of `mapping`, from its file offset on. Called with the
+    /// mmap lock held for writing; the range is within the buffer. The VMA holds a reference to the
+    /// buffer.
     fn map_at(buffer: &Arc<Buffer<Self>>, mapping: NewMapping<'_>) -> Result;
 }
 
-/// What a dma-buf is made of. The dma-buf, as long as it lives, holds a reference.
+/// Contents of a dma-buf, which holds a reference as long as it lives.
 ///
-/// Its grants stay mapped as long as it lives: nobody else has the mapping.
+/// The grants stay mapped as long as it lives: only the buffer owns the mapping.
 pub(crate) struct Buffer<T: Exporter> {
-    /// The first field: the exporter learns of the end before the grants are unmapped.
+    /// The first field: it is dropped before the grants are unmapped.
     exporter: T,
     name: CString,
-    /// Below the size of a page.
+    /// Offset of the data in the first page, in bytes; less than the size of a page.
     data_offset: usize,
     mapping: GrantMapping<T::End>,
 }
 
 impl<T: Exporter> Buffer<T> {
-    /// A buffer of all frames of `mapping`, which is shown by `name`. Devices see it from the byte
+    /// Makes a buffer of all frames of `mapping` with the name `name`. Devices see it from the byte
     /// at `data_offset` of the first frame on.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `data_offset` is not below the size of a page; `ENOMEM`.
+    /// `EINVAL` if `data_offset` is not less than the size of a page; `ENOMEM`.
     pub(crate) fn new(
         mapping: GrantMapping<T::End>,
         data_offset: usize,
@@ -103,31 +105,31 @@ impl<T: Exporter> Buffer<T> {
         Ok(Arc::new(buffer, GFP_KERNEL)?)
     }
 
-    /// What the exporter knows of it.
+    /// Returns the state of the exporter.
     pub(crate) fn exporter(&self) -> &T {
         &self.exporter
     }
 
-    /// The frames, with grants mapped at all of them.
+    /// Returns the frames, with grants mapped at all of them.
     pub(crate) fn frames(&self) -> &MappedFrames {
         self.mapping.frames()
     }
 }
 
-/// A VMA over a dma-buf that is being set up. The file that it is of is the buffer's, so that the
-/// frames stay as long as the VMA, or a copy or part of it, does.
+/// VMA of the file of a dma-buf, while it is being set up. The file holds a reference to the
+/// buffer, so that the frames stay as long as the VMA, or a copy or part of it.
 pub(crate) struct NewMapping<'a> {
     vma: &'a VmaNew,
     frames: &'a MappedFrames,
 }
 
 impl NewMapping<'_> {
-    /// The VMA.
+    /// Returns the VMA.
     pub(crate) fn vma(&self) -> &VmaNew {
         self.vma
     }
 
-    /// Maps the frames that the VMA's file offset says. May sleep. Not in paravirtual domains.
+    /// Maps the frames from the file offset of the VMA on. May sleep. Not in paravirtual domains.
     ///
     /// # Errors
     ///
@@ -137,21 +139,22 @@ impl NewMapping<'_> {
     }
 }
 
-/// A dma-buf that no file descriptor stands for yet. Dropping it releases it, soon.
+/// dma-buf without a file descriptor. Dropping it releases the buffer, possibly after it returns.
 ///
 /// # Invariants
 ///
-/// `buffer` is a dma-buf, of which we own a reference.
+/// `buffer` is a dma-buf, to which this value owns a reference.
 pub(crate) struct DmaBuf {
     buffer: NonNull<bindings::dma_buf>,
 }
 
 impl DmaBuf {
-    /// Makes a dma-buf of `buffer` (C: `dma_buf_export()`). May sleep. It holds the module.
+    /// Makes a dma-buf of `buffer` (C: `dma_buf_export()`). May sleep. The dma-buf holds a
+    /// reference to the module.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; those of making a file.
+    /// `ENOMEM`; those of creating a file.
     pub(crate) fn new<T: Exporter>(buffer: Arc<Buffer<T>>) -> Result<Self> {
         let shared = KBox::pin_init(Shared::new(buffer), GFP_KERNEL)?;
         let frames = shared.buffer.frames();
@@ -168,41 +171,41 @@ impl DmaBuf {
         // SAFETY: The operations expect a `Shared<T>` as private data, which stays at its address
         // until `release()`.
         let buffer = from_err_ptr(unsafe { bindings::dma_buf_export(&information) })?;
-        // SAFETY: Nothing moves it: it is only taken back to be dropped.
+        // SAFETY: The value is never moved: it is only taken back to be dropped.
         let _ = KBox::into_raw(unsafe { Pin::into_inner_unchecked(shared) });
-        // INVARIANT: We own the first reference.
+        // INVARIANT: The function returned the first reference.
         Ok(Self {
             buffer: NonNull::new(buffer).ok_or(ENOMEM)?,
         })
     }
 
-    /// The file of the buffer, with our reference.
+    /// Returns the file of the buffer, with the reference of `self`.
     pub(crate) fn into_file(self) -> ARef<File> {
         let this = ManuallyDrop::new(self);
         // SAFETY: By the type invariants, the buffer is valid.
         let file = unsafe { (*this.buffer.as_ptr()).file };
-        // SAFETY: A buffer has a file, and a reference to one is that to the other. Nobody is
-        // using the file position: no file descriptor has been given out.
+        // SAFETY: A buffer has a file, and both share one reference count. The file position is not
+        // in use: no file descriptor has been handed out.
         unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast())) }
     }
 }
 
 impl Drop for DmaBuf {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, the reference is ours.
+        // SAFETY: By the type invariants, `self` owns the reference.
         unsafe { bindings::dma_buf_put(self.buffer.as_ptr()) };
     }
 }
 
-/// The private data of a buffer.
+/// Private data of a buffer.
 #[pin_data]
 struct Shared<T: Exporter> {
-    /// The devices that the buffer is attached to. The reservation lock is not held when this one
-    /// is taken; [`DeviceAttachment::users`] is taken inside of it.
+    /// Devices that the buffer is attached to. Never taken with the reservation lock held;
+    /// [`DeviceAttachment::users`] is taken inside of it.
     #[pin]
     attachments: Mutex<KVec<Arc<DeviceAttachment>>>,
-    /// Where the kernel has the frames one after the other, if anybody asked for it. Taken inside
-    /// of the reservation lock.
+    /// Contiguous mapping of the frames in the kernel, after the first `vmap()`. Taken inside of
+    /// the reservation lock.
     #[pin]
     view: Mutex<Option<KernelView>>,
     /// The last field, because the others refer to its frames.
@@ -218,8 +221,8 @@ impl<T: Exporter> Shared<T> {
         })
     }
 
-    /// Calls `f` for each device that has the buffer mapped at this moment. The others have no part
-    /// in it: what a bounce buffer of theirs has is old.
+    /// Calls `f` for each device that has the buffer mapped now. The data in bounce buffers of
+    /// other devices are outdated.
     fn for_each_mapping(&self, f: impl Fn(&DeviceMapping)) {
         for attachment in self.attachments.lock().iter() {
             let users = attachment.users.lock();
@@ -230,20 +233,20 @@ impl<T: Exporter> Shared<T> {
     }
 }
 
-/// A device that a buffer is attached to.
+/// Device that a buffer is attached to.
 #[pin_data]
 struct DeviceAttachment {
     device: ARef<Device>,
-    /// Made when the device maps the buffer first, and kept until it detaches.
+    /// Made when the device first maps the buffer, and kept until it detaches.
     mapping: SetOnce<DeviceMapping>,
-    /// How often the device has it mapped.
+    /// Number of mappings of the device.
     #[pin]
     users: Mutex<usize>,
 }
 
 impl DeviceAttachment {
-    /// Maps `shared`'s frames for the device, unless that was done before. Called with the
-    /// reservation lock held, so for one caller at a time.
+    /// Maps the frames of `shared` for the device, unless they are mapped. Called with the
+    /// reservation lock held, so that there is one caller at a time.
     ///
     /// # Errors
     ///
@@ -263,15 +266,15 @@ impl DeviceAttachment {
                 return Err(EBUSY);
             }
             if *users == 0 {
-                // What CPUs wrote since, those of the granter too.
+                // Synchronizes data that CPUs wrote since, also those of the granter.
                 mapping.sync_for_device(Direction::Bidirectional);
             }
             *users += 1;
             return Ok(mapping);
         }
         let buffer = &shared.buffer;
-        // SAFETY: The grants stay mapped as long as the `Buffer` lives, which the dma-buf holds; a
-        // dma-buf lives as long as something is attached to it.
+        // SAFETY: The grants stay mapped as long as the `Buffer` lives, to which the dma-buf holds
+        // a reference; a dma-buf lives as long as something is attached to it.
         let mapping = unsafe {
             DeviceMapping::new(
                 buffer.frames(),
@@ -280,7 +283,7 @@ impl DeviceAttachment {
                 direction,
             )
         }?;
-        // Cannot be populated yet: `users` is locked.
+        // `mapping` is still empty, because `users` is locked.
         self.mapping.populate(mapping);
         *users += 1;
         self.mapping.as_ref().ok_or(EBUSY)
@@ -288,9 +291,10 @@ impl DeviceAttachment {
 
     /// Undoes one [`Self::map`], but keeps the mapping.
     ///
-    /// What the device wrote gets to the CPU if that is all that the mapping was for. Otherwise the
-    /// memory may have newer data than a bounce buffer, because the granter writes when it likes:
-    /// only somebody who asks for what the device wrote, by `begin_cpu_access`, gets it.
+    /// If the mapping is only for data from the device, these are synchronized for the CPU.
+    /// Otherwise the memory may have newer data than a bounce buffer, because the granter can write
+    /// at any time. They are then only synchronized for a caller that asks for data of the device
+    /// by `begin_cpu_access`.
     fn unmap(&self) {
         let mut users = self.users.lock();
         *users = users.saturating_sub(1);
@@ -305,10 +309,10 @@ impl DeviceAttachment {
 
 /// `struct dma_buf_ops` for buffers whose private data is a `Shared<T>`.
 pub(crate) struct DmaBufOps<T: Exporter> {
-    /// For buffers that the kernel can have at adjacent addresses.
+    /// Operations of buffers that the kernel can map at contiguous addresses.
     with_view: bindings::dma_buf_ops,
-    /// For those that it cannot. The framework takes it for a fault of the exporter if the
-    /// operation is there and fails.
+    /// Operations of all other buffers. The framework takes it for a fault of the exporter if
+    /// `vmap` is set and fails.
     without_view: bindings::dma_buf_ops,
     exporter: PhantomData<T>,
 }
@@ -344,7 +348,7 @@ impl<T: Exporter> DmaBufOps<T> {
         }
     }
 
-    /// The operations of a buffer of `frames`.
+    /// Returns the operations of a buffer of `frames`.
     fn for_frames(&'static self, frames: &Frames) -> *const bindings::dma_buf_ops {
         if KernelView::is_possible(frames) {
             &self.with_view
@@ -366,7 +370,7 @@ impl<T: Exporter> DmaBufOps<T> {
     ///
     /// `raw` must be an attachment to a buffer that has these operations, after `attach()`.
     unsafe fn attachment<'a>(raw: *mut bindings::dma_buf_attachment) -> &'a DeviceAttachment {
-        // SAFETY: `attach()` set the private data to an `Arc<DeviceAttachment>`, which is there
+        // SAFETY: `attach()` set the private data to an `Arc<DeviceAttachment>`, which is valid
         // until `detach()`.
         unsafe { &*(*raw).priv_.cast::<DeviceAttachment>() }
     }
@@ -381,7 +385,7 @@ impl<T: Exporter> DmaBufOps<T> {
         // SAFETY: By this function's safety requirements.
         let shared = unsafe { Self::shared(buffer) };
         from_result(|| {
-            // SAFETY: An attachment has a device, which whoever attaches it holds.
+            // SAFETY: An attachment has a device, to which the importer holds a reference.
             let device: &Device = unsafe { Device::from_raw((*raw).dev) };
             let attachment = Arc::pin_init(
                 pin_init!(DeviceAttachment {
@@ -395,7 +399,7 @@ impl<T: Exporter> DmaBufOps<T> {
                 .attachments
                 .lock()
                 .push(attachment.clone(), GFP_KERNEL)?;
-            // SAFETY: The private data is the exporter's.
+            // SAFETY: The private data belongs to the exporter.
             unsafe { (*raw).priv_ = Arc::into_raw(attachment).cast_mut().cast() };
             Ok(0)
         })
@@ -411,13 +415,13 @@ impl<T: Exporter> DmaBufOps<T> {
     ) {
         // SAFETY: By this function's safety requirements.
         let shared = unsafe { Self::shared(buffer) };
-        // SAFETY: `attach()` made it of an `Arc`, and nobody uses it after this.
+        // SAFETY: `attach()` made the pointer from an `Arc`, and nothing uses it after this.
         let attachment = unsafe { Arc::from_raw((*raw).priv_.cast::<DeviceAttachment>()) };
         shared
             .attachments
             .lock()
             .retain(|other| !Arc::ptr_eq(other, &attachment));
-        // The last reference: this unmaps the frames, outside of the lock.
+        // The last reference: this unmaps the frames, after the lock is released.
         drop(attachment);
     }
 
@@ -435,7 +439,7 @@ impl<T: Exporter> DmaBufOps<T> {
             unsafe { attachment.map(shared, direction) }
         });
         match mapped {
-            // The importer does not change the list, and gives it back before it detaches.
+            // The importer does not change the list, and returns it before it detaches.
             Ok(mapping) => mapping.as_raw(),
             Err(error) => error.to_ptr(),
         }
@@ -457,7 +461,7 @@ impl<T: Exporter> DmaBufOps<T> {
     ///
     /// `buffer` must be a buffer with these operations, in its last use.
     unsafe extern "C" fn release(buffer: *mut bindings::dma_buf) {
-        // SAFETY: `DmaBuf::new()` made it of a box, and nobody uses it after this.
+        // SAFETY: `DmaBuf::new()` made the pointer from a box, and nothing uses it after this.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw((*buffer).priv_.cast::<Shared<T>>())) });
     }
 
@@ -520,8 +524,8 @@ impl<T: Exporter> DmaBufOps<T> {
         // SAFETY: By this function's safety requirements.
         let shared = unsafe { Self::shared(buffer) };
         from_result(|| {
-            // SAFETY: The frames stay as long as the `Buffer` lives, and the view is dropped
-            // before it. The framework has it dropped earlier, by `vunmap()`.
+            // SAFETY: The frames stay as long as the `Buffer` lives, and the view is dropped before
+            // it. The framework calls `vunmap()`, which drops it, before that.
             let view = unsafe { KernelView::new(shared.buffer.frames()) }?;
             let address = view.address().as_ptr();
             *shared.view.lock() = Some(view);

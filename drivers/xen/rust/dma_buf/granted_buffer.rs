@@ -21,24 +21,25 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many grant references are taken from the kernel in one go.
+/// Number of grant references that are allocated from the kernel at once.
 const BATCH: usize = 1024;
 
 /// Grants of the pages of a dma-buf to another domain, for reading and writing.
 ///
-/// Dropping it takes the grants back and lets go of the buffer. As long as the other domain has one
-/// of the pages mapped the buffer stays attached and mapped, so that whoever made it does not use
-/// its memory for anything else, and the reference is not used again: see [`deferred`]. May sleep.
-/// The caller must hold the module, as an open file does.
+/// Dropping it revokes the grants and releases the buffer. As long as the other domain has one of
+/// the pages mapped the buffer stays attached and mapped, so that its exporter does not reuse its
+/// memory, and the reference is not reused: see [`deferred`]. May sleep. The caller must hold a
+/// reference to the module, as an open file does.
 pub(crate) struct GrantedBuffer {
     granted: ManuallyDrop<Pin<KBox<Granted>>>,
 }
 
-/// What a [`GrantedBuffer`] owns. Dropped when none of the pages is granted any more.
+/// State of a [`GrantedBuffer`]. Dropped when none of the pages is granted any more.
 ///
 /// # Invariants
 ///
-/// Each element of `references` is a reference of ours that grants a page of `buffer`.
+/// Each element of `references` is a reference that this value owns, and that grants a page of
+/// `buffer`.
 struct Granted {
     references: KVVec<u32>,
     buffer: MappedBuffer,
@@ -46,8 +47,8 @@ struct Granted {
 }
 
 impl GrantedBuffer {
-    /// Takes `buffer`, and grants none of its pages yet. There is room for `count` of them. May
-    /// sleep.
+    /// Takes `buffer`, without granting any of its pages yet, and allocates room for `count` of
+    /// them. May sleep.
     ///
     /// # Errors
     ///
@@ -69,19 +70,19 @@ impl GrantedBuffer {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the buffer's memory ends past all addresses; `EOPNOTSUPP` for memory without a
-    /// `struct page`; `ENOSPC` if there are not enough grant references, or more frames than there
-    /// is room for. Some of the frames may be granted then, and in use already.
+    /// `EINVAL` if the memory of the buffer ends beyond the last address; `EOPNOTSUPP` for memory
+    /// without a `struct page`; `ENOSPC` if there are not enough grant references, or more frames
+    /// than room for them. Some of the frames may then be granted, and already be in use.
     pub(crate) fn grant(&mut self, domain: u16) -> Result {
         self.granted.grant(domain)
     }
 
-    /// The references, in the order of the frames.
+    /// Returns the references, in the order of the frames.
     pub(crate) fn references(&self) -> &[u32] {
         &self.granted.references
     }
 
-    /// Takes the grants back, as dropping it does, and returns the number of pages that the other
+    /// Revokes the grants, as dropping it does, and returns the number of pages that the other
     /// domain still has mapped.
     pub(crate) fn end(mut self) -> usize {
         self.granted.end_unmapped()
@@ -112,10 +113,10 @@ impl Granted {
                     pool = Some(ReferencePool::new(room.min(BATCH))?);
                 }
                 let reference = pool.as_mut().ok_or(ENOSPC)?.claim()?;
-                // INVARIANT: The reference is ours now, and grants the frame.
+                // INVARIANT: The reference was just claimed, and is about to grant the frame.
                 self.references.push_within_capacity(reference)?;
-                // SAFETY: The reference is ours, and grants nothing yet. The hypervisor knows the
-                // frame, which is a valid one, by this number.
+                // SAFETY: The reference was just claimed, and grants nothing yet. The number is the
+                // gfn of the frame, which is a valid one.
                 unsafe {
                     bindings::gnttab_grant_foreign_access_ref(
                         reference,
@@ -129,12 +130,12 @@ impl Granted {
         Ok(())
     }
 
-    /// Takes back the grants of pages that the other domain does not have mapped, and returns the
+    /// Revokes the grants of pages that the other domain does not have mapped, and returns the
     /// number of the others.
     fn end_unmapped(&mut self) -> usize {
         self.references.retain(|reference| {
-            // SAFETY: By the type invariants, the reference is ours. It is forgotten if the
-            // function took it.
+            // SAFETY: By the type invariants, this value owns the reference. It is removed from the
+            // array if the function freed it.
             unsafe { bindings::gnttab_try_end_foreign_access(*reference) == 0 }
         });
         self.references.len()
@@ -151,23 +152,23 @@ impl Deferred for Granted {
     }
 }
 
-/// Free grant references that nobody else gets. Dropping it gives them back.
+/// Free grant references, reserved for this pool. Dropping it frees them.
 ///
 /// # Invariants
 ///
 /// `head` is a list that `gnttab_alloc_grant_references()` made.
 struct ReferencePool {
     head: u32,
-    /// How many references it has.
+    /// Number of references in the list.
     left: usize,
 }
 
 impl ReferencePool {
-    /// Takes `count` references from the kernel.
+    /// Allocates `count` references.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` for none, and if there are not enough.
+    /// `ENOSPC` if `count` is 0 or there are not enough.
     fn new(count: usize) -> Result<Self> {
         let length = u16::try_from(count).map_err(|_| ENOSPC)?;
         if length == 0 {
@@ -176,7 +177,7 @@ impl ReferencePool {
         let mut head = 0;
         // SAFETY: `head` can be written.
         to_result(unsafe { bindings::gnttab_alloc_grant_references(length, &mut head) })?;
-        // INVARIANT: The function made it.
+        // INVARIANT: The function made the list.
         Ok(Self { head, left: count })
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames at adjacent addresses of the kernel.
+//! Mappings of frames at contiguous addresses of the kernel.
 //!
 //! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h).
 
@@ -18,31 +18,31 @@ use crate::xen::{
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// Addresses at which the kernel has frames one after the other. Dropping it gives the addresses
-/// up; may sleep.
+/// Contiguous kernel addresses of frames. Dropping it unmaps them if they were mapped for it; may
+/// sleep.
 ///
 /// # Invariants
 ///
-/// `made` says whether `vmap()` made the mapping at `address`.
+/// `made` is true if `vmap()` made the mapping at `address`.
 pub(super) struct KernelView {
     address: NonNull<c_void>,
     made: bool,
 }
 
-// SAFETY: The addresses are those of the kernel, and may be given up by any thread.
+// SAFETY: The addresses are those of the kernel, and may be unmapped by any thread.
 unsafe impl Send for KernelView {}
 
 impl KernelView {
-    /// Returns whether there can be addresses at which all of `frames` are, which does not change.
+    /// Returns true if `frames` can have contiguous addresses. The answer does not change.
     ///
-    /// Not in a paravirtual domain if the frames do not follow each other in the linear mapping.
-    /// There a page-table entry with another domain's page can only be made by the hypervisor, as
+    /// In a paravirtual domain only frames that are adjacent in the linear mapping can: a
+    /// page-table entry with a page of another domain can only be written by the hypervisor, as
     /// part of mapping the grant.
     pub(super) fn is_possible(frames: &Frames) -> bool {
         !domain::is_paravirtual() || frames.contiguous_address().is_some()
     }
 
-    /// Finds or makes addresses at which all of `frames` are. May sleep.
+    /// Finds or makes contiguous addresses of all of `frames`. May sleep.
     ///
     /// # Errors
     ///
@@ -50,10 +50,10 @@ impl KernelView {
     ///
     /// # Safety
     ///
-    /// The frames must stay until the value is dropped.
+    /// The frames must stay allocated until the value is dropped.
     pub(super) unsafe fn new(frames: &Frames) -> Result<Self> {
         if let Some(address) = frames.contiguous_address() {
-            // INVARIANT: Nothing was made.
+            // INVARIANT: No mapping was made.
             return Ok(Self {
                 address,
                 made: false,
@@ -64,17 +64,17 @@ impl KernelView {
         }
         let pages = frames.pages();
         // SAFETY: `pages` is an array of this length, to which the C function does not write, and
-        // by this function's safety requirements the pages stay.
+        // by this function's safety requirements the pages stay allocated.
         let address =
             unsafe { bindings::xen_rust_vmap(pages.as_ptr().cast_mut(), pages.len() as c_uint) };
-        // INVARIANT: `vmap()` just made it.
+        // INVARIANT: `vmap()` just made the mapping.
         Ok(Self {
             address: NonNull::new(address).ok_or(ENOMEM)?,
             made: true,
         })
     }
 
-    /// The address of the first frame.
+    /// Returns the address of the first frame.
     pub(super) fn address(&self) -> NonNull<c_void> {
         self.address
     }

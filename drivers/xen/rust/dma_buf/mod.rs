@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dma-bufs over frames that grants are mapped at, and dma-bufs whose pages are granted.
+//! dma-bufs over frames that grants are mapped at, and dma-bufs whose pages are granted.
 //!
-//! The reader is who changes how buffers go from one domain to another without a copy. Files of
-//! this room use the rooms `kernel` and `grant`. They know nothing of the ioctls of gntdev.
+//! The reader is someone who changes how buffers go from one domain to another without a copy.
+//! Files of this room use the rooms `kernel` and `grant`. They know nothing of the ioctls of
+//! gntdev.
 //!
 //! ```text
 //!   export           dma-buf over granted frames: attachments, CPU access, mmap(), vmap()

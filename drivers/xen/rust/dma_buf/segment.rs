@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pieces of a buffer's memory, as plain values.
+//! Segments of the memory of a buffer, as plain values.
 
 use core::ops::Range;
 use kernel::page::{
@@ -8,18 +8,18 @@ use kernel::page::{
     PAGE_SIZE, //
 };
 
-/// A piece of a buffer's memory without a gap in it.
+/// Physically contiguous part of the memory of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BufferSegment {
-    /// The physical address of its first byte, as this kernel knows it.
+    /// Physical address of the first byte, as this kernel knows it.
     pub(crate) address: u64,
-    /// The number of bytes.
+    /// Number of bytes.
     pub(crate) length: usize,
 }
 
 impl BufferSegment {
-    /// The frames that it has a part of, by the numbers that this kernel gives them, or `None` if
-    /// it ends past all addresses.
+    /// Returns the numbers (pfn) of the frames that the segment touches, or `None` if it ends
+    /// beyond the last address.
     pub(crate) fn frames(self) -> Option<Range<u64>> {
         let end = self.address.checked_add(self.length as u64)?;
         Some(self.address >> PAGE_SHIFT..end.div_ceil(PAGE_SIZE as u64))
