@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is done to event words by the numbers of their ports, which nobody has checked.
+//! Operations on event words by port numbers, which the callers have not checked.
 //!
-//! A port that has no event word is one that [`EventArray::set_up`] did not accept. Nobody calls
-//! with it, and if somebody does, nothing happens.
+//! A port without an event word is one that [`EventArray::set_up`] did not accept. No caller passes
+//! such a port; if one did, nothing would happen.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,7 @@ use crate::{
 use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 
-/// What stands for the port of an interrupt that gets one later, as a physical one does.
+/// Port number of an interrupt that has no port yet, such as a physical one.
 const NO_PORT: u32 = 0;
 
 impl EventArray {
@@ -28,11 +28,11 @@ impl EventArray {
         self.word(Port::new(number)?)
     }
 
-    /// Sees to it that the port has a word: see [`Self::grow`].
+    /// Makes sure that the port has a word: see [`Self::grow`].
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there can be no such port, and those of [`Self::grow`].
+    /// `EINVAL` if the number is that of no port, and those of [`Self::grow`].
     pub(crate) fn set_up(&self, number: u32, hypervisor: &mut impl Hypervisor) -> Result {
         if number == NO_PORT {
             return Ok(());
@@ -54,26 +54,26 @@ impl EventArray {
         }
     }
 
-    /// Makes the event, which is masked, pending.
+    /// Makes the event pending; it must be masked.
     pub(crate) fn set_pending(&self, number: u32) {
         if let Some(word) = self.word_of(number) {
             word.set_pending();
         }
     }
 
-    /// Whether the event is pending.
+    /// Returns true if the event is pending.
     pub(crate) fn is_pending(&self, number: u32) -> bool {
         self.word_of(number).is_some_and(|word| word.is_pending())
     }
 
-    /// Keeps events from being delivered.
+    /// Masks the event, so that it is not delivered.
     pub(crate) fn mask(&self, number: u32) {
         if let Some(word) = self.word_of(number) {
             word.mask();
         }
     }
 
-    /// Lets events be delivered, also one that is pending.
+    /// Unmasks the event, and has it delivered if it is pending.
     pub(crate) fn unmask(&self, number: u32, hypervisor: &mut impl Hypervisor) {
         let left = |word: EventWord<'_, AtomicU32>| {
             word.unmask_unless_pending() == Unmask::LeftToHypervisor

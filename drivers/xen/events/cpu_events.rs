@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The events of one CPU: its control block, and where it is in its queues.
+//! Events of one CPU: its control block, and its position in the queues.
 //!
-//! A CPU that goes offline keeps its control block. The hypervisor has no operation to take one
-//! back, and goes on to write to it; when the CPU comes back it is still the one.
+//! A CPU that goes offline keeps its control block: the hypervisor has no operation to unregister
+//! one, and continues to write to it. The CPU uses the same block when it comes back.
 
 #![forbid(unsafe_code)]
 
@@ -36,19 +36,18 @@ use core::sync::atomic::{
 };
 use kernel::prelude::*;
 
-/// The events of one CPU.
+/// Events of one CPU.
 pub(crate) struct CpuEvents {
     block: PublishedPage,
     queues: Queues,
-    /// Whether the hypervisor knows the control block.
+    /// True if the hypervisor knows the control block.
     known: AtomicBool,
-    /// How many events that were to be delivered were found in the queues of the CPU when it had
-    /// gone offline.
+    /// Number of deliverable events in the queues of the CPU after it had gone offline.
     drained: AtomicU64,
 }
 
 impl CpuEvents {
-    /// Those of a CPU that was never online.
+    /// Makes the state of a CPU that was never online.
     pub(crate) const fn new() -> Self {
         Self {
             block: PublishedPage::empty(),
@@ -58,9 +57,9 @@ impl CpuEvents {
         }
     }
 
-    /// Sees to it that the hypervisor knows the control block of `cpu`, whose events these are.
-    /// May sleep if the CPU was never online, unless interrupts are disabled. Must not be called
-    /// twice at a time.
+    /// Makes sure that the hypervisor knows the control block of `cpu`, whose events these are. May
+    /// sleep if the CPU was never online, unless interrupts are disabled. Must not be called
+    /// concurrently.
     ///
     /// # Errors
     ///
@@ -87,18 +86,18 @@ impl CpuEvents {
         Ok(())
     }
 
-    /// Forgets that the hypervisor knows the control block, because it is another one.
+    /// Marks the control block as unknown to the hypervisor, which is another one.
     pub(crate) fn restart(&self) {
         self.known.store(false, Relaxed);
     }
 
-    /// Whether the hypervisor knows the control block.
+    /// Returns true if the hypervisor knows the control block.
     pub(crate) fn is_known(&self) -> bool {
         self.known.load(Relaxed)
     }
 
-    /// Takes all events out of the queues, and calls `deliver` with those that are to be delivered.
-    /// Only the CPU whose events these are may do so, with interrupts disabled.
+    /// Takes all events out of the queues, and calls `deliver` with those that are deliverable.
+    /// Only the CPU whose events these are may call it, with interrupts disabled.
     #[inline(always)]
     pub(crate) fn consume(&self, array: &EventArray, deliver: impl FnMut(Port)) {
         let Some(block) = self.block.get().and_then(control_block) else {
@@ -111,8 +110,8 @@ impl CpuEvents {
     /// Takes all events out of the queues of a CPU that has gone offline, and calls `leave` with
     /// those that it should have delivered. They stay pending.
     ///
-    /// No event word may stay in a queue that nobody serves. The hypervisor would not put it into
-    /// another one, wherever the event is bound to then.
+    /// No event word may stay in a queue that no CPU serves: the hypervisor would not put it into
+    /// another one, also if the event is bound to another CPU.
     pub(crate) fn drain(&self, array: &EventArray, mut leave: impl FnMut(Port)) {
         self.consume(array, |port| {
             self.drained.fetch_add(1, Relaxed);
@@ -120,24 +119,24 @@ impl CpuEvents {
         });
     }
 
-    /// How many events that were to be delivered the drains have found.
+    /// Returns the number of deliverable events that calls of [`Self::drain`] have found.
     pub(crate) fn drained(&self) -> u64 {
         self.drained.load(Relaxed)
     }
 
-    /// How many heads and links named no event word.
+    /// Returns the number of heads and links that named no event word.
     pub(crate) fn astray(&self) -> u64 {
         self.queues.astray()
     }
 
-    /// Looks at the queue of one priority; none before the CPU was online.
+    /// Returns the state of the queue of one priority, or `None` if the CPU was never online.
     pub(crate) fn queue(&self, priority: Priority) -> Option<QueueState> {
         let block = self.block.get().and_then(control_block)?;
         Some(self.queues.state(&block, priority))
     }
 }
 
-/// The control block at the start of a page. There always is one.
+/// Returns the control block at the start of a page. Every page is large enough for one.
 #[inline(always)]
 fn control_block(page: &SharedWords) -> Option<ControlBlock<'_, AtomicU32>> {
     page.first_chunk::<CONTROL_BLOCK_WORDS>()

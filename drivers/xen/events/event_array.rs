@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The event array: the event words of all ports, in pages that the hypervisor is told of one by
-//! one, as ports are used that need them.
+//! Event array: the event words of all ports, in pages that are registered with the hypervisor one
+//! by one, when a port needs one.
 //!
-//! A page stays for ever once the hypervisor knows it. After the domain was restored the hypervisor
-//! is another one and knows none: the same pages are handed over again, as before when they are
-//! needed.
+//! A registered page is never freed. After a restore of the domain the hypervisor is another one
+//! and knows no page: the same pages are registered again, also when a port needs one.
 
 #![forbid(unsafe_code)]
 
@@ -31,18 +30,18 @@ use core::sync::atomic::{
 };
 use kernel::prelude::*;
 
-/// How many pages the words of all ports take.
+/// Number of pages for the words of all ports.
 pub(crate) const MAX_PAGES: usize = Port::LIMIT as usize / WORDS_PER_PAGE;
 
-/// The event array of this domain.
+/// Event array of this domain.
 pub(crate) struct EventArray {
     pages: [PublishedPage; MAX_PAGES],
-    /// How many pages, from the first one on, the hypervisor knows.
+    /// Number of pages, from the first one on, that the hypervisor knows.
     known: AtomicU32,
 }
 
 impl EventArray {
-    /// An array without pages.
+    /// Makes an array without pages.
     pub(crate) const fn new() -> Self {
         Self {
             pages: [const { PublishedPage::empty() }; MAX_PAGES],
@@ -50,7 +49,7 @@ impl EventArray {
         }
     }
 
-    /// The word of `port`; none if its page was never there.
+    /// Returns the word of `port`, or `None` if its page does not exist.
     #[inline(always)]
     pub(crate) fn word(&self, port: Port) -> Option<EventWord<'_, AtomicU32>> {
         let number = port.number() as usize;
@@ -58,33 +57,33 @@ impl EventArray {
         Some(EventWord::new(&words[number % WORDS_PER_PAGE]))
     }
 
-    /// How many pages the hypervisor knows.
+    /// Returns the number of pages that the hypervisor knows.
     pub(crate) fn page_count(&self) -> usize {
         self.known.load(Relaxed) as usize
     }
 
-    /// Sees to it that the hypervisor knows the page of `port`'s word, and all pages before that.
-    /// The words of a new page are masked. May sleep, unless interrupts are disabled: the ports of
-    /// physical interrupts are set up while their descriptors are locked. Can be called by several
-    /// CPUs at a time.
+    /// Makes sure that the hypervisor knows the page of the word of `port`, and all pages before
+    /// that. The words of a new page are masked. May sleep, unless interrupts are disabled: the
+    /// ports of physical interrupts are set up while their descriptors are locked. May be called
+    /// concurrently.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and those of the hypervisor. What was added before stays. The page that failed is
-    /// freed; one that is handed over again stays here for the next time, as ports of it were in
-    /// use once.
+    /// `ENOMEM`, and those of the hypervisor. Pages that were added before stay. A new page that is
+    /// refused is freed; a page that is refused after a restore stays for the next attempt, because
+    /// ports of it were in use.
     pub(crate) fn grow(&self, port: Port, hypervisor: &mut impl Hypervisor) -> Result {
         let wanted = port.number() as usize / WORDS_PER_PAGE + 1;
         for index in self.page_count()..wanted {
             let slot = self.pages.get(index).ok_or(EINVAL)?;
-            // Nothing is allocated or freed while the others wait.
+            // Nothing is allocated or freed while the array is locked.
             let mut new = if slot.is_empty() {
                 Some(hypervisor.new_page()?)
             } else {
                 None
             };
             hypervisor.alone(|hypervisor| -> Result {
-                // Another CPU may have been faster.
+                // Another CPU may have added the page meanwhile.
                 if self.page_count() != index {
                     return Ok(());
                 }
@@ -96,12 +95,12 @@ impl EventArray {
         Ok(())
     }
 
-    /// Forgets what the hypervisor knows, because it is another one.
+    /// Marks all pages as unknown to the hypervisor, which is another one.
     pub(crate) fn restart(&self) {
         self.known.store(0, Relaxed);
     }
 
-    /// Takes the page in `new` only if it is handed over.
+    /// Takes the page out of `new` only if the hypervisor accepts it.
     fn add_page(
         slot: &PublishedPage,
         new: &mut Option<SharedPage>,
@@ -122,7 +121,7 @@ impl EventArray {
     }
 }
 
-/// No event may be put into a queue before somebody is there who handles it.
+/// Masks all words: no event may be put into a queue before its interrupt has a handler.
 fn mask_all(words: &SharedWords) {
     for word in words {
         EventWord::new(word).reset();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queues of one vCPU: one for each priority, each a list of event words.
+//! Queues of one vCPU: one for each priority, each a list of event words.
 //!
 //! The hypervisor appends at the tail, which only it knows. The guest takes from the head. The
 //! control block, one for each vCPU and shared, has the head of each queue that was empty before,
-//! and a bit for each queue that has become non-empty. Where the guest is in a queue that it has
-//! begun with is the guest's own business:
+//! and a bit for each queue that has become non-empty. The position in a queue that the guest has
+//! begun to empty is known to the guest only:
 //!
 //! ```text
 //!   control block (shared)                        event words (shared)
@@ -18,8 +18,8 @@
 //! ```
 //!
 //! A queue that runs empty gets a new head when the next event is linked, and only then its ready
-//! bit. So the head is read when a ready bit was seen, and not before the link that said that the
-//! queue was empty. Nothing in here knows the kernel, as in `event_word.rs`.
+//! bit. Therefore the head is read after the ready bit was seen, and not before the link that
+//! marked the queue as empty. The code does not depend on the kernel, as in `event_word.rs`.
 //!
 //! Xen header: `include/xen/interface/event_channel.h`.
 
@@ -38,35 +38,35 @@ use core::sync::atomic::{
     Ordering::Relaxed, //
 };
 
-/// How many priorities there are (C: `EVTCHN_FIFO_MAX_QUEUES`).
+/// Number of priorities (C: `EVTCHN_FIFO_MAX_QUEUES`).
 pub(crate) const PRIORITIES: usize = 16;
 
-/// Which of a vCPU's queues; the lowest number is served first.
+/// Priority of a queue of a vCPU; the lowest number is served first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub(crate) struct Priority(u32);
 
 impl Priority {
-    /// All priorities, from the first to be served to the last.
+    /// Returns all priorities, in the order in which they are served.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..PRIORITIES as u32).map(Self)
     }
 
-    /// The number, which is less than [`PRIORITIES`].
+    /// Returns the number, which is less than [`PRIORITIES`].
     #[inline(always)]
     pub(crate) fn index(self) -> usize {
-        // The mask changes nothing. It tells the compiler that no array access can fail.
+        // The mask has no effect. It tells the compiler that no array access can fail.
         (self.0 % PRIORITIES as u32) as usize
     }
 }
 
-/// A set of priorities, as the ready word of a control block has it.
+/// Set of priorities, in the form of the ready word of a control block.
 #[derive(Clone, Copy)]
 struct ReadySet(u32);
 
 impl ReadySet {
-    /// Takes all bits out of `word`. The hypervisor sets a bit after it wrote the head of that
-    /// queue, so what is read of the heads after this is at least as new.
+    /// Clears `word` and returns its bits. The hypervisor sets a bit after it has written the head
+    /// of that queue, so heads that are read after this are at least as new.
     #[inline(always)]
     fn take<A: SharedWord>(word: &A) -> Self {
         Self(word.swap(0) & ((1 << PRIORITIES) - 1))
@@ -88,33 +88,34 @@ impl ReadySet {
     }
 }
 
-/// What a vCPU shares with the hypervisor (C: `struct evtchn_fifo_control_block`).
+/// Memory that a vCPU shares with the hypervisor (C: `struct evtchn_fifo_control_block`).
 pub(crate) struct ControlBlock<'a, A>(&'a [A; CONTROL_BLOCK_WORDS]);
 
-/// How many words a control block has: the ready bits, a reserved one, and the heads.
+/// Number of words in a control block: the ready bits, a reserved one, and the heads.
 pub(crate) const CONTROL_BLOCK_WORDS: usize = FIRST_HEAD + PRIORITIES;
 const FIRST_HEAD: usize = 2;
 
 impl<'a, A: SharedWord> ControlBlock<'a, A> {
-    /// The control block that `words` are.
+    /// Wraps the words of a control block.
     #[inline(always)]
     pub(crate) fn new(words: &'a [A; CONTROL_BLOCK_WORDS]) -> Self {
         Self(words)
     }
 
-    /// A bit for each priority whose queue has become non-empty.
+    /// Returns the ready word: a bit for each priority whose queue has become non-empty.
     #[inline(always)]
     fn ready(&self) -> &'a A {
         &self.0[0]
     }
 
-    /// The first port of a queue, from when its ready bit was set to when that port is unlinked.
+    /// Returns the head of a queue: its first port, valid from the setting of its ready bit until
+    /// that port is unlinked.
     #[inline(always)]
     fn head(&self, priority: Priority) -> &'a A {
         &self.0[FIRST_HEAD + priority.index()]
     }
 
-    /// Makes the block that of empty queues. The hypervisor must not know it yet.
+    /// Initializes the block for empty queues. The hypervisor must not know it yet.
     pub(crate) fn reset(&self) {
         for word in self.0 {
             word.store(0);
@@ -122,26 +123,27 @@ impl<'a, A: SharedWord> ControlBlock<'a, A> {
     }
 }
 
-/// How many events were taken out of the queues of a vCPU since boot.
+/// Counters of the queues of a vCPU since boot.
 struct Counts {
-    /// By priority; also those that had been masked or acknowledged before their turn came.
+    /// Number of events taken out, by priority; also events that had been masked or acknowledged
+    /// before.
     consumed: [AtomicU64; PRIORITIES],
-    /// Heads and links that named no event word.
+    /// Number of heads and links that named no event word.
     astray: AtomicU64,
 }
 
-/// Where the guest is in the queues of one vCPU, and what it counted there.
+/// Positions of the guest in the queues of one vCPU, and their counters.
 ///
-/// Only one CPU at a time consumes: the vCPU itself, or whoever drains the queues after it went
-/// offline. Others may look on.
+/// Only one CPU at a time may consume: the vCPU itself, or the CPU that drains the queues after it
+/// has gone offline. Others may read the state.
 pub(crate) struct Queues {
-    /// The next link to follow; 0 if the control block has it.
+    /// Next link to follow; 0 if the next port is the head in the control block.
     next: [AtomicU32; PRIORITIES],
     counts: Counts,
 }
 
 impl Queues {
-    /// Queues that nobody has begun with.
+    /// Makes the state of queues from which nothing has been taken.
     pub(crate) const fn new() -> Self {
         Self {
             next: [const { AtomicU32::new(0) }; PRIORITIES],
@@ -152,7 +154,7 @@ impl Queues {
         }
     }
 
-    /// Forgets where it was in the queues: the control block was reset.
+    /// Resets the positions after the control block was reset.
     pub(crate) fn restart(&self) {
         for next in &self.next {
             next.store(0, Relaxed);
@@ -160,9 +162,9 @@ impl Queues {
     }
 
     /// Takes all events out of the queues and calls `deliver` with those that are pending and not
-    /// masked. After each one it starts over with the first priority that has events.
+    /// masked. After each event it continues with the first priority that has events.
     ///
-    /// `word` finds the event word of a port; if there is none, the rest of that queue is given up
+    /// `word` returns the event word of a port; if there is none, the rest of that queue is dropped
     /// until the hypervisor sets another head.
     #[inline(always)]
     pub(crate) fn consume<'a, A: SharedWord + 'a>(
@@ -171,15 +173,15 @@ impl Queues {
         word: impl Fn(Port) -> Option<EventWord<'a, A>>,
         mut deliver: impl FnMut(Port),
     ) {
-        // The first look has to be a swap, even if it finds nothing. The caller has said before
-        // that it is going to look, by clearing the upcall flag. The swap tells the hypervisor:
-        // who sets a ready bit after it sees the flag cleared and sends another upcall.
+        // The first read has to be a swap, even if it finds nothing. The caller has announced it by
+        // clearing the upcall flag. The swap orders it against the hypervisor, which sets a ready
+        // bit, finds the flag cleared and sends another upcall.
         let mut ready = ReadySet::take(block.ready());
         while let Some(priority) = ready.first() {
             if self.consume_one(block, priority, &word, &mut deliver) == 0 {
                 ready.remove(priority);
             }
-            // What this misses, the upcall that comes with it will find.
+            // A bit that is set after this read comes with another upcall.
             if block.ready().load() != 0 {
                 ready.add(ReadySet::take(block.ready()));
             }
@@ -198,7 +200,7 @@ impl Queues {
         let queue = priority.index();
         let mut link = self.next[queue].load(Relaxed);
         if link == 0 {
-            // The queue was empty before, which its last word told. The head must not be older.
+            // The last word marked the queue as empty. The head must not be read before that.
             A::read_barrier();
             link = block.head(priority).load();
         }
@@ -211,8 +213,8 @@ impl Queues {
         let link = word.unlink();
         self.next[queue].store(link, Relaxed);
         increment(&self.counts.consumed[queue]);
-        // Looked at after the unlinking: an event that is sent or unmasked from now on is linked
-        // again, so what is left here is not lost.
+        // Read after the unlinking: an event that is sent or unmasked from now on is linked again,
+        // so none is lost.
         if word.is_deliverable() {
             deliver(port);
         }
@@ -220,27 +222,27 @@ impl Queues {
     }
 }
 
-/// Adds one. There is only one who writes.
+/// Increments a counter, which only one CPU writes.
 #[inline(always)]
 fn increment(count: &AtomicU64) {
     count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-/// What somebody sees who looks at a queue while others work on it.
+/// State of a queue, read while others may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueState {
-    /// Whether the hypervisor says that there are events.
+    /// True if the ready bit of the queue is set.
     pub(crate) ready: bool,
-    /// The head that the hypervisor has set last; stale if the queue is empty.
+    /// Head that the hypervisor has set last; outdated if the queue is empty.
     pub(crate) head: u32,
-    /// Where the guest goes on; 0 for the head.
+    /// Next link to follow; 0 for the head.
     pub(crate) next: u32,
-    /// How many events were taken out since boot.
+    /// Number of events taken out since boot.
     pub(crate) consumed: u64,
 }
 
 impl Queues {
-    /// Looks at the queue of one priority.
+    /// Returns the state of the queue of one priority.
     pub(crate) fn state<A: SharedWord>(
         &self,
         block: &ControlBlock<'_, A>,
@@ -255,7 +257,7 @@ impl Queues {
         }
     }
 
-    /// How many heads and links named no event word since boot.
+    /// Returns the number of heads and links that named no event word since boot.
     pub(crate) fn astray(&self) -> u64 {
         self.counts.astray.load(Relaxed)
     }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The event word: the state of one event channel, which the guest and the hypervisor share.
+//! Event words: the state of one event channel, which the guest and the hypervisor share.
 //!
 //! ```text
 //!   bit  31       30      29      28    27 ... 17   16 ... 0
 //!       PENDING  MASKED  LINKED  BUSY   reserved    LINK
 //! ```
 //!
-//! `PENDING`: an event was sent and not yet acknowledged. `MASKED`: the guest wants none delivered.
-//! `LINKED`: the word is in a queue, and `LINK` is the port after it, 0 at the tail. `BUSY`: the
-//! hypervisor is about to write `LINK` and asks the guest not to unmask meanwhile.
+//! `PENDING`: an event was sent and not yet acknowledged. `MASKED`: the guest does not want events
+//! to be delivered. `LINKED`: the word is in a queue, and `LINK` is the next port, 0 at the tail.
+//! `BUSY`: the hypervisor is about to write `LINK` and asks the guest not to unmask meanwhile.
 //!
-//! Both sides change a word at the same time, so each change is one atomic operation on the whole
-//! of it. What the guest may do to a word in a queue is limited: mask, unmask, clear `PENDING`, and
+//! Both sides change a word concurrently, so each change is one atomic operation on the whole word.
+//! The guest may change a word in a queue in four ways only: mask, unmask, clear `PENDING`, and
 //! unlink. The hypervisor relies on that when it tries to set a link a bounded number of times.
 //!
-//! Nothing in here knows the kernel: the same file is compiled on the host, with atomics that a
-//! model checker looks into.
+//! The code does not depend on the kernel: the same file is compiled on the host, with the atomics
+//! of a model checker.
 //!
 //! Xen header: `include/xen/interface/event_channel.h`.
 
@@ -32,71 +32,71 @@ const BUSY: u32 = 1 << 28;
 const LINK_BITS: u32 = 17;
 const LINK: u32 = (1 << LINK_BITS) - 1;
 
-/// An event channel's number in this domain.
+/// Number of an event channel in this domain.
 ///
 /// # Invariants
 ///
-/// Less than [`Port::LIMIT`], and not 0, which no channel has.
+/// Less than [`Port::LIMIT`], and not 0, which is not used by any channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub(crate) struct Port(NonZeroU32);
 
 impl Port {
-    /// Ports are less than this, as that is what fits a link (C: `EVTCHN_FIFO_NR_CHANNELS`).
+    /// Limit of port numbers, which must fit in a link (C: `EVTCHN_FIFO_NR_CHANNELS`).
     pub(crate) const LIMIT: u32 = 1 << LINK_BITS;
 
-    /// The port `number`, if there can be one.
+    /// Returns the port `number`, if it is valid.
     #[inline(always)]
     pub(crate) fn new(number: u32) -> Option<Self> {
         if number < Self::LIMIT {
-            // INVARIANT: We just checked the one, and `NonZeroU32::new` the other.
+            // INVARIANT: The limit was just checked, and `NonZeroU32::new` excludes 0.
             NonZeroU32::new(number).map(Self)
         } else {
             None
         }
     }
 
-    /// The port that a link or a queue's head names; none at the end of a queue. Bits that cannot
-    /// belong to a port are left out.
+    /// Returns the port that a link or the head of a queue names, or `None` at the end of a queue.
+    /// Bits outside of the link are ignored.
     #[inline(always)]
     pub(crate) fn from_link(link: u32) -> Option<Self> {
-        // INVARIANT: The mask is that of all ports.
+        // INVARIANT: The mask limits the number to valid ports.
         NonZeroU32::new(link & LINK).map(Self)
     }
 
-    /// The number.
+    /// Returns the number.
     #[inline(always)]
     pub(crate) fn number(self) -> u32 {
         self.0.get()
     }
 }
 
-/// Whether [`EventWord::unmask_unless_pending`] did it.
+/// Result of [`EventWord::unmask_unless_pending`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unmask {
-    /// The event is not masked (any more).
+    /// The event is not masked.
     Done,
-    /// The event is masked and pending. The hypervisor has to unmask it, and puts it in a queue.
+    /// The event is masked and pending. The hypervisor must unmask it and put it into a queue.
     LeftToHypervisor,
 }
 
-/// The word of one event channel. See the description of this file.
+/// Word of one event channel. See the description of this file.
 pub(crate) struct EventWord<'a, A>(&'a A);
 
 impl<'a, A: SharedWord> EventWord<'a, A> {
-    /// The event word that `word` is.
+    /// Wraps the word of an event channel.
     #[inline(always)]
     pub(crate) fn new(word: &'a A) -> Self {
         Self(word)
     }
 
-    /// Makes the word that of a masked event channel in no queue. The hypervisor must not know it
-    /// yet.
+    /// Initializes the word for a masked event channel that is in no queue. The hypervisor must not
+    /// know it yet.
     pub(crate) fn reset(&self) {
         self.0.store(MASKED);
     }
 
-    /// Makes the event pending, as if it had been sent. It is not put into a queue.
+    /// Makes the event pending, as if it had been sent, without putting it into a queue.
     pub(crate) fn set_pending(&self) {
         self.0.set_bits(PENDING);
     }
@@ -106,17 +106,17 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
         self.0.clear_bits(PENDING);
     }
 
-    /// Whether an event was sent that is not yet acknowledged.
+    /// Returns true if an event was sent and not yet acknowledged.
     pub(crate) fn is_pending(&self) -> bool {
         self.0.load() & PENDING != 0
     }
 
-    /// Keeps events from being delivered. One that is in a queue stays there.
+    /// Masks the event, so that it is not delivered. An event that is in a queue stays there.
     pub(crate) fn mask(&self) {
         self.0.set_bits(MASKED);
     }
 
-    /// Whether the event would be delivered if its turn came now.
+    /// Returns true if the event would be delivered now.
     #[inline(always)]
     pub(crate) fn is_deliverable(&self) -> bool {
         self.0.load() & (PENDING | MASKED) == PENDING
@@ -124,10 +124,9 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
 
     /// Unmasks the event if none is pending.
     ///
-    /// One that is pending may be in no queue: the hypervisor links no masked event, and the guest
-    /// may have unlinked it while it was masked. Only the hypervisor can put it into one. That
-    /// none is pending and that it gets unmasked must be one step, or an event that is sent
-    /// in between would be lost.
+    /// A pending event may be in no queue: the hypervisor links no masked event, and the guest may
+    /// have unlinked it while it was masked. Only the hypervisor can put it into one. The check and
+    /// the unmasking must be one step, or an event that is sent in between would be lost.
     ///
     /// Waits while the word is `BUSY`, which the hypervisor ends after a few instructions.
     pub(crate) fn unmask_unless_pending(&self) -> Unmask {
@@ -154,8 +153,8 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
     /// Takes the word out of the queue that it is the head of, and returns the link to the next
     /// one: see [`Port::from_link`].
     ///
-    /// Reading the link and clearing `LINKED` are one step. Between two, the hypervisor could link
-    /// another event to this one, and nobody would ever find it.
+    /// Reading the link and clearing `LINKED` are one step. Between two steps the hypervisor could
+    /// link another event to this one, which would be lost.
     #[inline(always)]
     pub(crate) fn unlink(&self) -> u32 {
         let mut seen = self.0.load();
@@ -167,7 +166,7 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
         }
     }
 
-    /// Looks at all of the word at once.
+    /// Returns the state, read with one access.
     pub(crate) fn state(&self) -> WordState {
         let word = self.0.load();
         WordState {
@@ -179,21 +178,21 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
     }
 }
 
-/// What somebody sees who looks at an event word while others change it.
+/// State of an event word, read while others may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WordState {
-    /// An event was sent that is not yet acknowledged.
+    /// True if an event was sent and not yet acknowledged.
     pub(crate) pending: bool,
-    /// Events are not delivered.
+    /// True if events are not delivered.
     pub(crate) masked: bool,
-    /// The word is in a queue.
+    /// True if the word is in a queue.
     pub(crate) linked: bool,
-    /// The port after it in the queue; 0 at the tail, and outside of a queue.
+    /// Next port in the queue; 0 at the tail, and outside of a queue.
     pub(crate) link: u32,
 }
 
 impl WordState {
-    /// Whether this is how [`EventWord::reset`] leaves a word.
+    /// Returns true for the state after [`EventWord::reset`].
     pub(crate) fn is_unused(self) -> bool {
         let unused = Self {
             pending: false,

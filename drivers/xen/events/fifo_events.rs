@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Event channels by the FIFO ABI: every interrupt of a domain goes through this.
+//! Event channels by the FIFO ABI, which deliver every interrupt of a domain.
 //!
 //! ```text
 //!   Xen, another domain         shared memory                    this crate
@@ -12,21 +12,20 @@
 //!                                                            handle_irq_for_port()
 //! ```
 //!
-//! `event_word.rs` and `event_queue.rs` are the state machine. They know neither the kernel nor
-//! where the words are, and a model checker goes through them on the host. `event_array.rs`,
-//! `array_ops.rs` and `cpu_events.rs` have the memory, with a hypervisor that a test can put in the
-//! place of Xen.
-//! `state.rs` has the words and queues of this domain, and `port_ops.rs` joins all this to
-//! `events_base.c`.
+//! `event_word.rs` and `event_queue.rs` are the state machine. They depend neither on the kernel
+//! nor on the location of the words, and are model-checked on the host. `event_array.rs`,
+//! `array_ops.rs` and `cpu_events.rs` manage the memory, through an interface of the hypervisor
+//! that tests can implement. `state.rs` has the words and queues of this domain, and `port_ops.rs`
+//! connects them to `events_base.c`.
 //!
 //! C header: `drivers/xen/events/events_internal.h`.
 //!
 //! # Locks
 //!
 //! Each CPU takes events out of its own queues only. Pages are added to the array under a lock of
-//! its own, the innermost one. Some ports are set up with only the lock of an interrupt's
-//! descriptor held, a raw one, so this is a raw one, too. Those who look for an event word take
-//! none: a page that can be found stays for ever. CPUs come and go one at a time.
+//! its own, the innermost one. It is a raw spinlock, because some ports are set up with the raw
+//! lock of an interrupt descriptor held. Lookups of event words take no lock: a published page is
+//! never freed. CPUs go online and offline one at a time.
 
 #![deny(unsafe_code)]
 
@@ -74,7 +73,7 @@ module! {
 }
 
 bool_boot_param! {
-    /// Whether these port operations are used, rather than those in C.
+    /// True if these port operations are used rather than those in C.
     "xen.fifo_events_rust", static USE_RUST = true;
 }
 
@@ -94,7 +93,7 @@ fn choose_implementation() -> Result {
     Ok(())
 }
 
-/// What there is besides the port operations, from when the kernel has file systems.
+/// Parts other than the port operations, which are set up once the kernel has file systems.
 #[pin_data]
 struct FifoEvents {
     #[pin]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The port operations of the FIFO ABI, as `events_base.c` calls them.
+//! Port operations of the FIFO ABI, as `events_base.c` calls them.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The port operations of the FIFO ABI.
+/// Port operations of the FIFO ABI.
 pub(crate) struct FifoPortOps;
 
 impl PortOps for FifoPortOps {
@@ -73,7 +73,8 @@ impl PortOps for FifoPortOps {
         for cpu in PossibleCpu::all() {
             let events = CPUS.get(cpu);
             events.restart();
-            // Others are told of when they come online. The array grows as ports are set up.
+            // Blocks of the other CPUs are registered when they come online. The array grows as
+            // ports are set up.
             if cpu.is_online() {
                 if let Err(error) = events.bring_up(cpu, &mut Xen) {
                     panic(c"no control block after resume", error);
@@ -87,18 +88,18 @@ impl PortOps for FifoPortOps {
     }
 
     fn take_down(cpu: PossibleCpu) {
-        // The interrupts have moved to other CPUs meanwhile, where their events have to go: the
-        // hypervisor puts a pending event that is unmasked into its CPU's queue.
+        // The interrupts have moved to other CPUs meanwhile, and their events must follow: the
+        // hypervisor puts a pending event that is unmasked into the queue of its CPU.
         CPUS.get(cpu)
             .drain(&EVENT_ARRAY, |port| relink(port.number()));
     }
 }
 
-/// Switches the domain to the FIFO ABI. The CPU that boots is `cpu`.
+/// Switches the domain to the FIFO ABI. `cpu` is the boot CPU.
 ///
 /// # Errors
 ///
-/// `ENOSYS` if the hypervisor lacks it, and others; nothing has changed then.
+/// `ENOSYS` if the hypervisor lacks the ABI, and others; nothing has then changed.
 pub(crate) fn start(cpu: PossibleCpu) -> Result {
     CPUS.get(cpu).bring_up(cpu, &mut Xen)
 }

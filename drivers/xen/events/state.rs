@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Event words and queues of this domain. They are static: `events_base.c` names a port or a CPU,
-//! and nothing else.
+//! Event words and queues of this domain. They are static, because `events_base.c` passes a port or
+//! a CPU, and nothing else.
 
 #![deny(unsafe_code)]
 
@@ -11,10 +11,10 @@ use crate::{
     xen::kernel::per_cpu::per_cpu, //
 };
 
-/// The words of all ports of this domain.
+/// Words of all ports of this domain.
 pub(crate) static EVENT_ARRAY: EventArray = EventArray::new();
 
 per_cpu! {
-    /// The events of each CPU.
+    /// Events of each CPU.
     static CPUS: CpuEvents = CpuEvents::new();
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `/sys/kernel/debug/xen/evtchn_fifo` shows.
+//! Contents of `/sys/kernel/debug/xen/evtchn_fifo`.
 //!
-//! It is read while events come in: each number is right for its moment, and two of them need not
-//! be of the same one.
+//! The file is read while events arrive: each number is that of its own moment, and two numbers may
+//! be of different moments.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ use core::sync::atomic::{
 };
 use kernel::fmt;
 
-/// Who handles events.
+/// Implementation that handles events.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum Implementation {
@@ -39,15 +39,16 @@ pub(crate) enum Implementation {
 
 static RUNNING: AtomicU8 = AtomicU8::new(Implementation::TwoLevel as u8);
 
-/// Says who handles events from now on.
+/// Sets the implementation that handles events from now on.
 pub(crate) fn runs(implementation: Implementation) {
     RUNNING.store(implementation as u8, Relaxed);
 }
 
-/// The file's contents.
+/// Contents of the file.
 pub(crate) struct View;
 
-/// Writes the file. The first line says who handles events; the rest is only there if it is us.
+/// Writes the file. The first line names the implementation; the rest is only written for this
+/// crate.
 pub(crate) fn write(_view: &View, file: &mut fmt::Formatter<'_>) -> fmt::Result {
     const C: u8 = Implementation::C as u8;
     const RUST: u8 = Implementation::Rust as u8;
@@ -67,7 +68,7 @@ pub(crate) fn write(_view: &View, file: &mut fmt::Formatter<'_>) -> fmt::Result 
     Ok(())
 }
 
-/// One line for the CPU, and one for each of its queues that ever had an event.
+/// Writes one line for the CPU, and one for each of its queues that ever had an event.
 fn write_cpu(cpu: PossibleCpu, file: &mut fmt::Formatter<'_>) -> fmt::Result {
     let events = CPUS.get(cpu);
     let number = cpu.number();
@@ -98,7 +99,7 @@ fn write_cpu(cpu: PossibleCpu, file: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// One line for a port whose word is not that of a port that was never used.
+/// Writes one line for a port, unless its word is that of a port that was never used.
 fn write_port(number: u32, file: &mut fmt::Formatter<'_>) -> fmt::Result {
     let word = Port::new(number).and_then(|port| EVENT_ARRAY.word(port));
     let Some(state) = word.map(|word| word.state()) else {
