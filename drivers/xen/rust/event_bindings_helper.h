@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads to make the bindings for the port operations of event
- * channels.
+ * Input of bindgen for the bindings of the port operations of event channels.
  */
 
 #include <linux/types.h>

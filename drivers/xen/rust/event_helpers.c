@@ -50,10 +50,10 @@ int xen_rust_unmask(evtchn_port_t port)
  * it into the queue of the vCPU that it is bound to now.
  *
  * The event may be masked for reasons that only events_base.c knows, and may be
- * delivered on that vCPU at this moment. So this goes by what moves the
- * interrupt to another CPU, here to the one where it is: with the descriptor
- * locked, that masks and unmasks the event, the latter only if no other reason
- * is left.
+ * in delivery on that vCPU. So this uses the operation that moves the interrupt
+ * to another CPU, here to the one where it already is: with the descriptor
+ * locked, it masks and unmasks the event, the latter only if no other reason is
+ * left.
  */
 void xen_rust_relink(evtchn_port_t port)
 {
@@ -67,7 +67,7 @@ void xen_rust_relink(evtchn_port_t port)
 	if (!desc)
 		return;
 	guard(raw_spinlock_irqsave)(&desc->lock);
-	/* Another interrupt may have the descriptor by now. */
+	/* Another interrupt may have taken over the descriptor. */
 	if (irq_from_evtchn(port) != irq_desc_get_irq(desc))
 		return;
 	cpu = cpu_from_evtchn(port);

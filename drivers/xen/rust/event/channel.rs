@@ -10,8 +10,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// A reference to an event channel that a program opened through `/dev/xen/evtchn`: the channel
-/// stays open as long as there is one, even if the program closes it.
+/// Reference to an event channel that a program opened through `/dev/xen/evtchn`. The channel stays
+/// open as long as there is a reference, even if the program closes it.
 ///
 /// # Invariants
 ///
@@ -25,16 +25,16 @@ impl EventChannel {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no such channel, or it is the kernel's own; also if it has too many
+    /// `EINVAL` if there is no such channel, if it belongs to the kernel, or if it has too many
     /// references.
     pub(crate) fn get(port: u32) -> Result<Self> {
         // SAFETY: The function takes any number.
         to_result(unsafe { bindings::evtchn_get(port) }).map_err(|_| EINVAL)?;
-        // INVARIANT: We just took the reference.
+        // INVARIANT: The function just took the reference.
         Ok(Self { port })
     }
 
-    /// The number of the channel's port in this domain.
+    /// Returns the port of the channel in this domain.
     pub(crate) fn port(&self) -> u32 {
         self.port
     }
@@ -49,7 +49,7 @@ impl EventChannel {
 impl Drop for EventChannel {
     /// Drops the reference, and closes the channel if it was the last one. May sleep.
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, we hold a reference.
+        // SAFETY: By the type invariants, this value holds a reference.
         unsafe { bindings::evtchn_put(self.port) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of the event channel hypercall that belong to the FIFO ABI.
+//! Operations of the event channel hypercall that belong to the FIFO ABI.
 //!
 //! C header: `include/xen/interface/event_channel.h`.
 
@@ -21,12 +21,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// The hypervisor below this kernel.
+/// The hypervisor that this kernel runs on.
 pub(crate) struct Xen;
 
 impl Hypervisor for Xen {
     fn new_page(&mut self) -> Result<SharedPage> {
-        // SAFETY: The function can be called anywhere.
+        // SAFETY: The function can be called in any context.
         if unsafe { bindings::xen_rust_may_sleep() } {
             SharedPage::new()
         } else {
@@ -36,7 +36,7 @@ impl Hypervisor for Xen {
 
     fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result {
         let block = page.as_ptr().cast_mut().cast();
-        // SAFETY: The page stays if this succeeds, and all of it are words that may change.
+        // SAFETY: The page stays allocated if this succeeds, and consists of words that may change.
         to_result(unsafe { bindings::xen_rust_init_control(block, cpu.number()) })
     }
 
@@ -56,17 +56,18 @@ impl Hypervisor for Xen {
     }
 
     fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
-        /// Unlocks when it is dropped.
+        /// Guard that unlocks when it is dropped.
         struct Locked(c_ulong);
 
         impl Drop for Locked {
             fn drop(&mut self) {
-                // SAFETY: Whoever has one of these has the lock, and this is what locking returned.
+                // SAFETY: The lock is held as long as the value exists, and this is the result of
+                // locking.
                 unsafe { bindings::xen_rust_unlock_event_array(self.0) };
             }
         }
 
-        // SAFETY: The lock is taken here only, and no code that runs with it comes here.
+        // SAFETY: The lock is taken here only, and no code that holds it calls this function.
         let _locked = Locked(unsafe { bindings::xen_rust_lock_event_array() });
         change(self)
     }

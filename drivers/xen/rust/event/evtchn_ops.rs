@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An implementation of the event channels' port operations, for the code in `events_base.c`.
+//! Implementation of the port operations of event channels, for `events_base.c`.
 //!
 //! C header: `drivers/xen/events/events_internal.h`.
 
@@ -17,41 +17,41 @@ use kernel::{
     prelude::*, //
 };
 
-/// The port operations (C: `struct evtchn_ops`).
+/// Port operations (C: `struct evtchn_ops`).
 ///
-/// Ports are what `events_base.c` passes, checked by nobody. Operations on a port that
-/// [`Self::setup`] did not accept must do nothing.
+/// Ports come from `events_base.c` unchecked. Operations on a port that [`Self::setup`] did not
+/// accept must have no effect.
 pub(crate) trait PortOps: 'static {
-    /// One more than the highest port that there can be.
+    /// Returns the limit of port numbers.
     fn max_channels() -> u32;
-    /// One more than the highest port that can be used without another [`Self::setup`].
+    /// Returns the limit of port numbers that can be used without another [`Self::setup`].
     fn nr_channels() -> u32;
-    /// Gets ready for events of `port`, which is masked after that. Also called with port 0, for an
-    /// interrupt that has no port yet. May sleep, unless interrupts are disabled; they are where
-    /// the descriptor of a physical interrupt is locked. May be called by several CPUs at a time.
+    /// Prepares for events of `port`, which is masked afterwards. Also called with port 0, for an
+    /// interrupt that has no port yet. May sleep, unless interrupts are disabled, which they are
+    /// when the descriptor of a physical interrupt is locked. May be called concurrently.
     fn setup(port: u32) -> Result;
     /// Acknowledges the event of `port`.
     fn clear_pending(port: u32);
-    /// Makes the event of `port`, which is masked, pending.
+    /// Makes the event of `port` pending; it must be masked.
     fn set_pending(port: u32);
-    /// Whether the event of `port` is pending.
+    /// Returns true if the event of `port` is pending.
     fn is_pending(port: u32) -> bool;
-    /// Keeps events of `port` from being delivered.
+    /// Masks the event of `port`, so that it is not delivered.
     fn mask(port: u32);
-    /// Lets events of `port` be delivered, also one that is pending.
+    /// Unmasks the event of `port`, and has it delivered if it is pending.
     fn unmask(port: u32);
-    /// Delivers all events that are pending on `cpu`, which is this one.
+    /// Delivers all events that are pending on `cpu`, which is the current one.
     fn handle_events(cpu: PossibleCpu, upcall: &mut Upcall<'_>);
-    /// Tells a new hypervisor all that the old one was told: the domain was saved and restored.
-    /// Runs with interrupts disabled while all other CPUs stand still.
+    /// Registers all state with another hypervisor, after the domain was saved and restored. Called
+    /// with interrupts disabled, while all other CPUs are stopped.
     fn resume();
-    /// Gets ready for events on `cpu`, which is not online. May sleep.
+    /// Prepares for events on `cpu`, which is not online. May sleep.
     fn bring_up(cpu: PossibleCpu) -> Result;
-    /// Looks after the events that `cpu` has left when it went offline. May sleep.
+    /// Handles the events that are left on `cpu` after it went offline. May sleep.
     fn take_down(cpu: PossibleCpu);
 }
 
-/// An upcall of the hypervisor that is being served.
+/// Upcall of the hypervisor that is being handled.
 pub(crate) struct Upcall<'a>(
     *mut bindings::evtchn_loop_ctrl,
     PhantomData<&'a mut bindings::evtchn_loop_ctrl>,
@@ -61,14 +61,14 @@ impl Upcall<'_> {
     /// Calls the handler of the interrupt that `port` is bound to, if there is one.
     #[inline(always)]
     pub(crate) fn deliver(&mut self, port: u32) {
-        // SAFETY: The function takes any port. The pointer is that of the upcall being served.
+        // SAFETY: The function takes any port. The pointer is that of the upcall being handled.
         unsafe { bindings::handle_irq_for_port(port, self.0) };
     }
 }
 
 /// Has the hypervisor put the event of `port`, if it is pending and not masked, into the queue of
-/// the CPU that its interrupt is bound to. Nothing happens if there is no such interrupt, or if its
-/// CPU is not online. Takes the lock of the interrupt's descriptor.
+/// the CPU that its interrupt is bound to. Does nothing if there is no such interrupt, or if its
+/// CPU is not online. Takes the lock of the interrupt descriptor.
 pub(crate) fn relink(port: u32) {
     // SAFETY: The function takes any port.
     unsafe { bindings::xen_rust_relink(port) };
@@ -76,7 +76,7 @@ pub(crate) fn relink(port: u32) {
 
 /// Makes `T` the implementation that `events_base.c` calls.
 pub(crate) fn install<T: PortOps>() {
-    // SAFETY: Called while the kernel boots, before anybody reads the variable.
+    // SAFETY: Called at boot, before the first read of the variable.
     unsafe { bindings::evtchn_ops = &Table::<T>::OPS };
 }
 
@@ -86,26 +86,26 @@ pub(crate) fn install<T: PortOps>() {
 ///
 /// Those of `EVTCHNOP_init_control`; `ENOMEM`.
 pub(crate) fn install_c() -> Result {
-    // SAFETY: Called while the kernel boots, as it expects.
+    // SAFETY: Called at boot, as the function requires.
     to_result(unsafe { bindings::xen_evtchn_fifo_c_init() })
 }
 
-/// Whether any implementation is the one that is called. There is none outside of Xen. Only to be
-/// called after the kernel has set up its interrupts.
+/// Returns true if an implementation is installed, which is not the case outside of Xen. May be
+/// called only after the kernel has set up its interrupts.
 pub(crate) fn is_any_installed() -> bool {
     // SAFETY: The variable changes only while interrupts are set up.
     unsafe { !bindings::evtchn_ops.is_null() }
 }
 
-/// Stops the machine, which cannot go on without events. Never returns.
+/// Stops the machine, which cannot continue without events. Never returns.
 pub(crate) fn panic(what: &CStr, error: Error) -> ! {
     let format = c"xen: %s (%d)\n".as_char_ptr();
     // SAFETY: The arguments are of the types that the format names.
     unsafe { kernel::bindings::panic(format, what.as_char_ptr(), error.to_errno()) }
 }
 
-/// Defines what `xen_init_IRQ()` calls to choose the FIFO ABI. If it fails, the 2-level ABI is
-/// used.
+/// Defines the function that `xen_init_IRQ()` calls to choose the FIFO ABI. If it fails, the
+/// 2-level ABI is used.
 macro_rules! fifo_init {
     ($init:path) => {
         #[allow(unsafe_code)]
@@ -125,7 +125,7 @@ impl<T: PortOps> Table<T> {
         max_channels: Some(max_channels::<T>),
         nr_channels: Some(nr_channels::<T>),
         setup: Some(setup::<T>),
-        // Nothing is kept for a port that would have to be given back.
+        // A port has no state that would have to be freed.
         remove: None,
         bind_to_cpu: Some(bind_to_cpu),
         clear_pending: Some(clear_pending::<T>),
@@ -152,7 +152,7 @@ extern "C" fn setup<T: PortOps>(port: bindings::evtchn_port_t) -> c_int {
     from_result(|| T::setup(port).map(|()| 0))
 }
 
-/// The hypervisor keeps track of it.
+/// Does nothing: the hypervisor keeps the binding.
 extern "C" fn bind_to_cpu(_port: bindings::evtchn_port_t, _cpu: c_uint, _old: c_uint) {}
 
 /// Defines a function of the table that is called with a port.
@@ -174,7 +174,7 @@ on_port!(unmask);
 ///
 /// Must be called on the CPU of this number, with interrupts disabled, and with a valid `ctrl`.
 unsafe extern "C" fn handle_events<T: PortOps>(cpu: c_uint, ctrl: *mut bindings::evtchn_loop_ctrl) {
-    // SAFETY: A CPU that runs is a possible one.
+    // SAFETY: A running CPU is a possible one.
     let cpu = unsafe { PossibleCpu::new_unchecked(cpu) };
     T::handle_events(cpu, &mut Upcall(ctrl, PhantomData));
 }

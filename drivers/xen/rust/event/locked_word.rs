@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Words that the guest shares with the hypervisor, by atomic operations that are always locked.
+//! Words that the guest shares with the hypervisor, with atomic operations that are always locked.
 //!
-//! The kernel's own atomics, [`kernel::sync::atomic`] among them, are patched to leave out the lock
-//! prefix where there is one CPU. That is the guest's CPU: the hypervisor and other guests go on
-//! with all others. The C code has the `sync_` family of operations for this; the atomics of
-//! [`core`] are never patched.
+//! The atomics of the kernel, [`kernel::sync::atomic`] among them, are patched to omit the lock
+//! prefix on a guest with one CPU. But the hypervisor and other guests run on other CPUs. C code
+//! has the `sync_` family of operations for this; the atomics of [`core`] are never patched.
 //!
-//! Nothing in here uses the kernel: a model checker on the host compiles this file too.
+//! The code does not depend on the kernel: a model checker on the host compiles this file, too.
 //!
 //! [`kernel::sync::atomic`]: srctree/rust/kernel/sync/atomic.rs
 
@@ -21,31 +20,30 @@ use core::sync::atomic::{
     }, //
 };
 
-/// A 32-bit word of memory that the guest shares with the hypervisor.
+/// 32-bit word of memory that the guest shares with the hypervisor.
 ///
-/// The other side may run on another CPU even if the guest has only one, so an implementation must
-/// never leave out the atomicity where there is one CPU. The read-modify-write operations acquire
-/// and release.
+/// The hypervisor may run on another CPU even if the guest has only one, so an implementation must
+/// be atomic also with one CPU. The read-modify-write operations acquire and release.
 pub(crate) trait SharedWord {
-    /// Reads the word, without any order.
+    /// Reads the word, without ordering.
     fn load(&self) -> u32;
-    /// Writes the word, without any order. Only for words that the other side does not yet change.
+    /// Writes the word, without ordering. Only for words that the hypervisor does not yet change.
     fn store(&self, value: u32);
     /// Sets `bits`.
     fn set_bits(&self, bits: u32);
     /// Clears `bits`.
     fn clear_bits(&self, bits: u32);
-    /// Writes `value` and returns what was there.
+    /// Writes `value` and returns the former value.
     fn swap(&self, value: u32) -> u32;
-    /// Writes `new` if `expected` is there.
+    /// Writes `new` if the value is `expected`.
     ///
     /// # Errors
     ///
-    /// What is there instead; also `expected` itself, as it may fail for no reason.
+    /// The current value; it can be `expected`, because the operation may fail spuriously.
     fn compare_exchange(&self, expected: u32, new: u32) -> Result<(), u32>;
-    /// Keeps all later reads of shared words behind all earlier ones (C: `virt_rmb()`).
+    /// Orders all later reads of shared words after all earlier ones (C: `virt_rmb()`).
     fn read_barrier();
-    /// Says that the caller waits for the other side (C: `cpu_relax()`).
+    /// Hints that the caller busy-waits for the hypervisor (C: `cpu_relax()`).
     fn relax();
 }
 

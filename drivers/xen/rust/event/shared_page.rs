@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of words that the hypervisor reads and writes as well.
+//! Pages of words that the hypervisor reads and writes, too.
 //!
-//! Such a page is not like other memory: it changes by itself, so all of it are atomic words.
-//! [`core`]'s are used, because they are always locked. The kernel's may not be, on a guest with
-//! one CPU.
+//! The hypervisor can change such a page at any time, so it consists of atomic words. They are
+//! those of [`core`], which are always locked. The kernel's are not on a guest with one CPU.
 //!
 //! C header: [`include/xen/page.h`](srctree/include/xen/page.h).
 
@@ -29,24 +28,23 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many words a page of the hypervisor has, whose size is 4096 bytes with any page size of the
+/// Number of words in a page of the hypervisor, whose size is 4096 bytes with any page size of the
 /// kernel (C: `XEN_PAGE_SIZE`).
 pub(crate) const WORDS_PER_PAGE: usize = 1024;
 
-/// The words of a page.
+/// Words of a page.
 pub(crate) type SharedWords = [AtomicU32; WORDS_PER_PAGE];
 
-/// A page of words, all zero at first, that the hypervisor does not know. Dropping it gives the
-/// memory back.
+/// Page of words, initially zero, that the hypervisor does not know. Dropping it frees the memory.
 ///
 /// # Invariants
 ///
-/// `words` is a page of the page allocator that is ours.
+/// `words` is a page from the page allocator that this value owns.
 pub(crate) struct SharedPage {
     words: NonNull<SharedWords>,
 }
 
-// SAFETY: The page belongs to no CPU, and there are only atomic words in it.
+// SAFETY: The page belongs to no CPU, and consists of atomic words.
 unsafe impl Send for SharedPage {}
 // SAFETY: As above.
 unsafe impl Sync for SharedPage {}
@@ -61,7 +59,7 @@ impl SharedPage {
         Self::with_flags(bindings::GFP_KERNEL)
     }
 
-    /// The same, where nobody may sleep.
+    /// Allocates a page without sleeping.
     ///
     /// # Errors
     ///
@@ -71,11 +69,11 @@ impl SharedPage {
     }
 
     fn with_flags(flags: bindings::gfp_t) -> Result<Self> {
-        // SAFETY: The function can be called with any of the flags above, in the context that they
+        // SAFETY: The function can be called with any of the flags above, in the contexts that they
         // are for.
         let address = unsafe { bindings::get_free_pages_noprof(flags | bindings::__GFP_ZERO, 0) };
         let words = NonNull::new(address as *mut SharedWords).ok_or(ENOMEM)?;
-        // INVARIANT: It was allocated just now.
+        // INVARIANT: The page was just allocated.
         Ok(Self { words })
     }
 
@@ -90,8 +88,8 @@ impl Deref for SharedPage {
     type Target = SharedWords;
 
     fn deref(&self) -> &SharedWords {
-        // SAFETY: By the type invariants it is a page of our own, at least as large and aligned as
-        // the words, which were made zero, a valid value.
+        // SAFETY: By the type invariants it is a page that this value owns, at least as large and
+        // aligned as the words, and zero is a valid value of them.
         unsafe { self.words.as_ref() }
     }
 }
@@ -103,42 +101,42 @@ impl Drop for SharedPage {
     }
 }
 
-/// A place where CPUs find a page that the hypervisor knows, without a lock.
+/// Slot in which CPUs find a page that the hypervisor knows, without a lock.
 ///
 /// # Invariants
 ///
-/// The pointer is null or came from [`SharedPage::into_raw`]. Such a page stays for ever.
+/// The pointer is null or came from [`SharedPage::into_raw`]. Such a page is never freed.
 pub(crate) struct PublishedPage(AtomicPtr<SharedWords>);
 
 impl PublishedPage {
-    /// A place without a page.
+    /// Makes a slot without a page.
     pub(crate) const fn empty() -> Self {
-        // INVARIANT: It is null.
+        // INVARIANT: The pointer is null.
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// The words of the page that is here, if there is one.
+    /// Returns the words of the page, if there is one.
     #[inline(always)]
     pub(crate) fn get(&self) -> Option<&SharedWords> {
-        // SAFETY: By the type invariants the page stays for ever.
+        // SAFETY: By the type invariants the page is never freed.
         unsafe { self.0.load(Acquire).as_ref() }
     }
 
-    /// Whether a page is here.
+    /// Returns true if the slot has no page.
     pub(crate) fn is_empty(&self) -> bool {
         self.get().is_none()
     }
 
-    /// Hands a page over to the hypervisor by `tell` and puts it here, where nobody else may put
-    /// one at the same time.
+    /// Registers a page with the hypervisor by `tell` and publishes it in the slot. Must not be
+    /// called concurrently for the same slot.
     ///
-    /// The page is found here only when the hypervisor knows it. So until then nobody may have a
-    /// reason to look for what the hypervisor writes there.
+    /// The page is published only after the hypervisor knows it. Until then no CPU may depend on
+    /// words that the hypervisor writes there.
     ///
     /// # Errors
     ///
-    /// Those of `tell`, by which it says that the hypervisor does not know the page; `EEXIST` if
-    /// there is a page here. Both return the page.
+    /// Those of `tell`, which mean that the hypervisor does not know the page; `EEXIST` if the slot
+    /// has a page. Both return the page.
     pub(crate) fn hand_over(
         &self,
         page: SharedPage,
@@ -153,26 +151,27 @@ impl PublishedPage {
             return Err(Refused { page, error });
         }
         let words = page.into_raw().as_ptr();
-        // INVARIANT: The page has just come from `into_raw()`. It is kept, also if somebody broke
-        // the rule above and it is not found here.
+        // INVARIANT: The page has just come from `into_raw()`. It is never freed, also if a
+        // concurrent call has filled the slot and it is not published.
         let _ = self
             .0
             .compare_exchange(ptr::null_mut(), words, Release, Relaxed);
         Ok(())
     }
 
-    /// Hands the page that is here over once more, to a hypervisor that does not know it: that of
-    /// another host, after the domain was moved there. It stays here if it is refused.
+    /// Registers the page of the slot again, with a hypervisor that does not know it: that of
+    /// another host, after the domain was moved there. It stays in the slot if it is refused.
     ///
     /// # Errors
     ///
-    /// Those of `tell`; `ENOENT` if there is no page.
+    /// Those of `tell`; `ENOENT` if the slot has no page.
     pub(crate) fn hand_over_again(&self, tell: impl FnOnce(HandedOver<'_>) -> Result) -> Result {
         tell(HandedOver(self.get().ok_or(ENOENT)?))
     }
 }
 
-/// A page that is being handed over to the hypervisor: it stays unless that refuses it.
+/// Page that is being registered with the hypervisor. It is never freed unless the hypervisor
+/// refuses it.
 pub(crate) struct HandedOver<'a>(&'a SharedWords);
 
 impl Deref for HandedOver<'_> {
@@ -183,10 +182,10 @@ impl Deref for HandedOver<'_> {
     }
 }
 
-/// A page that was not handed over, and why. To drop it frees the page.
+/// Page that was not registered, and the reason. Dropping it frees the page.
 pub(crate) struct Refused {
-    /// The page, which nobody else has seen.
+    /// Page, which nothing else refers to.
     pub(crate) page: SharedPage,
-    /// Why.
+    /// Error of the operation.
     pub(crate) error: Error,
 }
