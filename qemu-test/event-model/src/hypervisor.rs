@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hypervisor's side of the FIFO event channels, as Xen's `common/event_fifo.c` does it.
+//! The hypervisor's side of the FIFO event channels, modelled on Xen's `common/event_fifo.c`.
 //!
-//! The bits are given by the public interface and written down here a second time, so that a wrong
-//! constant of the guest's side does not agree with itself.
+//! The bits are those of the public interface, defined here a second time, so that a wrong constant
+//! in the guest's code is noticed.
 
 use crate::{
     event_queue::{CONTROL_BLOCK_WORDS, PRIORITIES},
@@ -17,23 +17,23 @@ pub const LINKED: u32 = 1 << 29;
 pub const BUSY: u32 = 1 << 28;
 const LINK: u32 = 0x1ffff;
 
-/// Where a control block has the ready bits and the first head.
+/// Index of the ready word in a control block, and of the first head.
 const READY: usize = 0;
 const HEADS: usize = 2;
 
-/// How often the link of a word is tried to be set while the guest changes the word.
+/// Maximum number of attempts to set the link of a word that the guest changes meanwhile.
 const LINK_TRIES: u32 = 4;
-/// How often the queues of an event are looked for while other CPUs change them.
+/// Maximum number of attempts to lock the queues of an event that other CPUs change meanwhile.
 const QUEUE_TRIES: u32 = 3;
 
-/// What the hypervisor does with a word, besides what the guest does.
+/// Operations of the hypervisor on a word, in addition to those of the guest.
 pub trait HypervisorWord: SharedWord + Default {
     fn fetch_or(&self, bits: u32) -> u32;
     fn fetch_and(&self, bits: u32) -> u32;
     fn exchange_if(&self, expected: u32, new: u32) -> Result<u32, u32>;
 }
 
-/// The lock of a queue, with what it protects: the tail.
+/// Lock of a queue, with the tail that it protects.
 pub trait QueueLock: Default {
     type Guard<'a>: DerefMut<Target = u32>
     where
@@ -41,17 +41,17 @@ pub trait QueueLock: Default {
     fn lock(&self) -> Self::Guard<'_>;
 }
 
-/// The kind of memory and locks: those of the model checker or the machine's own.
+/// Kind of memory and locks: those of the model checker or those of the host.
 pub trait Memory: 'static {
     type Word: HypervisorWord;
     type Lock: QueueLock;
 }
 
-/// A vCPU as the hypervisor sees it.
+/// State of a vCPU in the hypervisor.
 pub struct Vcpu<M: Memory> {
-    /// Shared with the guest.
+    /// Control block, shared with the guest.
     pub block: [M::Word; CONTROL_BLOCK_WORDS],
-    /// The flag by which an upcall is asked for; shared, too.
+    /// Flag that requests an upcall; shared, too.
     pub upcall_pending: M::Word,
     queues: [M::Lock; PRIORITIES],
 }
@@ -66,29 +66,30 @@ impl<M: Memory> Default for Vcpu<M> {
     }
 }
 
-/// An event channel as the hypervisor sees it.
+/// State of an event channel in the hypervisor.
 struct Channel<M: Memory> {
-    /// The queue that it was linked in last, and the one for the next time.
+    /// Queue that it was linked in last, and the queue for the next event.
     last_queue: M::Word,
     queue: M::Word,
 }
 
-/// One domain.
+/// A domain.
 pub struct Domain<M: Memory> {
-    /// By vCPU number.
+    /// State by vCPU number.
     pub vcpus: Vec<Vcpu<M>>,
-    /// By port; shared with the guest. Port 0 is never used.
+    /// Event words by port, shared with the guest. Port 0 is never used.
     pub words: Vec<M::Word>,
     channels: Vec<Channel<M>>,
 }
 
-/// A queue's vCPU and priority, as one number that gives the order of locks.
+/// Returns the number of a queue, of its vCPU and priority. Queues are locked in the order of their
+/// numbers.
 fn queue_number(vcpu: usize, priority: usize) -> u32 {
     (vcpu * PRIORITIES + priority) as u32
 }
 
 impl<M: Memory> Domain<M> {
-    /// A domain whose channels are all masked and go to vCPU 0 with priority 7.
+    /// Makes a domain whose channels are all masked and bound to vCPU 0 with priority 7.
     pub fn new(vcpus: usize, ports: usize) -> Self {
         let words: Vec<M::Word> = (0..=ports).map(|_| M::Word::default()).collect();
         for word in &words {
@@ -109,33 +110,33 @@ impl<M: Memory> Domain<M> {
         domain
     }
 
-    /// Lets the events of `port` go to another vCPU, with another priority, from the next one on.
+    /// Binds `port` to another vCPU and priority, from the next event on.
     pub fn set_queue(&self, port: usize, vcpu: usize, priority: usize) {
         let number = queue_number(vcpu, priority);
         self.channels[port].queue.swap(number);
     }
 
-    /// The vCPU and the priority of the next event of `port`.
+    /// Returns the vCPU and the priority of the next event of `port`.
     pub fn queue(&self, port: usize) -> (usize, usize) {
         let number = self.channels[port].queue.load() as usize;
         (number / PRIORITIES, number % PRIORITIES)
     }
 
-    /// What the hypercall to unmask does. If the guest acknowledges the event at this moment, it
-    /// becomes pending once more; returns whether it did.
+    /// Unmasks the event, as the hypercall does. If it is pending it is sent again; returns true if
+    /// the guest acknowledged it in between, so that it became pending once more.
     pub fn unmask(&self, port: usize) -> bool {
         let word = &self.words[port];
         word.fetch_and(!MASKED);
         word.load() & PENDING != 0 && self.send(port)
     }
 
-    /// Acknowledges an event, and returns whether it was pending.
+    /// Acknowledges an event, and returns true if it was pending.
     pub fn acknowledge(&self, port: usize) -> bool {
         self.words[port].fetch_and(!PENDING) & PENDING != 0
     }
 
-    /// Makes an event of `port` pending and puts it into a queue, if it is not masked. Returns
-    /// whether none was pending before.
+    /// Makes an event of `port` pending and puts it into a queue, if it is not masked. Returns true
+    /// if none was pending before.
     pub fn send(&self, port: usize) -> bool {
         let (vcpu, priority) = self.queue(port);
         let new = queue_number(vcpu, priority);
@@ -147,7 +148,7 @@ impl<M: Memory> Domain<M> {
             return !was_pending;
         }
 
-        // Whoever was the tail of the queue it left is no tail there any more.
+        // If the word was the tail of the queue that it has left, that queue has no tail any more.
         let stale = old_tail.as_deref_mut().unwrap_or(&mut new_tail);
         if *stale == port as u32 {
             *stale = 0;
@@ -172,8 +173,8 @@ impl<M: Memory> Domain<M> {
         !was_pending
     }
 
-    /// Locks queue `new` and the one that `port` was linked in last, in the order of their numbers.
-    /// The second lock is that of the latter, if it is another one.
+    /// Locks queue `new` and the queue that `port` was linked in last, in the order of their
+    /// numbers. Returns the second guard only if they differ.
     #[allow(clippy::type_complexity)]
     fn lock_queues(
         &self,
@@ -209,14 +210,14 @@ impl<M: Memory> Domain<M> {
         panic!("the hypervisor gives an event up after {QUEUE_TRIES} changes of its queue");
     }
 
-    /// Lets the word of `port`, a tail, link to `next`, unless the guest has unlinked it.
+    /// Sets the link of the word of `port`, a tail, to `next`, unless the guest has unlinked it.
     fn set_link(&self, port: usize, next: u32) -> bool {
         let word = &self.words[port];
         let mut seen = word.load();
         if let Some(done) = try_set_link(word, &mut seen, next) {
             return done;
         }
-        // Ask the guest not to unmask. Then few changes are left that it can make.
+        // Asks the guest not to unmask, which leaves few changes that it can make.
         word.fetch_or(BUSY);
         seen = word.load();
         for _ in 0..LINK_TRIES {
@@ -233,7 +234,8 @@ impl<M: Memory> Domain<M> {
     }
 }
 
-/// Whether the link was set; `None` if the guest has changed the word, which `seen` has then.
+/// Returns true if the link was set, false if the word is not linked, and `None` if the guest has
+/// changed the word, whose value is then in `seen`.
 fn try_set_link(word: &impl HypervisorWord, seen: &mut u32, next: u32) -> Option<bool> {
     if *seen & LINKED == 0 {
         return Some(false);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All orders in which the CPUs of a machine can work on the same event words, by loom.
+//! All interleavings of the CPUs of a machine on the same event words, explored by loom.
 //!
-//! Loom runs a test again and again, each time with another order of the threads' steps, and lets
-//! reads return all values that the memory model allows. A test prints how many it tried.
+//! Loom repeats a test with each order of the threads' steps, and lets reads return all values that
+//! the memory model allows. A test prints the number of runs.
 
 use crate::{
     event_word::{Port, SharedWord},
@@ -29,24 +29,24 @@ use std::{
     },
 };
 
-/// How often loom takes the CPU away from a thread that could go on. Faults that need more
-/// are not found; those of this kind need one or two.
+/// Maximum number of preemptions of threads that could continue. Faults that need more are not
+/// found; those of this kind need one or two.
 const PREEMPTIONS: usize = 3;
 
-/// What the guest's side gets wrong on purpose.
+/// Intentional fault of the guest's code.
 pub trait Fault: Send + Sync + 'static {
-    /// Whether a compare-and-exchange of the guest is a read and a write.
+    /// True if a compare-and-exchange of the guest is a read followed by a write.
     const TORN_EXCHANGE: bool = false;
-    /// The order of the swap of the ready word.
+    /// Memory order of the swap of the ready word.
     const SWAP: Ordering = AcqRel;
 }
 
-/// Nothing.
+/// No fault.
 struct Correct;
 
 impl Fault for Correct {}
 
-/// A word whose every access loom knows.
+/// Word whose accesses loom tracks.
 pub struct LoomWord<F>(AtomicU32, PhantomData<F>);
 
 impl<F: Fault> Default for LoomWord<F> {
@@ -113,7 +113,7 @@ impl<F: Fault> HypervisorWord for LoomWord<F> {
     }
 }
 
-/// A lock that loom knows.
+/// Lock that loom tracks.
 pub struct LoomLock(Mutex<u32>);
 
 impl Default for LoomLock {
@@ -130,7 +130,7 @@ impl QueueLock for LoomLock {
     }
 }
 
-/// Memory that loom knows, with a guest that has a fault.
+/// Memory that loom tracks, with a guest that has a fault.
 struct LoomMemory<F>(PhantomData<F>);
 
 impl<F: Fault> Memory for LoomMemory<F> {
@@ -140,17 +140,17 @@ impl<F: Fault> Memory for LoomMemory<F> {
 
 type Guest<F> = Arc<Machine<LoomMemory<F>>>;
 
-/// What one CPU does.
+/// Work of one CPU.
 type Work<F> = Box<dyn FnOnce(Guest<F>) + Send>;
 
-/// One test: how the machine is at first, and what its CPUs do then.
+/// Test: the initial state of the machine, and the work of its CPUs.
 struct Scenario<F: Fault> {
     vcpus: usize,
     ports: usize,
     prepare: fn(&Machine<LoomMemory<F>>),
     work: fn() -> Vec<Work<F>>,
-    /// Whether a handler may be called for an event that was acknowledged, because two CPUs see
-    /// the same one. The kernel has a flag for each interrupt, by which all but one of them go.
+    /// True if a handler may be called for an event that was acknowledged, because two CPUs see the
+    /// same one. The kernel has a flag for each interrupt, by which all but one of them return.
     spurious: bool,
 }
 
@@ -166,8 +166,8 @@ impl<F: Fault> Default for Scenario<F> {
     }
 }
 
-/// Lets loom try a scenario; returns how many interleavings it took to see all, or to find what is
-/// wrong.
+/// Has loom explore a scenario; returns the number of interleavings until all were seen or a fault
+/// was found, and true if there was none.
 fn explore<F: Fault>(scenario: Scenario<F>) -> (u64, bool) {
     let count = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&count);
@@ -196,7 +196,7 @@ fn explore<F: Fault>(scenario: Scenario<F>) -> (u64, bool) {
     (count.load(SeqCst), right.is_ok())
 }
 
-/// Expects that all interleavings are right.
+/// Expects that all interleavings are correct.
 fn holds(name: &str, scenario: Scenario<Correct>) {
     let (count, right) = explore(scenario);
     assert!(right, "{name}: interleaving {count} is wrong");
@@ -214,7 +214,7 @@ fn work<F: Fault>(work: impl FnOnce(Guest<F>) + Send + 'static) -> Work<F> {
     Box::new(work)
 }
 
-/// A CPU that looks twice whether there is something to do.
+/// Work of a CPU that serves its queues twice.
 fn consumer<F: Fault>(vcpu: usize) -> Work<F> {
     work(move |machine: Guest<F>| {
         for _ in 0..2 {
@@ -223,7 +223,7 @@ fn consumer<F: Fault>(vcpu: usize) -> Work<F> {
     })
 }
 
-/// Somebody who sends events of these ports, one after the other.
+/// Work of a sender of events of these ports, in order.
 fn sender<F: Fault>(ports: &'static [usize]) -> Work<F> {
     work(move |machine: Guest<F>| {
         for port in ports {
@@ -287,7 +287,7 @@ fn two_priorities() {
             },
             work: || {
                 vec![
-                    // What was there before the first look is served by priority.
+                    // Events that were sent before the first look are served by priority.
                     work(|machine: Guest<Correct>| {
                         machine.send(2);
                         let order = StdMutex::new(Vec::<Port>::new());
@@ -323,7 +323,7 @@ fn masked_and_unmasked_while_sent() {
                     sender(&[1]),
                 ]
             },
-            // A handler on one CPU, and the hypervisor links the event again for the other.
+            // A handler runs on one CPU, while the hypervisor links the event again for the other.
             spurious: true,
             ..Scenario::default()
         },
@@ -411,7 +411,7 @@ fn a_cpu_goes_offline() {
             },
             work: || {
                 vec![
-                    // As the kernel moves an interrupt, and then drains the queues.
+                    // Moves the interrupt and then drains the queues, as the kernel does.
                     work(|machine: Guest<Correct>| {
                         machine.move_to(1, 1, 7);
                         machine.drain(0);
@@ -425,8 +425,8 @@ fn a_cpu_goes_offline() {
     );
 }
 
-/// A vCPU has gone offline with an event in its queue, whose interrupt has moved to another vCPU.
-/// There the handler ends later, and meanwhile the event stays masked.
+/// Scenario: a vCPU has gone offline with an event in its queue, whose interrupt has moved to
+/// another vCPU. There the handler ends later, and until then the event stays masked.
 fn drained_while_handled(work: fn() -> Vec<Work<Correct>>) -> Scenario<Correct> {
     Scenario {
         vcpus: 2,
@@ -440,7 +440,7 @@ fn drained_while_handled(work: fn() -> Vec<Work<Correct>>) -> Scenario<Correct> 
     }
 }
 
-/// A CPU that looks twice whether there is something to do, and is done with it later.
+/// Work of a CPU that serves its queues twice, with handlers that end later.
 fn late_consumer(vcpu: usize) -> Work<Correct> {
     work(move |machine: Guest<Correct>| {
         for _ in 0..2 {
@@ -502,7 +502,8 @@ fn a_drain_that_leaves_events_is_found() {
     );
 }
 
-/// The link is read, and cleared later: what is linked between the two is lost.
+/// The link is read, and `LINKED` cleared in another step: an event that is linked in between is
+/// lost.
 struct TornUnlink;
 
 impl Fault for TornUnlink {
@@ -517,8 +518,8 @@ fn an_unlinking_in_two_steps_is_found() {
     );
 }
 
-/// The ready bits are taken without an order, and there is no barrier before the heads. One of the
-/// two is enough.
+/// The ready bits are taken without ordering, and there is no barrier before the heads. One of the
+/// two would be enough.
 struct Unordered;
 
 impl Fault for Unordered {
@@ -554,7 +555,7 @@ fn an_unmasking_that_ignores_pending_is_found() {
     );
 }
 
-/// A word that the hypervisor has marked busy, while the guest works on it.
+/// Scenario: the hypervisor has marked a word busy, while the guest works on it.
 fn busy_word(work: fn() -> Vec<Work<Correct>>) -> Scenario<Correct> {
     Scenario {
         prepare: |machine| machine.domain.words[1].store(MASKED | LINKED | BUSY),
@@ -563,8 +564,8 @@ fn busy_word(work: fn() -> Vec<Work<Correct>>) -> Scenario<Correct> {
     }
 }
 
-/// What the hypervisor does with a word that it has marked. It tries a few times only, and relies
-/// on the guest not to change the word meanwhile more often than that: not to unmask it at all.
+/// Work of the hypervisor on a word that it has marked busy. It makes a few attempts only, and
+/// relies on the guest not to change the word more often meanwhile: not to unmask it at all.
 fn end_of_busy() -> Work<Correct> {
     work(|machine: Guest<Correct>| {
         let word = &machine.domain.words[1];

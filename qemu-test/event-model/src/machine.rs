@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest on the hypervisor: the upcall and what an interrupt's handler does, as the kernel's
-//! `events_base.c` has it, around the code that is tested.
+//! A guest on the hypervisor: the upcall and the interrupt handlers, as in the kernel's
+//! `events_base.c`, around the code under test.
 
 use crate::{
     event_queue::{ControlBlock, Queues},
@@ -10,26 +10,27 @@ use crate::{
 };
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-/// Why an event is masked: its interrupt is just being moved, or its handler is not done.
+/// Reasons for masking an event: its interrupt is being moved, or its handler has not ended.
 const TEMPORARILY: u32 = 1;
 const HANDLED_LATER: u32 = 2;
 
-/// A domain and the guest in it.
+/// A domain and its guest.
 ///
-/// The counts are not part of what is tested, so the model checker need not know them.
+/// The counters are not part of the code under test, so loom need not track them.
 pub struct Machine<M: Memory> {
     pub domain: Domain<M>,
-    /// By vCPU number.
+    /// Queues by vCPU number.
     pub queues: Vec<Queues>,
-    /// Why events are masked, by port, and the lock that whoever masks or unmasks for a reason has.
+    /// Reasons for masking, by port, with the lock that is held while an event is masked or
+    /// unmasked for a reason.
     reasons: Vec<M::Lock>,
-    /// Whether the handler of an event that ends later is at work, by port.
+    /// True while the handler of an event that ends later runs, by port.
     active: Vec<M::Word>,
-    /// How many events became pending that were not before, by port.
+    /// Number of events that became pending, by port.
     sent: Vec<AtomicU32>,
-    /// How many were acknowledged, by port: by a handler, in all but one of the tests.
+    /// Number of events that were acknowledged, by port: by a handler, in all but one of the tests.
     delivered: Vec<AtomicU32>,
-    /// How many were delivered that were not pending any more.
+    /// Number of events that were delivered but no longer pending.
     spurious: AtomicU32,
 }
 
@@ -37,13 +38,13 @@ fn counts(ports: usize) -> Vec<AtomicU32> {
     (0..=ports).map(|_| AtomicU32::new(0)).collect()
 }
 
-/// The port of this number.
+/// Returns the port of this number.
 pub fn port(number: usize) -> Port {
     Port::new(number as u32).expect("a number of the test's own")
 }
 
 impl<M: Memory> Machine<M> {
-    /// A machine whose ports are all unmasked.
+    /// Makes a machine whose ports are all unmasked.
     pub fn new(vcpus: usize, ports: usize) -> Self {
         let machine = Self {
             domain: Domain::new(vcpus, ports),
@@ -64,33 +65,33 @@ impl<M: Memory> Machine<M> {
         EventWord::new(&self.domain.words[number])
     }
 
-    /// The event words by port, as the guest finds them.
+    /// Returns the event word of a port, as the guest looks it up.
     pub fn find(&self, port: Port) -> Option<EventWord<'_, M::Word>> {
         let word = self.domain.words.get(port.number() as usize);
         word.map(EventWord::new)
     }
 
-    /// Somebody sends an event.
+    /// Sends an event.
     pub fn send(&self, number: usize) {
         if self.domain.send(number) {
             self.sent[number].fetch_add(1, SeqCst);
         }
     }
 
-    /// The guest unmasks.
+    /// Unmasks an event as the guest does.
     pub fn unmask(&self, number: usize) {
         if self.word(number).unmask_unless_pending() == Unmask::LeftToHypervisor {
             self.unmask_by_hypervisor(number);
         }
     }
 
-    /// The hypervisor unmasks, whoever has masked.
+    /// Unmasks an event by the hypervisor, also if the guest has masked it for a reason.
     pub fn unmask_by_hypervisor(&self, number: usize) {
         let again = self.domain.unmask(number);
         self.sent[number].fetch_add(u32::from(again), SeqCst);
     }
 
-    /// The guest masks for a reason, besides those that there are.
+    /// Masks an event as the guest does, for a further reason.
     fn mask_for(&self, number: usize, reason: u32) {
         let mut reasons = self.reasons[number].lock();
         if *reasons == 0 {
@@ -99,7 +100,7 @@ impl<M: Memory> Machine<M> {
         *reasons |= reason;
     }
 
-    /// A reason ends, and with the last one the masking.
+    /// Removes a reason, and unmasks the event if it was the last one.
     fn unmask_for(&self, number: usize, reason: u32) {
         let mut reasons = self.reasons[number].lock();
         *reasons &= !reason;
@@ -108,15 +109,15 @@ impl<M: Memory> Machine<M> {
         }
     }
 
-    /// The guest moves an interrupt to another vCPU, or to the one where it is.
+    /// Moves an interrupt to another vCPU, or to its current one.
     pub fn move_to(&self, number: usize, vcpu: usize, priority: usize) {
         self.mask_for(number, TEMPORARILY);
         self.domain.set_queue(number, vcpu, priority);
         self.unmask_for(number, TEMPORARILY);
     }
 
-    /// The handler of an interrupt that stays masked until it is said to have ended. Nothing
-    /// happens if it is at work.
+    /// Calls the handler of an interrupt that stays masked until [`Self::end_handling`]. Does
+    /// nothing if the handler already runs.
     pub fn begin_handling(&self, port: Port) {
         let number = port.number() as usize;
         if self.active[number].swap(1) == 0 {
@@ -125,7 +126,7 @@ impl<M: Memory> Machine<M> {
         }
     }
 
-    /// The end of such a handler, if it is at work. Returns whether it was.
+    /// Ends such a handler, if it runs. Returns true if it did.
     pub fn end_handling(&self, number: usize) -> bool {
         let active = self.active[number].fetch_and(0) != 0;
         if active {
@@ -134,7 +135,7 @@ impl<M: Memory> Machine<M> {
         active
     }
 
-    /// The interrupt's handler, which acknowledges first.
+    /// Calls the handler of the interrupt, which acknowledges first.
     pub fn handle(&self, port: Port) {
         let number = port.number() as usize;
         let counter = if self.domain.acknowledge(number) {
@@ -145,7 +146,7 @@ impl<M: Memory> Machine<M> {
         counter.fetch_add(1, SeqCst);
     }
 
-    /// The guest acknowledges an event that it does not handle.
+    /// Acknowledges an event that the guest does not handle.
     pub fn acknowledge(&self, number: usize) {
         let word = self.word(number);
         self.delivered[number].fetch_add(u32::from(word.is_pending()), SeqCst);
@@ -161,7 +162,7 @@ impl<M: Memory> Machine<M> {
         );
     }
 
-    /// What another CPU does for a vCPU that has gone offline.
+    /// Drains the queues of a vCPU that has gone offline, as another CPU does.
     pub fn drain(&self, vcpu: usize) {
         self.consume(vcpu, |port| {
             let number = port.number() as usize;
@@ -172,7 +173,7 @@ impl<M: Memory> Machine<M> {
         });
     }
 
-    /// The upcall, if the hypervisor asked for one. Returns whether it did.
+    /// Handles the upcall, if the hypervisor requested one. Returns true if it did.
     pub fn upcall(&self, vcpu: usize, mut handle: impl FnMut(Port)) -> bool {
         let flag = &self.domain.vcpus[vcpu].upcall_pending;
         if flag.load() == 0 {
@@ -188,7 +189,7 @@ impl<M: Memory> Machine<M> {
         }
     }
 
-    /// All CPUs serve what they are asked to, until nobody is.
+    /// Ends all handlers and handles all upcalls until there are none left.
     pub fn settle(&self) {
         let ended = || (1..self.active.len()).any(|number| self.end_handling(number));
         let served = || {
@@ -197,12 +198,12 @@ impl<M: Memory> Machine<M> {
         while ended() || served() {}
     }
 
-    /// How often a handler was called for an event that had been acknowledged.
+    /// Returns the number of calls of a handler for an event that had been acknowledged.
     pub fn spurious(&self) -> u32 {
         self.spurious.load(SeqCst)
     }
 
-    /// Checks what has to hold when nobody has anything to do: all events were delivered, once.
+    /// Checks the state after all work is done: all events were delivered, once.
     pub fn check_settled(&self) {
         for number in 1..self.domain.words.len() {
             let word = self.word(number);

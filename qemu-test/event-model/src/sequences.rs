@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Long random sequences on one CPU, compared with a model that is so simple that it is right.
+//! Long random sequences on one CPU, compared with a model that is simple enough to be evidently
+//! correct.
 
 use crate::{
     event_word::{EventWord, Port, SharedWord},
@@ -23,7 +24,7 @@ const PRIORITIES: usize = 16;
 const STEPS: usize = 1500;
 const SEQUENCES: u32 = 400;
 
-/// The machine's own memory.
+/// Memory of the host.
 struct HostMemory;
 
 impl Memory for HostMemory {
@@ -53,7 +54,7 @@ impl QueueLock for Mutex<u32> {
     }
 }
 
-/// What somebody does.
+/// Step of a sequence.
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize),
@@ -61,7 +62,7 @@ enum Step {
     Unmask(usize),
     Acknowledge(usize),
     Move(usize, usize, usize),
-    /// A vCPU serves its queues. The handlers send these events, one after the other.
+    /// A vCPU serves its queues. The handlers send these events, in order.
     Serve(usize, Vec<usize>),
 }
 
@@ -79,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One channel of the model.
+/// A channel of the model.
 #[derive(Clone, Default)]
 struct Channel {
     pending: bool,
@@ -89,7 +90,7 @@ struct Channel {
     priority: usize,
 }
 
-/// The model: queues are queues, and nothing happens at the same time.
+/// The model: its queues are plain queues, and nothing is concurrent.
 struct Model {
     channels: Vec<Channel>,
     queues: Vec<Vec<VecDeque<usize>>>,
@@ -118,7 +119,7 @@ impl Model {
 
     fn unmask(&mut self, port: usize) {
         let channel = &mut self.channels[port];
-        // Unmasking what is not masked does nothing, even to an event that is stuck.
+        // Unmasking an event that is not masked has no effect, also on an event that is stuck.
         if channel.masked {
             channel.masked = false;
             if channel.pending {
@@ -127,7 +128,7 @@ impl Model {
         }
     }
 
-    /// The next event to be delivered.
+    /// Takes the next event to be delivered.
     fn next(&mut self, vcpu: usize) -> Option<usize> {
         loop {
             let port = self.queues[vcpu].iter_mut().find_map(VecDeque::pop_front)?;
