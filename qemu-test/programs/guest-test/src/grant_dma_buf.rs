@@ -102,7 +102,7 @@ impl Gntdev {
             let message = format!("not a descriptor: {:#x}", words[answer]);
             io::Error::other(message)
         })?;
-        // SAFETY: The driver has just opened the descriptor, and nobody else owns it.
+        // SAFETY: The driver has just opened the descriptor, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
     }
 

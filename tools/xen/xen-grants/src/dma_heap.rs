@@ -45,7 +45,7 @@ pub fn allocate(pages: usize) -> Result<DmaBuf> {
     // SAFETY: The argument is the structure that this request reads and writes.
     unsafe { ioctl::ioctl(&heap, Updater::<ALLOC, _>::new(&mut data)) }
         .map_err(|error| Error::new("DMA_HEAP_IOCTL_ALLOC", error))?;
-    // SAFETY: The kernel has just opened the descriptor, and nobody else owns it.
+    // SAFETY: The kernel has just opened the descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(data.fd as i32) }.into())
 }
 

@@ -85,7 +85,7 @@ pub struct RawSegment {
 impl RawSegment {
     const SOURCE_IS_GRANT: u16 = 1;
     const DESTINATION_IS_GRANT: u16 = 2;
-    /// A status that nobody sets: shows that none was written.
+    /// Status that is never set: shows that none was written.
     const UNSET: i16 = 0x7abc;
 
     /// Size in bytes.

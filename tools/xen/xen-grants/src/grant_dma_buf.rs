@@ -86,7 +86,7 @@ impl GrantTable {
                 &raw mut fd,
             )
         })?;
-        // SAFETY: The driver has just opened the descriptor, and nobody else owns it.
+        // SAFETY: The driver has just opened the descriptor, and nothing else owns it.
         Ok(unsafe { self.exported(fd) })
     }
 
@@ -116,7 +116,7 @@ impl GrantTable {
         // references.
         unsafe { ioctl::ioctl(self, request) }
             .map_err(|error| Error::new("IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2", error))?;
-        // SAFETY: The driver has just opened the descriptor, and nobody else owns it.
+        // SAFETY: The driver has just opened the descriptor, and nothing else owns it.
         Ok(unsafe { self.exported(words[3]) })
     }
 
@@ -311,7 +311,7 @@ impl Import<'_> {
 
 impl Drop for Import<'_> {
     fn drop(&mut self) {
-        // There is nobody to tell of an error here; `release` does.
+        // The error cannot be returned here; `release` returns it.
         let _ = self.end();
     }
 }
@@ -337,7 +337,7 @@ unsafe impl Ioctl for OffsetRequest<'_> {
     const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
-        // The size of the structure with one reference, whatever their number.
+        // The size of the structure with one reference, for any number of them.
         let size = (Self::HEADER + 1) * size_of::<u32>();
         ioctl::opcode::from_components(Direction::None, b'G', self.number, size)
     }

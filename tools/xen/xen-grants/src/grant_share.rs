@@ -127,7 +127,7 @@ impl Deref for SharedPages {
 impl Drop for SharedPages {
     fn drop(&mut self) {
         let start = self.address() as *mut c_void;
-        // SAFETY: The same handle shared these pages, and nobody uses them after this.
+        // SAFETY: The same handle shared these pages, and nothing uses them after this.
         unsafe { sys::xengntshr_unshare(self.handle.0, start, self.pages() as u32) };
     }
 }

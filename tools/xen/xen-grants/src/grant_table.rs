@@ -235,7 +235,7 @@ impl AsFd for GrantTable {
 
 impl Drop for GrantTable {
     fn drop(&mut self) {
-        // SAFETY: The handle is open, and nobody uses it after this.
+        // SAFETY: The handle is open, and nothing uses it after this.
         unsafe { sys::xengnttab_close(self.handle()) };
     }
 }
@@ -278,7 +278,7 @@ impl Deref for GrantMapping<'_> {
 
 impl Drop for GrantMapping<'_> {
     fn drop(&mut self) {
-        // There is nobody to tell of an error here; `unmap` does.
+        // The error cannot be returned here; `unmap` returns it.
         let _ = self.release();
     }
 }

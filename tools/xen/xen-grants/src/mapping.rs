@@ -75,7 +75,7 @@ impl Mapping {
         protection: Protection,
     ) -> Result<Self> {
         let length = pages * PAGE_SIZE;
-        // SAFETY: Without an address of ours the kernel only takes free ones.
+        // SAFETY: Without a fixed address the kernel only uses free ones.
         let address = unsafe {
             mm::mmap(
                 ptr::null_mut(),
@@ -164,7 +164,7 @@ impl Deref for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // There is nobody to tell of an error here; `unmap` does.
+        // The error cannot be returned here; `unmap` returns it.
         let _ = self.munmap();
     }
 }

@@ -175,7 +175,7 @@ unsafe impl Ioctl for CreateList {
         result: IoctlOutput,
         _: *mut c_void,
     ) -> rustix::io::Result<Self::Output> {
-        // SAFETY: The kernel has just opened the descriptor, and nobody else owns it.
+        // SAFETY: The kernel has just opened the descriptor, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(result) })
     }
 }

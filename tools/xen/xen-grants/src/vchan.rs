@@ -160,7 +160,7 @@ impl Vchan {
 
 impl Drop for Vchan {
     fn drop(&mut self) {
-        // SAFETY: The stream is open, and nobody uses it after this.
+        // SAFETY: The stream is open, and nothing uses it after this.
         unsafe { sys::libxenvchan_close(self.control.as_ptr()) };
     }
 }

@@ -188,7 +188,7 @@ impl AsFd for Xenstore {
 
 impl Drop for Xenstore {
     fn drop(&mut self) {
-        // SAFETY: The connection is open, and nobody uses it after this.
+        // SAFETY: The connection is open, and nothing uses it after this.
         unsafe { sys::xs_close(self.handle.as_ptr()) };
     }
 }
