@@ -3,6 +3,7 @@
 //! The lanes between dom0 and a domU, from dom0's side.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
@@ -39,16 +40,24 @@ const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
 /// The silence that ends the wait for events that nobody sent.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Ports that connect dom0 with a peer in a domU. When it is dropped the peer closes its ends and
-/// dom0 its own.
-pub struct Link {
+/// Ports of dom0 that are connected with those of a peer in a domU. A forked process has them too,
+/// but not the memory that both ends share: that is mapped by a [`Link`].
+pub struct Connection {
     domid: u32,
+    /// Grants of the shared memory.
+    references: Vec<u32>,
+    channels: EventChannels,
+    lanes: Lanes,
+}
+
+/// Both ends of a connection at work. Dropping the one that opened the connection has the peer
+/// close its ends; dom0 closes its own with the connection.
+pub struct Link {
+    connection: Rc<Connection>,
     agent: Agent,
     mapping: Mapping,
     _device: Gntdev,
-    channels: EventChannels,
-    lanes: Lanes,
-    frozen: bool,
+    closes: bool,
 }
 
 impl Link {
@@ -62,6 +71,34 @@ impl Link {
     /// Connects `count` ports with domain `domid`, in which an agent runs.
     pub fn open(domid: u32, count: usize) -> io::Result<Self> {
         Self::start(domid, count, "")
+    }
+
+    /// Goes on with ports that are connected already, after another link. Their counts go on too,
+    /// so this fails if an event is missing.
+    pub fn over(connection: &Rc<Connection>) -> io::Result<Self> {
+        let (device, mapping) = map(connection.domid, &connection.references)?;
+        let link = Self {
+            connection: Rc::clone(connection),
+            agent: Agent::of(connection.domid)?,
+            mapping,
+            _device: device,
+            closes: false,
+        };
+        match link.is_answered() {
+            true => Ok(link),
+            false => Err(io::Error::other("an earlier rule has lost events")),
+        }
+    }
+
+    /// Leaves the ports connected, for [`Self::over`].
+    pub fn keep(mut self) -> Rc<Connection> {
+        self.closes = false;
+        Rc::clone(&self.connection)
+    }
+
+    /// Has the peer close its ends when the link is dropped.
+    pub fn close(mut self) {
+        self.closes = true;
     }
 
     /// Runs the shell commands `before`, and then the peer, in domain `domid`, and connects to it.
@@ -82,9 +119,7 @@ impl Link {
             Some(references.map_err(io::Error::other))
         })??;
 
-        let device = Gntdev::open()?;
-        let index = device.insert(&grants_of(domid, &references))?;
-        let mapping = device.map(index, references.len(), Protection::ReadWrite)?;
+        let (device, mapping) = map(domid, &references)?;
         let board = Board::new(&mapping, count);
         let channels = EventChannels::open()?;
         let mut lanes = Lanes::new();
@@ -94,13 +129,16 @@ impl Link {
             lanes.insert(port, lane);
         }
         let link = Self {
-            domid,
+            connection: Rc::new(Connection {
+                domid,
+                references,
+                channels,
+                lanes,
+            }),
             agent,
             mapping,
             _device: device,
-            channels,
-            lanes,
-            frozen: false,
+            closes: true,
         };
         link.take_first_events()?;
         Ok(link)
@@ -134,12 +172,12 @@ impl Link {
 
     /// The peer's domain.
     pub fn domid(&self) -> u32 {
-        self.domid
+        self.connection.domid
     }
 
     /// The memory that both ends share.
     pub fn board(&self) -> Board<'_> {
-        Board::new(&self.mapping, self.lanes.len())
+        Board::new(&self.mapping, self.connection.lanes.len())
     }
 
     /// Dom0's end.
@@ -147,8 +185,8 @@ impl Link {
         Side {
             board: self.board(),
             end: End::Dom0,
-            channels: &self.channels,
-            lanes: &self.lanes,
+            channels: &self.connection.channels,
+            lanes: &self.connection.lanes,
         }
     }
 
@@ -184,21 +222,15 @@ impl Link {
     /// Has the peer do nothing any more, not even close its ports.
     pub fn freeze(&mut self) -> io::Result<()> {
         self.obtain(Command::Freeze)?;
-        self.frozen = true;
+        self.closes = false;
         Ok(())
     }
 
     /// Waits until no event is on its way any more. A lost one is found by [`Self::check`].
     pub fn settle(&self) -> io::Result<()> {
-        let board = self.board();
         let mut receiver = self.side().receiver();
         let mut arrivals = Arrivals::new(self.delivered());
-        let answered = || {
-            End::BOTH
-                .into_iter()
-                .all(|end| (0..board.lanes()).all(|lane| board.is_answered(end, lane)))
-        };
-        while !answered() && arrivals.go_on(self.delivered()) {
+        while !self.is_answered() && arrivals.go_on(self.delivered()) {
             self.look_at_peer()?;
             receiver.receive(NAP)?;
         }
@@ -209,6 +241,14 @@ impl Link {
                 return Ok(());
             }
         }
+    }
+
+    /// True if both ends have seen the last burst of the other on each lane.
+    fn is_answered(&self) -> bool {
+        let board = self.board();
+        End::BOTH
+            .into_iter()
+            .all(|end| (0..board.lanes()).all(|lane| board.is_answered(end, lane)))
     }
 
     /// Number of events that both ends have received.
@@ -223,7 +263,10 @@ impl Link {
     pub fn check(&self, rule: Rule) -> io::Result<()> {
         for sender in End::BOTH {
             let sums = tally::check(&self.board(), sender, rule).map_err(io::Error::other)?;
-            println!("# {} ports, from {sender:?}: {sums}", self.lanes.len());
+            println!(
+                "# {} ports, from {sender:?}: {sums}",
+                self.connection.lanes.len()
+            );
         }
         Ok(())
     }
@@ -284,9 +327,17 @@ impl Arrivals {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A peer that cannot leave is ended by the next link.
-        if !self.frozen && !self.board().has_failed() {
+        // A peer that cannot leave is ended by the next connection.
+        if self.closes && !self.board().has_failed() {
             let _ = self.obtain(Command::Leave);
         }
     }
+}
+
+/// Maps the memory that domain `domid` shares by `references`.
+fn map(domid: u32, references: &[u32]) -> io::Result<(Gntdev, Mapping)> {
+    let device = Gntdev::open()?;
+    let index = device.insert(&grants_of(domid, references))?;
+    let mapping = device.map(index, references.len(), Protection::ReadWrite)?;
+    Ok((device, mapping))
 }

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
@@ -49,6 +51,13 @@ fn main() -> ExitCode {
     let part = duration / options.parts;
     // The exact count gets a third of the time: it shows more of fewer events.
     let alone = part / 3;
+    // To open thousands of ports takes longer than a storm, so all storms share one connection.
+    let connection = Link::to_domu(ports).map(Link::keep);
+    let connection = Rc::new(connection.map_err(|error| error.to_string()));
+    let link = move || match &*connection {
+        Ok(connection) => Link::over(connection),
+        Err(message) => Err(io::Error::other(message.clone())),
+    };
     let mut rules = vec![Rule::new(
         format!("{processors} vCPUs: both kernels run the port operations asked for"),
         move || operations(processors),
@@ -58,20 +67,26 @@ fn main() -> ExitCode {
             "{processors} vCPUs, {ports} ports: events from both sides, each after the last was \
              seen, are counted exactly{number}"
         );
-        Rule::new(name, move || one_by_one(ports, alone))
+        let link = link.clone();
+        Rule::new(name, move || one_by_one(&link()?, alone))
     }));
     rules.extend(options.all_parts().map(|number| {
         let name = format!(
             "{processors} vCPUs, {ports} ports: bursts from both sides lose and invent \
              nothing{number}"
         );
-        Rule::new(name, move || bursts(ports, part - alone))
+        let link = link.clone();
+        Rule::new(name, move || bursts(&link()?, part - alone))
     }));
     rules.push(Rule::new(
         format!("{processors} vCPUs: the 2-level ABI ends before port {BEYOND_TWO_LEVEL}"),
         end_of_two_level,
     ));
-    suite::run_those("event-storm", &rules, &options.wanted)
+    let status = suite::run_those("event-storm", &rules, &options.wanted);
+    if let Ok(link) = link() {
+        link.close();
+    }
+    status
 }
 
 fn operations(processors: usize) -> Verdict {
@@ -106,8 +121,7 @@ fn plan(longest_burst: u32) -> Plan {
     }
 }
 
-fn one_by_one(ports: usize, duration: Duration) -> Verdict {
-    let link = Link::to_domu(ports)?;
+fn one_by_one(link: &Link, duration: Duration) -> Verdict {
     link.walk(SEED)?;
     link.check(tally::Rule::Exact)?;
     link.storm_for(plan(1), duration)?;
@@ -115,8 +129,7 @@ fn one_by_one(ports: usize, duration: Duration) -> Verdict {
     Ok(())
 }
 
-fn bursts(ports: usize, duration: Duration) -> Verdict {
-    let link = Link::to_domu(ports)?;
+fn bursts(link: &Link, duration: Duration) -> Verdict {
     link.storm_for(plan(LONGEST_BURST), duration)?;
     link.check(tally::Rule::Coalescing)?;
     Ok(())
