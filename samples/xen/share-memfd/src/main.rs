@@ -2,9 +2,9 @@
 
 //! A memfd of a domU, shared with dom0 without gntalloc and without a copy.
 //!
-//! `share-memfd grant` runs in the domU, `share-memfd read DOMID` in dom0, in any order. dom0 prints
-//! the text that it reads in the dma-buf, has the domU change it, and prints the new text, which it
-//! reads in the same mapping.
+//! `share-memfd grant` runs in the domU, `share-memfd read DOMID` in dom0, in any order. dom0
+//! prints the text that it reads in the dma-buf, has the domU change it, and prints the new text,
+//! which it reads in the same mapping.
 
 #![forbid(unsafe_code)]
 
@@ -96,8 +96,8 @@ fn read(domid: &str) -> Result<(), Box<dyn Error>> {
     handover.wait_for(CHANGED, PATIENCE)?;
     println!("grant {}: {}", references[0], text(0)?);
 
-    // The pages are the domU's again when nobody uses the dma-buf any more, which is later than when
-    // it is closed here.
+    // The pages are the domU's again when nobody uses the dma-buf any more, which is later than
+    // when it is closed here.
     drop(mapping);
     export.close().wait_released(RELEASE)?;
     handover.finish(PATIENCE)?;

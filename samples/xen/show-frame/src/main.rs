@@ -123,8 +123,8 @@ fn scan_out(domid: &str, command: &[&str]) -> Result<(), Box<dyn Error>> {
         run(command)
     })?;
 
-    // The pages are the domU's again when nobody uses the dma-buf any more, which is later than when
-    // it is closed here.
+    // The pages are the domU's again when nobody uses the dma-buf any more, which is later than
+    // when it is closed here.
     export.close().wait_released(RELEASE)?;
     handover.finish(PATIENCE)?;
     println!("all pages are unmapped and no longer granted");

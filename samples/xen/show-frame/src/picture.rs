@@ -68,8 +68,8 @@ impl Picture {
         )
     }
 
-    /// Writes a line with a shadow, centered at `position`. Each dot of a letter becomes a square of
-    /// `scale` pixels.
+    /// Writes a line with a shadow, centered at `position`. Each dot of a letter becomes a square
+    /// of `scale` pixels.
     fn write(&mut self, position: Point, scale: u32, text: &str) -> Result<(), Infallible> {
         for (offset, color) in [(Point::new_equal(2), INK), (Point::zero(), Rgb888::WHITE)] {
             let style = MonoTextStyle::new(&FONT_10X20, color);

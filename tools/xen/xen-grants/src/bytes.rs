@@ -11,8 +11,8 @@ use crate::PAGE_SIZE;
 ///
 /// No reference into the memory is handed out: each byte is copied once, by a volatile access, and
 /// what was checked after that does not change any more. The owner of a mapping hands out the view
-/// by reference, so that the addresses stay reserved while it is in use. An access to pages that are
-/// mapped no longer ends the process by a signal.
+/// by reference, so that the addresses stay reserved while it is in use. An access to pages that
+/// are mapped no longer ends the process by a signal.
 pub struct Bytes {
     address: usize,
     length: usize,
@@ -23,9 +23,9 @@ impl Bytes {
     ///
     /// # Safety
     ///
-    /// No byte of the range may belong to a Rust object, now or while the view is in use. This holds
-    /// for memory that a mapping of the caller's keeps reserved, and for addresses that can not be
-    /// mapped at all.
+    /// No byte of the range may belong to a Rust object, now or while the view is in use. This
+    /// holds for memory that a mapping of the caller's keeps reserved, and for addresses that can
+    /// not be mapped at all.
     pub const unsafe fn new(address: usize, length: usize) -> Self {
         Self { address, length }
     }

@@ -130,8 +130,8 @@ impl Card {
         Err(Error::NoDisplay { width, height })
     }
 
-    /// Imports a dma-buf. Import each once: the card has one handle for all imports of a buffer, and
-    /// the first drop ends it.
+    /// Imports a dma-buf. Import each once: the card has one handle for all imports of a buffer,
+    /// and the first drop ends it.
     ///
     /// # Errors
     ///
@@ -143,8 +143,8 @@ impl Card {
         Ok(CardBuffer { card: self, handle })
     }
 
-    /// Makes a buffer of the card's own for a picture of this size, in memory that the processor can
-    /// draw into, and returns it with the length of a row in bytes.
+    /// Makes a buffer of the card's own for a picture of this size, in memory that the processor
+    /// can draw into, and returns it with the length of a row in bytes.
     ///
     /// # Errors
     ///

@@ -109,8 +109,8 @@ impl EventChannels {
         })
     }
 
-    /// Waits for an event on any of the ports, at most for `limit`, unmasks the port and returns its
-    /// number; `None` if there was no event.
+    /// Waits for an event on any of the ports, at most for `limit`, unmasks the port and returns
+    /// its number; `None` if there was no event.
     ///
     /// # Errors
     ///
@@ -136,8 +136,9 @@ impl EventChannels {
         }
     }
 
-    /// Waits for events, at most for `limit`, and replaces the contents of `ports` by the ports that
-    /// have one, in the order of the events; none if there was no event. The ports stay masked.
+    /// Waits for events, at most for `limit`, and replaces the contents of `ports` by the ports
+    /// that have one, in the order of the events; none if there was no event. The ports stay
+    /// masked.
     ///
     /// The library takes one event per system call; this takes all that are pending.
     ///

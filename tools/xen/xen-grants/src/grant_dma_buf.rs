@@ -145,8 +145,8 @@ impl GrantTable {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the buffer is not made of this domain's pages or its data do not begin with a
-    /// page, `ENOSPC` if there are no grant references left.
+    /// `EINVAL` if the data do not begin at the start of a page or there is no such domain,
+    /// `EOPNOTSUPP` if the memory is a device's, `ENOSPC` if there are no grant references left.
     pub fn import<'a>(&'a self, domid: u32, buffer: &'a DmaBuf) -> Result<Import<'a>> {
         let mut references = vec![0; pages(buffer)?];
         // SAFETY: The handle is open; the array has `count` elements.
@@ -241,8 +241,8 @@ impl AsFd for Export<'_> {
 
 /// An export whose descriptor is closed, by the number that the descriptor had.
 ///
-/// The number may be that of a new export of the same table as soon as there is one: wait before
-/// that, or use a table for each.
+/// A newer export of the same table may get the same number, which then names that one until it is
+/// released: wait before the next export, or use a table for each.
 #[derive(Debug)]
 pub struct ClosedExport<'a> {
     table: &'a GrantTable,
@@ -250,8 +250,8 @@ pub struct ClosedExport<'a> {
 }
 
 impl ClosedExport<'_> {
-    /// Waits until nobody uses the buffer any more and its grants are unmapped, at most for `limit`,
-    /// of which milliseconds count.
+    /// Waits until nobody uses the buffer any more and its grants are unmapped, at most for
+    /// `limit`, of which milliseconds count.
     ///
     /// # Errors
     ///
@@ -269,7 +269,8 @@ impl ClosedExport<'_> {
 /// A dma-buf whose pages are granted to another domain; dropping it ends the grants.
 ///
 /// The other domain should have unmapped the pages before. Pages that it has not unmapped are kept
-/// from being used again until it has.
+/// from being used again until it has. Of several imports of one buffer by one table, each release
+/// ends the newest that is left.
 #[derive(Debug)]
 pub struct Import<'a> {
     table: &'a GrantTable,

@@ -100,8 +100,8 @@ impl Drop for Handle {
     }
 }
 
-/// Granted pages of this domain. Dropping them ends the grants; a page that another domain has still
-/// mapped is not used again before it is unmapped there.
+/// Granted pages of this domain. Dropping them ends the grants; a page that another domain has
+/// still mapped is not used again before it is unmapped there.
 #[derive(Debug)]
 pub struct SharedPages {
     handle: Rc<Handle>,

@@ -140,8 +140,9 @@ impl GrantTable {
         self.mapping("xengnttab_map_domain_grant_refs", start, references.len())
     }
 
-    /// Maps one grant and has the kernel do something when it is unmapped, also because this process
-    /// dies: it clears the byte at offset `byte`, and sends an event on `port` of this domain.
+    /// Maps one grant and has the kernel do something when it is unmapped, also because this
+    /// process dies: it clears the byte at offset `byte`, and sends an event on `port` of this
+    /// domain.
     ///
     /// # Errors
     ///
@@ -183,8 +184,8 @@ impl GrantTable {
         Ok(GrantMapping { table: self, bytes })
     }
 
-    /// Copies segments and returns the status of each. A segment that fails does not keep the others
-    /// from being copied.
+    /// Copies segments and returns the status of each. A segment that fails does not keep the
+    /// others from being copied.
     ///
     /// # Errors
     ///
@@ -224,8 +225,8 @@ impl GrantTable {
     }
 }
 
-/// The device's file, for poll(2): this project's driver reports `POLLIN` when an export of the file
-/// has been released since it was last waited for.
+/// The device's file, for poll(2). With this project's driver it is readable (`POLLIN`) when an
+/// export has been released since the last read(2), which takes eight bytes: their number.
 impl AsFd for GrantTable {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: The handle and the descriptor in it are open as long as `self` lives.

@@ -164,8 +164,8 @@ impl Handover {
         self.tell(RELEASED, "1")
     }
 
-    /// For the other side, when it uses no page any more: waits until the grants have ended, at most
-    /// for `limit`, and removes all nodes.
+    /// For the other side, when it uses no page any more: waits until the grants have ended, at
+    /// most for `limit`, and removes all nodes.
     ///
     /// # Errors
     ///

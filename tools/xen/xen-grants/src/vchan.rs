@@ -52,8 +52,8 @@ pub struct Vchan {
 }
 
 impl Vchan {
-    /// Offers a stream to domain `peer` at `path` in xenstore. Each direction has a ring of at least
-    /// `ring` bytes.
+    /// Offers a stream to domain `peer` at `path` in xenstore. Each direction has a ring of at
+    /// least `ring` bytes.
     ///
     /// # Errors
     ///
