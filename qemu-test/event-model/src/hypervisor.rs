@@ -7,7 +7,7 @@
 
 use crate::{
     event_queue::{CONTROL_BLOCK_WORDS, PRIORITIES},
-    event_word::SharedWord,
+    xen::event::locked_word::SharedWord,
 };
 use std::ops::DerefMut;
 

@@ -6,9 +6,10 @@
 //! the memory model allows. A test prints the number of runs.
 
 use crate::{
-    event_word::{Port, SharedWord},
+    event_word::Port,
     hypervisor::{HypervisorWord, Memory, QueueLock, BUSY, LINKED, MASKED},
     machine::{port, Machine},
+    xen::event::locked_word::SharedWord,
 };
 use loom::{
     sync::{

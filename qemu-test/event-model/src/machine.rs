@@ -5,8 +5,9 @@
 
 use crate::{
     event_queue::{ControlBlock, Queues},
-    event_word::{EventWord, Port, SharedWord, Unmask},
+    event_word::{EventWord, Port, Unmask},
     hypervisor::{Domain, HypervisorWord, Memory, QueueLock},
+    xen::event::locked_word::SharedWord,
 };
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 

@@ -4,9 +4,10 @@
 //! correct.
 
 use crate::{
-    event_word::{EventWord, Port, SharedWord},
+    event_word::{EventWord, Port},
     hypervisor::{HypervisorWord, Memory, QueueLock},
     machine::Machine,
+    xen::event::locked_word::SharedWord,
 };
 use proptest::prelude::*;
 use std::{
