@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Results of dma-buf requests to Linux's C driver, as a distribution builds it without dma-bufs. It
-//! replaces the loaded driver while this runs, so no program may have the device open.
+//! Results of dma-buf requests to Linux's C driver, as a distribution builds it without dma-bufs.
+//! It replaces the loaded driver while this runs, so no program may have the device open.
 
 #![forbid(unsafe_code)]
 
