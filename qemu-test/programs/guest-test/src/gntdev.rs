@@ -20,10 +20,6 @@ use xen_grants::mapping::Protection;
 use xen_grants::GrantRef;
 
 use crate::call::check;
-use crate::grant_dma_buf::EXPORT_AT_HEADER;
-use crate::grant_dma_buf::EXPORT_HEADER;
-use crate::grant_dma_buf::IMPORT_AT_HEADER;
-use crate::grant_dma_buf::IMPORT_HEADER;
 
 /// Path of the device.
 pub const PATH: &str = "/dev/xen/gntdev";
@@ -73,6 +69,19 @@ pub mod notify {
 /// Size of the fields that precede the references in the argument of `MAP_GRANT_REF`: count,
 /// padding, index.
 pub const MAP_GRANT_REF_HEADER: usize = 16;
+
+/// Size of the fields that precede the references in the argument of [`Request::DMABUF_EXPORT`]:
+/// flags, count, descriptor, domain.
+pub const EXPORT_HEADER: usize = 4 * size_of::<u32>();
+
+/// The same for [`Request::DMABUF_EXPORT_AT`]: flags, count, offset, descriptor, domain.
+pub const EXPORT_AT_HEADER: usize = 5 * size_of::<u32>();
+
+/// The same for [`Request::DMABUF_IMPORT`]: descriptor, count, domain, a reserved word.
+pub const IMPORT_HEADER: usize = 4 * size_of::<u32>();
+
+/// The same for [`Request::DMABUF_IMPORT_AT`], which also has the offset at the end.
+pub const IMPORT_AT_HEADER: usize = 5 * size_of::<u32>();
 
 /// Maximum number of bytes that a request writes to its argument, if its argument is of fixed size.
 const LARGEST_ANSWER: usize = MAP_GRANT_REF_HEADER + size_of::<GrantRef>();

@@ -20,19 +20,6 @@ pub mod memory {
     pub const COHERENT: u32 = 2;
 }
 
-/// Size of the fields that precede the references in the argument of [`Request::DMABUF_EXPORT`]:
-/// flags, count, descriptor, domain.
-pub const EXPORT_HEADER: usize = 4 * size_of::<u32>();
-
-/// The same for [`Request::DMABUF_EXPORT_AT`]: flags, count, offset, descriptor, domain.
-pub const EXPORT_AT_HEADER: usize = 5 * size_of::<u32>();
-
-/// The same for [`Request::DMABUF_IMPORT`]: descriptor, count, domain, a reserved word.
-pub const IMPORT_HEADER: usize = 4 * size_of::<u32>();
-
-/// The same for [`Request::DMABUF_IMPORT_AT`], which also has the offset at the end.
-pub const IMPORT_AT_HEADER: usize = 5 * size_of::<u32>();
-
 /// Maximum number of pages of a dma-buf that can be imported. For larger counts the device writes
 /// nothing, and fails.
 const LARGEST_IMPORT: u32 = 1 << 16;
