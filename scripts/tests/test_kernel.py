@@ -5,6 +5,7 @@ import pathlib
 import tempfile
 import types
 import unittest
+from unittest import mock
 
 from xenrust import kernel, kernel_source
 from xenrust.failure import Failure
@@ -38,13 +39,21 @@ class ConfigTest(unittest.TestCase):
 
 class SourceTest(unittest.TestCase):
 
-    def test_newest_tree_of_the_lowest_series_is_used(self):
+    def test_newest_tree_of_the_lowest_supported_series_is_used(self):
         with tempfile.TemporaryDirectory() as folder:
             class FakeCache:
                 linux = pathlib.Path(folder)
-            for name in ("7.2.9", "7.2.12", "7.3.1", "fetch.partial"):
+            for name in ("7.1.20", "7.2.9", "7.2.12", "7.3.1", "fetch.partial"):
                 (FakeCache.linux / name).mkdir()
             self.assertEqual(kernel_source.ensure(FakeCache).name, "7.2.12")
+
+    def test_package_is_of_a_supported_series(self):
+        names = [f"linux-source-{series} - Linux kernel source" for series in ("7.1", "7.3", "7.4")]
+        with mock.patch.object(kernel_source.build_root, "output", return_value="\n".join(names)):
+            self.assertEqual(kernel_source._package(None), "linux-source-7.3")
+        with mock.patch.object(kernel_source.build_root, "output", return_value=names[2]), \
+                self.assertRaisesRegex(Failure, "it has linux-source-7.4"):
+            kernel_source._package(None)
 
     def test_version(self):
         with tempfile.TemporaryDirectory() as folder:

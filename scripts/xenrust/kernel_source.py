@@ -48,11 +48,16 @@ def _newest(cache: Cache) -> pathlib.Path | None:
     # SERIES 7.2/7.3: trees of both can be in the cache.
     numbers = [tuple(map(int, folder.name.split("."))) for folder in cache.linux.glob("[0-9]*")
                if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)]
-    if not numbers:
+    supported = [number for number in numbers if _is_supported(number[:2])]
+    if not supported:
         return None
-    first = min(number[:2] for number in numbers)
-    best = max(number for number in numbers if number[:2] == first)
+    first = min(number[:2] for number in supported)
+    best = max(number for number in supported if number[:2] == first)
     return cache.linux / ".".join(map(str, best))
+
+
+def _is_supported(number: tuple[int, ...]) -> bool:
+    return ".".join(map(str, number)) in SUPPORTED_SERIES
 
 
 def _fetch(cache: Cache) -> pathlib.Path:
@@ -86,10 +91,11 @@ def _package(cache: Cache) -> str:
                  for name in re.findall(r"^linux-source-(\d+\.\d+)", listed, re.M)}
     # SERIES 7.2/7.3: the archive drops the first one before the second.
     wanted = tuple(map(int, SUPPORTED_SERIES[0].split(".")))
-    usable = sorted(number for number in available if number >= wanted)
+    usable = sorted(filter(_is_supported, available))
     if not usable:
-        raise Failure(f"the archive has no linux-source package of series {SUPPORTED_SERIES[0]} "
-                      f"or later; it has {', '.join(available.values()) or 'none at all'}")
+        raise Failure("the archive has no linux-source package of series "
+                      f"{' or '.join(SUPPORTED_SERIES)}; it has "
+                      f"{', '.join(available.values()) or 'none at all'}")
     if usable[0] != wanted:
         say(f"kernel source: series {SUPPORTED_SERIES[0]} has gone from the archive, "
             f"trying {available[usable[0]]}")
