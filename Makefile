@@ -56,7 +56,7 @@ clean:
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make check    run rustfmt, clippy, checkpatch and the Python checks, among them mypy
 #: make kernel   build the kernel with the overlay in it
-#: make module   build the modules only, in a kernel that is built already
+#: make module   build the modules only; the whole kernel if it was never built
 #: make module KERNEL=debian
 #:               build the module for Debian's own kernel, the newest of trixie-backports, or for
 #:               the one that KERNEL names: 7.2, 7.2.9 or a release as `uname -r` prints it. A kernel
@@ -67,8 +67,8 @@ clean:
 #: Missing parts are fetched and built first. From an empty cache that takes five minutes for `make
 #: run` and half an hour for the targets that build a kernel.
 #:
-#: CACHE=DIR      where everything is kept (default: ~/.cache/xen-rust)
-#: MIRROR=URL     the Debian mirror to fetch from (default: the one this machine uses)
+#: CACHE=DIR      folder for everything (default: xen-rust in $XDG_CACHE_HOME or ~/.cache)
+#: MIRROR=URL     the Debian mirror to make the build root from (default: that of this machine)
 #: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
 #: CONFIG=NAME    run: a kernel of qemu-test/configs, dom0 or lockdep, built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel

@@ -20,8 +20,8 @@ FAULT = re.compile(r"possible circular locking dependency")
 
 @suite("catch", order=130, lists=(SuiteList.LOCKDEP,))
 def catch(context: Context) -> list[Job]:
-    """The checks of the log find the fault of the C driver, whose first mapping can deadlock: if
-    its log passed for clean, so would that of a driver of ours."""
+    """The log check finds the fault of the C driver, whose first mapping can deadlock. It proves
+    that such a fault of the Rust driver would be found."""
     spec = Spec(gntdev=Driver.C, config=context.config, run="gntdev-self 'one page'",
                 add=needs.additions(context, "gntdev-self"), limits=limits.suite(context.family))
     return [FunctionJob(functools.partial(run, context, spec),

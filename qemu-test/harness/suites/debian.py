@@ -15,7 +15,7 @@ from ..spec import Spec
 
 @suite("c-driver", order=10, lists=(SuiteList.DEBIAN,))
 def c_driver(context: Context) -> list[Job]:
-    """On Debian's own kernel Linux's C driver has no dma-bufs; ours takes its place and has."""
+    """Linux's C driver in Debian's own kernel refuses dma-bufs; the Rust driver provides them."""
     if context.gntdev == Driver.C:
         return [SkippedJob("the C driver of Debian's kernel", "its faults are what is shown")]
     return [_c_driver(context, "")]

@@ -73,8 +73,8 @@ def auto_translated(context: Context) -> list[Job]:
 
 @suite("events-pvh", order=80, lists=(SuiteList.LONG,))
 def long_auto_translated(context: Context) -> list[Job]:
-    """As many event channels as events has, between a PVH dom0 and a PVH domU; the emulator often
-    dies."""
+    """The suite events between a PVH dom0 and a PVH domU, with as many event channels; the emulator
+    often dies."""
     return [*_all_events(context, GuestType.PVH, 900, {
         "event-storm": PARTED_STORM, "event-channels": PARTED_CYCLES})]
 

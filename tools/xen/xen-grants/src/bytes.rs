@@ -9,10 +9,10 @@ use crate::PAGE_SIZE;
 
 /// View of mapped memory that others may read and write at any time.
 ///
-/// No reference into the memory is handed out: each byte is copied once, by a volatile access, and
-/// what was checked after that does not change any more. The owner of a mapping hands out the view
-/// by reference, so that the addresses stay reserved while it is in use. An access to pages that
-/// are mapped no longer ends the process by a signal.
+/// No reference to plain bytes is handed out, only to atomic words: each byte is copied once, by a
+/// volatile access, and a copy that was checked does not change any more. The owner of a mapping
+/// hands out the view by reference, so that the addresses stay reserved while it is in use. An
+/// access to pages that are mapped no longer ends the process by a signal.
 pub struct Bytes {
     address: usize,
     length: usize,
