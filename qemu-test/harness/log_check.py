@@ -86,6 +86,12 @@ class Known(NamedTuple):
     frame: re.Pattern[str]
 
 
+def is_title(line: Line) -> bool:
+    """True if a report of a kernel or of the hypervisor begins with LINE."""
+    titles = XEN_TITLES if line.source == Source.XEN else KERNEL_TITLES
+    return titles.search(line.text) is not None
+
+
 def find(lines: Lines) -> list[Report]:
     """All reports in the log LINES, in order."""
     reports: list[Report] = []

@@ -132,6 +132,14 @@ class FailuresOfOurs(unittest.TestCase):
             with self.subTest(text):
                 self.assert_kind("died", judge(f"[    8.9] {text}", TRIPLE_FAULT, CRASHED))
 
+    def test_death_after_a_complaint_that_the_check_of_logs_knows(self):
+        for text in ("(XEN) d0v1: lost event (too many queue changes)",
+                     "(XEN) Xen WARN at common/event_fifo.c:200",
+                     "[    8.9] UBSAN: array-index-out-of-bounds in a.c:1:2",
+                     "[    8.9] BUG kmalloc-64 (Not tainted): Poison overwritten"):
+            with self.subTest(text):
+                self.assert_kind("died", judge(text, TRIPLE_FAULT, CRASHED))
+
     def test_panic_in_our_module(self):
         self.assert_kind("died", judge("[    8.9] BUG: kernel NULL pointer dereference",
                                        OUR_FRAME, "[    9.0] Kernel panic - not syncing: Fatal",

@@ -69,6 +69,9 @@ def _samples(context: Context, guests: GuestType) -> list[Job]:
 def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
     """Boot SPEC, which runs the samples, and look at the screen."""
     result = boot(spec, on_progress=reporter.progress)
+    for death in result.deaths:
+        reporter.note(f"{death.reason}, not a failure of the samples: started again; log "
+                      f"{death.log}")
     reporter.note(f"{spec.describe()}: {result.seconds:.0f} s, log {result.log}")
     tests = read_samples(result, functools.partial(_expected_picture, context))
     for test in tests:

@@ -19,6 +19,7 @@ frame of the driver is in sight, and init's death counts only until the command 
 
 import re
 
+from ... import log_check
 from ...boot_log import Lines, Source
 from ...ending import RUN, MachineEnd, MachineRun
 from ...ktap import is_failed_test
@@ -75,6 +76,9 @@ def find(run: MachineRun, lines: Lines) -> str | None:
             return EMULATOR_DOUBLE_FAULT if _in_entry_code(report) else None
         if INIT_KILLED.search(line.text) and run.stage != RUN:
             return EMULATOR_BROKEN_INIT
+        # A new boot would hide the complaint: only the log of the last one is searched.
+        if log_check.is_title(line):
+            return None
         # Xen's ordinary messages have such words in them, "SLEEP INFO:" for example.
         if COMPLAINT.search(line.text) and line.source != Source.XEN:
             return None
