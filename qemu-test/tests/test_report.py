@@ -98,6 +98,15 @@ class Reports(unittest.TestCase):
         self.assertFalse(report.summarize())
         self.assertIn("      did not run: no kernel", self.lines())
 
+    def test_a_job_without_results_is_a_failed_test(self):
+        one, a, b = self.tasks
+        report = self.report()
+        self.end(report, one, Test("rule one", PASSED))
+        self.end(report, a)
+        self.end(report, b, Test("rule b", PASSED))
+        self.assertFalse(report.summarize())
+        self.assertIn("      did not run: it has no results", self.lines())
+
     def test_all_is_well_only_if_something_passed(self):
         report = self.report()
         for task in self.tasks:

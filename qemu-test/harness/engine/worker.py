@@ -70,7 +70,8 @@ class Worker:
         """The next message. A worker that ends without a last word is done by that."""
         try:
             message: Message = self.connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
+            # Its end may come in the middle of a message.
             self._process.join()
             message = Done([], f"its process ended with status {self._process.exitcode}")
         if isinstance(message, Done):
@@ -139,7 +140,7 @@ def _main(work: Work, connection: Connection, parent: int) -> None:
         try:
             done = Done(work(reporter))
         except (Failure, OSError, ValueError) as failure:
-            done = Done([], str(failure))
+            done = Done([], str(failure) or repr(failure))
         except Exception:
             # An error of the harness is a failure of this job, and of no other.
             done = Done([], traceback.format_exc())
