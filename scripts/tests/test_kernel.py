@@ -135,6 +135,16 @@ class BuildTest(unittest.TestCase):
         self.build.fails = False
         self.assertEqual(self.build.ensure_digest("one"), ["bzImage", "modules"])
 
+    def test_a_configuration_that_failed_is_not_taken_for_the_one_before_it(self):
+        self.build.ensure_digest("one")
+        self.build._fragment = lambda: {"CONFIG_OTHER": "y"}
+        self.build.fails = True
+        with self.assertRaises(Failure):
+            self.build.ensure_digest("two")
+        self.build.fails = False
+        del self.build._fragment
+        self.assertIn("allnoconfig", self.build.ensure_digest("two"))
+
     def test_option_that_kconfig_drops_stops_the_build(self):
         lost = kernel.missing
         self.addCleanup(setattr, kernel, "missing", lost)

@@ -108,6 +108,8 @@ class Build:
             return
         self.cache.require_space(5, f"building the {self.title}")
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Gone until the new .config is whole: an interrupted run must not count as configured.
+        (self.folder / CONFIGURED).unlink(missing_ok=True)
         fragment = self._fragment()
         file = self.folder / "fragment.config"
         file.write_text("".join(f"{name}={value}\n" for name, value in fragment.items()),
