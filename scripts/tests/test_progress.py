@@ -144,8 +144,9 @@ class ScreenTest(unittest.TestCase):
     def test_a_step_leaves_no_line(self):
         with tempfile.TemporaryDirectory() as folder:
             Step("step", pathlib.Path(folder, "log"), 20).run(["sleep", "1.5"], failed="")
-        self.assertIn("\nstep: 1s\n", "\n" + self.terminal.getvalue())
-        self.assertEqual(self.shown(), ["step: done in 1s"])
+        # Seconds on a busy machine are its own affair.
+        self.assertRegex("\n" + self.terminal.getvalue(), r"\nstep: \d+s\n")
+        self.assertRegex("\n".join(self.shown()), r"^step: done in \d+s$")
 
 
 if __name__ == "__main__":
