@@ -23,7 +23,7 @@
 #include <uapi/xen/gntdev_dmabuf_v2.h>
 
 #include "helpers.h"
-#include "gntdev/trace.h"
+#include "trace.h"
 
 /*
  * bindgen cannot evaluate function-like macros. A constant makes the compiler
