@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The test harness: boots Xen with guests in an emulator, runs suites there and counts results.
 
-A module imports only modules that stand above it in this list:
+A module imports only modules of its own line or of lines above it:
 
     choices, results         words that options, suites and guests share; the result of one test
     clock, limits, children  time limits that a busy machine does not trip, and child processes
-    boot_log, ktap, log_check, newc, elf, kernel_modules, picture, terminal
+    boot_log, ktap, unittest_ktap, log_check, newc, elf, kernel_modules, picture, terminal
                              formats of text and of files; the person's terminal
     spec, ending, guest_arguments
                              one boot as it is asked for, as it ended, and as guests are told
@@ -16,7 +16,7 @@ A module imports only modules that stand above it in this list:
     event_cost, bench_table  readers of output
     engine/                  suites as jobs: registry, scheduler, report
     suites/                  one file a family of suites
-    commands/                the command lines of qemu-test/boot, run-suites and bench
+    commands/                the command lines of qemu-test/run, boot, run-suites and bench
 
 A new suite is a file in suites/, as `engine.registry` says; another processor is a file or a folder
 in architecture/.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Boots a machine, runs a command in it and tells its end: boot(Spec(...)) -> Result."""
+"""Boots a machine, runs a command in it and returns the result: boot(Spec(...)) -> Result."""
 
 import os
 import pathlib

@@ -108,8 +108,8 @@ def _write(stream: int, data: bytes) -> bytes:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """The status of a process that has closed its output, which one that goes on in silence keeps
-    from being awaited for ever."""
+    """Exit status of a process that has closed its output; -SIGKILL if it has not ended within
+    LAST_SECONDS."""
     deadline = time.monotonic() + LAST_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

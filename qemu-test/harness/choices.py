@@ -5,7 +5,7 @@ import enum
 
 
 class Processor(enum.StrEnum):
-    """Processor that the emulator has; the file `architecture` tells all that depends on it."""
+    """Processor of the emulator; the package `architecture` has all that depends on it."""
     X86_64 = "x86_64"
 
 

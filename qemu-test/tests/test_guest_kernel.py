@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which kernel a machine boots, and which modules of a distribution's go with it."""
+"""Choice of the kernel and of a distribution's modules for a machine."""
 
 import lzma
 import pathlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The build root gets the packages of a purpose when somebody needs them, and not before."""
+"""Packages of a purpose are installed in the build root when they are needed."""
 
 import json
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module for somebody else's kernel: what is made when, and that no misfit gets through."""
+"""Builds of the module for other kernels: their order, and the refusal of a module that does not
+fit."""
 
 import pathlib
 import tempfile

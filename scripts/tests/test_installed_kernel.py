@@ -150,7 +150,7 @@ class Fit(Machine):
 
 
 class Source(Machine):
-    """Which source a build works with."""
+    """Choice of the source for a build."""
 
     def setUp(self):
         super().setUp()

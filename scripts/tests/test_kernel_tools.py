@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The environment of whoever installs a package decides nothing about what is built."""
+"""The result of a build does not depend on the caller's environment."""
 
 import os
 import pathlib

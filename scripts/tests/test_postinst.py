@@ -95,7 +95,7 @@ class Postinst(Machine):
         self.assertEqual(self.postinst("configure", ""), "")
 
     def test_kernel_without_headers_is_told(self):
-        # Which of the reasons it is, build-installed knows.
+        # build-installed prints the reason.
         self.kernel(OTHER)
         self.assertEqual(self.postinst("configure", ""), f"not for {OTHER}\n")
 

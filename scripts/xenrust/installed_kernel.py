@@ -32,8 +32,8 @@ class InstalledKernel:
         self.system = pathlib.Path(system)
         self.folder = pathlib.Path(cache) / release
         self.source = self.folder / "source"
-        # Which version of the source package that is. A kernel may be built anew of other source
-        # and keep its release.
+        # Version of the source package. A kernel may be rebuilt from other source and keep its
+        # release.
         self.source_version = self.folder / "source.version"
         self.headers = self.system / "lib/modules" / release / "build"
         self.tools = ThisMachine()

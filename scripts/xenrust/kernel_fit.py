@@ -84,7 +84,7 @@ def release_problems(wanted: str, made: str) -> list[str]:
 
 
 def symbol_problems(undefined: str, symvers: str) -> list[str]:
-    """Which of the UNDEFINED symbols (text of nm) the kernel's Module.symvers does not have."""
+    """UNDEFINED symbols (text of nm) that the kernel's Module.symvers lacks."""
     exported = {line.split("\t")[1] for line in symvers.splitlines() if line.count("\t") >= 2}
     # Weak ones may stay undefined.
     wanted = [line.split()[-1] for line in undefined.splitlines()

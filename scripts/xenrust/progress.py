@@ -174,7 +174,7 @@ class _Report:
                 say(self._text(now))
 
     def end(self) -> None:
-        """Take the line of a terminal away."""
+        """Remove the step's line from the terminal."""
         SCREEN.remove(self)
 
     def say_done(self) -> None:

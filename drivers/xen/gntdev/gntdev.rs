@@ -44,7 +44,7 @@
 //!    `DmaBuf::attachments`, the devices that it is attached to; and inside of either
 //!    `DmaBuf::users`, the number of mappings of the buffer for a device, or `DmaBuf::view`, its
 //!    mapping in the kernel;
-//! 3. `RegionIndex::lock`: the regions of a file;
+//! 3. `RegionIndex::lock`: the regions of a file, and inside of it the spinlock of its maple tree;
 //! 4. `UnmapNotify::actions`, the actions when a region is unmapped, and `UserMapping::entries`
 //!    (paravirtual), the page-table entries with grants. Taken inside of MMU notifiers, so that
 //!    nothing that can wait for memory may be done while it is held;
@@ -53,7 +53,8 @@
 //!
 //! The other locks are taken with none of these held, and none of these is taken inside of them:
 //! `Exports::state` and `Imports::index`, the dma-bufs of a file; `ReleaseEvent::happened`, set
-//! once a buffer has been released; `dma_device::DEVICES`.
+//! once a buffer has been released; `BatchPool::unused`, the unused arrays for copies;
+//! `dma_device::DEVICES`.
 //!
 //! No lock is held while data is copied from or to user space.
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Maximum number of grants in a region.
+//! Maximum number of grants in a region or pages in a dma-buf.
 
 #![forbid(unsafe_code)]
 
 use kernel::prelude::*;
 
-/// Default maximum number of grants in one region, which the administrator can change.
+/// Default of the parameter `limit`.
 pub(crate) const DEFAULT_LIMIT: u32 = 64 * 1024;
 
-/// Checks the number of grants of a new region.
+/// Checks the number of grants of a new region, or of pages of a dma-buf.
 ///
 /// # Errors
 ///

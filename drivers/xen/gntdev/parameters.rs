@@ -10,7 +10,7 @@ use crate::{
 };
 
 uint_param! {
-    /// Maximum number of grants in one region.
+    /// Maximum number of grants in a region or pages in a dma-buf.
     "xen_gntdev_rust", "limit", static LIMIT = limits::DEFAULT_LIMIT,
     "Maximum number of grants that may be mapped by one mapping request"
 }

@@ -108,7 +108,7 @@ pub(crate) struct NotifyingMapping {
 }
 
 impl NotifyingMapping {
-    /// Makes a mapping that notifies nobody yet.
+    /// Makes a mapping without a notification.
     pub(crate) fn new(grants: GrantMapping<Option<UnmapEvent>>) -> Self {
         Self {
             grants,

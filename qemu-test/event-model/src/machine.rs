@@ -127,7 +127,7 @@ impl<M: Memory> Machine<M> {
         }
     }
 
-    /// Ends such a handler, if it runs. Returns true if it did.
+    /// Ends the active handler `number`. Returns true if there was one.
     pub fn end_handling(&self, number: usize) -> bool {
         let active = self.active[number].fetch_and(0) != 0;
         if active {

@@ -36,15 +36,15 @@ class Files:
 
 
 class Watch(abc.ABC):
-    """Look-out for a machine that the emulator has brought to a halt."""
+    """Watch for a machine that the emulator has halted."""
 
     @abc.abstractmethod
     def look(self) -> None:
-        """Look once more."""
+        """Check once."""
 
     @abc.abstractmethod
     def forget(self) -> None:
-        """Begin anew: the machine went on."""
+        """Discard earlier checks: the machine has made progress."""
 
 
 class Architecture(abc.ABC):
@@ -65,7 +65,7 @@ class Architecture(abc.ABC):
 
     @abc.abstractmethod
     def watch(self, monitor: Monitor, found: Callable[[str], None]) -> Watch:
-        """A look-out that calls FOUND with a description of the fault."""
+        """A watch that calls FOUND with a description of the fault."""
 
     @abc.abstractmethod
     def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines) -> str | None:

@@ -189,7 +189,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def in_turn(number: int, c: One, rust: One) -> tuple[One, One]:
-    """Both. The first one changes from round to round, so that neither gains by it."""
+    """The two in an order that alternates between rounds, so that neither gains by it."""
     return (rust, c) if number % 2 else (c, rust)
 
 

@@ -42,12 +42,12 @@ PNG file beside the log, whose place is shown at the end.
 
 exit status: that of CMD, and
   124  CMD had not ended when the time was up
-  125  the machine or the emulator died, or could not be started; the last lines of the log are
-       shown
+  125  something could not be built or started, or the machine or the emulator died; the last
+       lines of the log are shown if there is one
 
 The emulator's own deaths: QEMU's emulation of hardware virtualization now and then kills a PVH
-guest (a triple fault, a double fault in the kernel's entry code, a hang before init). When nothing
-points to anybody else, boot says so and starts again, at most twice.
+guest (a triple fault, a double fault in the kernel's entry code, a hang before init). If nothing
+indicates another cause, boot reports it and starts again, at most twice.
 
 examples:
   qemu-test/boot --run 'xl info'

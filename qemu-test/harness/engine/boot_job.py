@@ -99,7 +99,7 @@ def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds:
              setup: str = "true", title: str = "",
              events: EventOperations | None = None) -> BootJob:
     """The boot of SPEC with the kernel and the drivers of CONTEXT, which takes about SECONDS;
-    EVENTS takes the place of the port operations that the person wants."""
+    EVENTS overrides the port operations of CONTEXT."""
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
                                events=events or context.events)
     return BootJob(context, spec, commands, load_of(spec, seconds), setup, title)

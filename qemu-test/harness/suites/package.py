@@ -95,8 +95,8 @@ class PackageSteps:
         return self.tests
 
     def kernels(self) -> list[Kernel]:
-        """The newest kernel of a supported series, the next that needs another source than the
-        newest of its series, and one that is too old."""
+        """Three kernels: the newest of a supported series, the next older one with another source,
+        and one of an unsupported series."""
         names = self.command("apt-cache", "pkgnames", "linux-").split()
         releases = debian_kernel.releases(names, "linux-headers-")
         # Without the modules that come with a kernel, depmod has nothing to do.
@@ -138,8 +138,8 @@ class PackageSteps:
                    and set(kernels) <= set(SUPPORTED_SERIES))
 
     def install(self, older: Kernel) -> None:
-        """A machine with a kernel that fits. Its owner knows nothing of headers, and not which
-        source goes with the kernel, and gets the newest."""
+        """Install on a machine whose kernel fits, without its headers and with the newest
+        source."""
         release, version = older
         self.apt("install", f"linux-modules-{release}", str(self.debs[0]))
         self.check("of a kernel without headers apt says that they are missing", re.search(
@@ -245,7 +245,7 @@ class PackageSteps:
                 / "gntdev.rs")
 
     def is_configured(self, package: str) -> bool:
-        """True if dpkg has nothing more to do for it."""
+        """True if dpkg reports the package as installed and configured."""
         return self.command("dpkg-query", "-W", "-f", "${db:Status-Abbrev}",
                             package).strip() == "ii"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parts of gntdev that take `unsafe` code: its UAPI structures and its trace events.
+//! Parts of gntdev that need `unsafe` code: its UAPI structures, the segments of a grant copy, and
+//! its trace events.
 //!
 //! The reader is someone who adds an ioctl or a trace event. Files of this room may use all other
 //! rooms; only the driver in `drivers/xen/gntdev` uses them.

@@ -8,8 +8,8 @@
 //! to when the grant is revoked: the page must not be reused until it is unmapped. The process that
 //! gives up the mapping or the grant must not wait for either.
 //!
-//! Such mappings and grants are put on a list, and a delayed work item looks at them from time to
-//! time. (The C counterpart for mappings is `gnttab_unmap_refs_async()`, whose callback may still
+//! Such mappings and grants are put on a list, and a delayed work item retries them with growing
+//! delays. (The C counterpart for mappings is `gnttab_unmap_refs_async()`, whose callback may still
 //! run when the module that it is in has been unloaded.)
 //!
 //! While the list has an entry the module cannot be unloaded.
@@ -152,7 +152,7 @@ impl Drop for Worker {
 /// Puts `deferred` on the list, to be tried again until it can be undone. See [`finish`].
 fn defer(mut deferred: Entry) {
     if !READY.load(Acquire) {
-        pr_err!("no worker to undo what is in use: it stays as it is\n");
+        pr_err!("deferred work is not initialized: pages in use stay mapped or granted\n");
         core::mem::forget(deferred);
         return;
     }
@@ -201,7 +201,7 @@ fn look_soon() {
     };
 }
 
-/// Looks at each entry of the list once.
+/// Tries to finish each entry of the list once.
 extern "C" fn run(_work: *mut bindings::work_struct) {
     let mut next = PENDING.lock().first.0.take();
     let had_entries = next.is_some();

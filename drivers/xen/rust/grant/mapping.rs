@@ -268,7 +268,8 @@ impl<E> PinnedDrop for MappedGrants<E> {
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
         let MappedFrames(frames) = unsafe { ManuallyDrop::take(this.frames) };
         if this.unmap.lock().any_mapped() {
-            // Xen refused to unmap, which was reported. Leaking the frames is the lesser harm.
+            // Xen refused to unmap, which was reported. A frame that is reused would be shared with
+            // the other domain, so the frames are leaked.
             frames.lose();
         }
     }

@@ -53,8 +53,7 @@ impl Direction {
     /// reads is [`Self::FromDevice`], of one that writes [`Self::ToDevice`].
     ///
     /// Before a CPU that only writes, data of the device must not be synchronized: the copy from a
-    /// bounce buffer would overwrite data that others wrote to the memory meanwhile, above all the
-    /// domain that granted it.
+    /// bounce buffer would overwrite data that was written to the memory meanwhile.
     pub(crate) fn before_cpu(self, access: Self) -> Option<Self> {
         self.common(access)
     }

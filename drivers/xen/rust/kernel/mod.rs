@@ -3,8 +3,9 @@
 //! Kernel APIs that the `kernel` crate does not wrap yet, or not as a driver needs them.
 //!
 //! Nothing in here knows of Xen. Each file wraps one API and could become part of the `kernel`
-//! crate as it is; the reader is someone who would review that patch. A file of this room uses the
-//! `kernel` crate, the bindings and other files of the room.
+//! crate with changed paths; those marked SERIES exist because two series differ. The reader is
+//! someone who would review that patch. A file of this room uses the `kernel` crate, the bindings
+//! and other files of the room.
 //!
 //! Files that only code built into the kernel can use (`boot_param`, `per_cpu`) are listed in
 //! `built_in.rs`.

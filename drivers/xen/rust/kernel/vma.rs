@@ -93,8 +93,8 @@ impl<T: VmaOwner> VmaTable<T> {
         drop(unsafe { Arc::<T>::from_foreign((*vma).vm_private_data) });
     }
 
-    /// Finds the page behind a page-table entry that the hypervisor wrote, whose frame number does
-    /// not lead to a `struct page`. Called with the lock of the page table held.
+    /// Returns the page behind a page-table entry whose frame number does not lead to a
+    /// `struct page`. Called with the lock of the page table held.
     ///
     /// # Safety
     ///

@@ -28,8 +28,8 @@ LOOKS = 3
 
 
 class HaltedProcessorWatch(Watch):
-    """Look-out for a forgotten processor. It looks by a MONITOR and calls FOUND with a text that
-    names the processor."""
+    """Watch for a processor that is not woken up. It queries MONITOR and calls FOUND with a text
+    that names the processor."""
 
     def __init__(self, monitor: Monitor, found: Callable[[str], None]) -> None:
         self._monitor = monitor

@@ -30,7 +30,7 @@ pub struct Ended {
 /// Runs `command` to its end, which must come within `limit`.
 ///
 /// The output goes to a file, not to a pipe: a program that stays behind in the background keeps a
-/// pipe open, and nobody knows when it has said everything.
+/// pipe open, and the end of its output would not be seen.
 pub fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
     let mut file = scratch_file()?;
     let mut child = command

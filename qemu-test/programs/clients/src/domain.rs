@@ -47,7 +47,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A domain as it is to be.
+/// Configuration of a domain to create.
 #[derive(Clone, Debug)]
 pub struct Plan {
     kind: Kind,
@@ -85,7 +85,7 @@ impl Plan {
         self
     }
 
-    /// With a further line of xl's configuration.
+    /// Adds a line to xl's configuration.
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push_str(line);
         self.lines.push('\n');
@@ -171,7 +171,7 @@ impl Domain {
         Ok(Self { kind, domid })
     }
 
-    /// Its kind.
+    /// Returns the kind of the domain.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -257,8 +257,8 @@ pub fn remove_leftover() {
     }
 }
 
-/// True if the hypervisor knows domain `domid`, if only as the rest of one: that stays as long as
-/// somebody has a page of it mapped.
+/// True if the hypervisor knows domain `domid`, if only as the rest of one: that stays as long as a
+/// page of it is mapped.
 pub fn is_known(domid: u32) -> io::Result<bool> {
     Ok(DomainList::open()?.get(domid)?.is_some())
 }

@@ -47,9 +47,8 @@ impl Rule {
     }
 }
 
-/// Tries `rules`. After each, no domain of the suite is there any more, and nobody has a grant
-/// mapped that was not mapped before. A person may give a part of a rule's name as the program's
-/// argument to try only those.
+/// Tries `rules`. After each, no domain of the suite may exist and no further grant may be mapped.
+/// A person may give a part of a rule's name as the program's argument to try only those.
 pub fn run(name: &str, rules: &[Rule]) -> ExitCode {
     run_those(name, rules, &env::args().nth(1).unwrap_or_default())
 }

@@ -21,9 +21,9 @@ pub enum Link {
 /// A port that is not free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// It has an event.
+    /// True if an event is pending.
     pub pending: bool,
-    /// Events are held back.
+    /// True if the event is masked.
     pub masked: bool,
     /// Its place in a queue.
     pub link: Link,

@@ -50,9 +50,9 @@ pub struct Queue {
 /// The event word of one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// It has an event.
+    /// True if an event is pending.
     pub pending: bool,
-    /// Events are held back.
+    /// True if the event is masked.
     pub masked: bool,
     /// Its place in a queue.
     pub link: Link,

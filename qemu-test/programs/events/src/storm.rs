@@ -44,7 +44,7 @@ pub type Lanes = HashMap<u32, usize>;
 pub struct Side<'a> {
     /// The shared memory.
     pub board: Board<'a>,
-    /// Which end this is.
+    /// End of the lanes that this is.
     pub end: End,
     /// The file that its ports belong to.
     pub channels: &'a EventChannels,

@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// The result for two lanes of which the second is as told.
+    /// Checks two lanes, of which the second has these counts.
     fn checked(rule: Rule, [posted, notified, seen, delivered]: [u32; 4]) -> Result<Sums, String> {
         let memory = mapping::shared(Board::pages(2)).unwrap();
         let board = Board::new(&memory, 2);

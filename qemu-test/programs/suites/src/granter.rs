@@ -49,7 +49,7 @@ pub trait Granter {
     fn write(&mut self, share: &Share, at: usize, value: u8) -> io::Result<()>;
 
     /// Ends the grants of `share`. A page that is still mapped stays the mapper's until that ends
-    /// too. What was mapped is unmapped.
+    /// too. Mappings that the granter made are unmapped.
     fn unshare(&mut self, share: Share) -> io::Result<()>;
 }
 

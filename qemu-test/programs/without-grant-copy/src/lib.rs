@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use std::ffi::c_void;
 use std::fs;
 
-/// Comes into being when somebody asks for grant copy and gets none.
+/// File that is created when a program calls xengnttab_grant_copy() and is refused.
 const ASKED: &str = "/run/grant-copy-denied";
 
 /// Takes the place of the library's function.

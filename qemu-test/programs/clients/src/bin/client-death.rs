@@ -152,11 +152,11 @@ fn rounds(count: u32) -> Verdict {
 /// Free memory in three views.
 #[derive(Debug)]
 struct Memory {
-    /// Xen's, in KiB.
+    /// Free memory of Xen, in KiB.
     hypervisor: u64,
-    /// Xen's as xl tells it, in MiB.
+    /// Free memory of Xen as `xl info` reports it, in MiB.
     reported: u64,
-    /// Dom0's, in KiB.
+    /// Free memory of dom0, in KiB.
     dom0: u64,
 }
 

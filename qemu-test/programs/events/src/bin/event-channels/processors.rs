@@ -63,8 +63,8 @@ pub fn go_in_domu(count: u32) -> Verdict {
 
 /// Sends events from both sides while processors go and come back by `cycle`, which returns the
 /// number of events that came to them: to each at least one before it goes. Prints that number, and
-/// the number of events that were found in the queues of processors that had gone, if the kernel's
-/// `file` tells.
+/// the number of events that were found in the queues of processors that had gone, if `file` shows
+/// it.
 fn go_under_events(
     link: &Link,
     count: u32,
