@@ -4,10 +4,13 @@
 import io
 import unittest
 
-from harness.engine.job import Load
+from harness.engine.context import Context
+from harness.engine.job import FunctionJob, Load
 from harness.engine.registry import Suite, SuiteList
 from harness.engine.report import IN_LOG, Report, SuiteRun
-from harness.engine.scheduler import State, Task
+from harness.engine.resources import Resources
+from harness.engine.run import plan
+from harness.engine.scheduler import Scheduler, State, Task
 from harness.engine.worker import Note
 from harness.results import FAILED, PASSED, SKIPPED, Test
 
@@ -99,11 +102,13 @@ class Reports(unittest.TestCase):
         self.assertIn("      did not run: no kernel", self.lines())
 
     def test_a_job_without_results_is_a_failed_test(self):
-        one, a, b = self.tasks
+        context = Context("dom0")
+        empty = Suite("two", (SuiteList.DOM0,), 1, lambda _context: [
+            FunctionJob(lambda reporter: [], "a"),
+            FunctionJob(lambda reporter: [Test("rule b", PASSED)], "b")])
+        self.runs, _ = plan([empty], context)
         report = self.report()
-        self.end(report, one, Test("rule one", PASSED))
-        self.end(report, a)
-        self.end(report, b, Test("rule b", PASSED))
+        Scheduler(Resources(2.0, 4096), report).run(self.runs[0].tasks)
         self.assertFalse(report.summarize())
         self.assertIn("      did not run: it has no results", self.lines())
 

@@ -5,10 +5,11 @@ import functools
 from collections.abc import Sequence
 
 from xenrust import build_root
+from xenrust.failure import Failure
 
 from ..results import Test
 from .context import Context
-from .job import Load, Need, Reporter
+from .job import Job, Load, Need, Reporter
 from .registry import Suite
 from .report import Report, SuiteRun
 from .resources import Resources
@@ -27,7 +28,7 @@ def plan(suites: Sequence[Suite], context: Context) -> tuple[list[SuiteRun], lis
         tasks = []
         for job in suite.plan(context):
             title = f"{suite.name} {job.title}".strip()
-            tasks.append(Task(title, job.run, job.load,
+            tasks.append(Task(title, functools.partial(_run_job, job), job.load,
                               [_step(need, steps) for need in job.needs]))
         runs.append(SuiteRun(suite, tasks))
     return runs, list(steps.values())
@@ -53,6 +54,14 @@ def run(suites: Sequence[Suite], context: Context, resources: Resources) -> bool
     report.begin()
     Scheduler(resources, report).run(tasks)
     return report.summarize()
+
+
+def _run_job(job: Job, reporter: Reporter) -> list[Test]:
+    """Run a job of a suite. Nothing counts one that ends without results, so it has failed."""
+    tests = job.run(reporter)
+    if not tests:
+        raise Failure("it has no results")
+    return tests
 
 
 def _build(need: Need, _reporter: Reporter) -> list[Test]:
