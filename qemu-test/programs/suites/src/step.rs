@@ -6,6 +6,9 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::thread;
+
+use guest_test::process::Child;
 
 use crate::wait::PATIENCE;
 
@@ -24,7 +27,25 @@ pub fn step() -> io::Result<(Report, Step)> {
     Ok((Report(report), Step(step)))
 }
 
+/// Child process that calls `body`, as it is when it has reported its step. It stays by
+/// [`Report::send_and_stay`], with all that `body` holds, until it is killed.
+pub fn staying_child(body: impl FnOnce(&Report)) -> io::Result<Child> {
+    let (report, step) = step()?;
+    let child = Child::spawn(|| body(&report))?;
+    drop(report);
+    step.wait()?;
+    Ok(child)
+}
+
 impl Report {
+    /// Reports the step, and does not return.
+    pub fn send_and_stay(&self) -> ! {
+        self.send().expect("report");
+        loop {
+            thread::park();
+        }
+    }
+
     /// Reports the step.
     pub fn send(&self) -> io::Result<()> {
         (&self.0).write_all(&[1])

@@ -21,6 +21,7 @@ use xen_grants::GrantRef;
 use xen_grants::PAGE_SIZE;
 
 use crate::random::Random;
+use crate::step::staying_child;
 use crate::step::step;
 use crate::suite::rules;
 use crate::suite::skip_case;
@@ -176,19 +177,13 @@ rules![
     #[rule("a killed process leaves nothing mapped")]
     fn killed(world: &mut World) -> Verdict {
         let share = world.share(4)?;
-        let (report, mapped) = step()?;
-        let mut child = Child::spawn(|| {
+        let mut child = staying_child(|report| {
             let table = GrantTable::open().expect("open");
             let _mapping = table
                 .map_all(&share.grants, Protection::ReadWrite)
                 .expect("map");
-            report.send().expect("report");
-            loop {
-                thread::park();
-            }
+            report.send_and_stay();
         })?;
-        drop(report);
-        mapped.wait()?;
         assert_eq!(in_use(&share.grants)?, 4, "the child's mapping");
 
         child.kill()?;

@@ -31,7 +31,7 @@ use super::buffers::LONG;
 use super::buffers::NO_EXPORT;
 use crate::granter::Access;
 use crate::random::Random;
-use crate::step::step;
+use crate::step::staying_child;
 use crate::suite::rules;
 use crate::wait::PATIENCE;
 use crate::world::assert_error;
@@ -214,21 +214,15 @@ rules![
         let domid = world.granter.domid();
         for (flags, kind) in KINDS {
             let share = world.share(4)?;
-            let (report, mapped) = step()?;
-            let mut child = Child::spawn(|| {
+            let mut child = staying_child(|report| {
                 let device = Gntdev::open().expect("open");
                 let buffer = device
                     .export(flags, domid, &share.references())
                     .expect("export");
                 let mapping = buffer.map(4).expect("map");
                 mapping.write(0, 1);
-                report.send().expect("report");
-                loop {
-                    thread::park();
-                }
+                report.send_and_stay();
             })?;
-            drop(report);
-            mapped.wait()?;
             assert_eq!(in_use(&share.grants)?, 4, "{kind} memory");
             child.kill()?;
             let end = child.wait(PATIENCE)?;

@@ -16,7 +16,6 @@ use guest_test::inspect::Inspect;
 use guest_test::ktap::Verdict;
 use guest_test::mapping;
 use guest_test::pattern::Pattern;
-use guest_test::process::Child;
 use guest_test::process::End;
 use guest_test::signal::SIGKILL;
 use xen_grants::dma_buf::CpuAccess;
@@ -33,7 +32,7 @@ use super::buffers::KINDS;
 use super::buffers::NO_EXPORT;
 use crate::granter::grants_of;
 use crate::granter::Access;
-use crate::step::step;
+use crate::step::staying_child;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::wait::settle;
@@ -273,20 +272,14 @@ rules![
         contents.fill(955);
         // The child returns its references in shared memory.
         let answer = mapping::shared(1)?;
-        let (report, imported) = step()?;
-        let mut child = Child::spawn(|| {
+        let mut child = staying_child(|report| {
             let device = Gntdev::open().expect("open");
             let references = device.import(&buffer, domid, PAGES).expect("import");
             for (index, reference) in references.iter().enumerate() {
                 answer.write_all(index * 4, &reference.to_le_bytes());
             }
-            report.send().expect("report");
-            loop {
-                thread::park();
-            }
+            report.send_and_stay();
         })?;
-        drop(report);
-        imported.wait()?;
         let references: Vec<u32> = (0..PAGES)
             .map(|index| {
                 let bytes = answer.read_vec(index * 4, 4);

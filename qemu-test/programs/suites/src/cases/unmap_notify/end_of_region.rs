@@ -3,7 +3,6 @@
 //! Ways in which a region ends: each clears the byte and sends the event.
 
 use std::io;
-use std::thread;
 
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::notify::CLEAR_BYTE;
@@ -12,7 +11,6 @@ use guest_test::gntdev::Gntdev;
 use guest_test::ktap::Verdict;
 use guest_test::pattern::pattern;
 use guest_test::process::in_child;
-use guest_test::process::Child;
 use guest_test::process::End;
 use guest_test::signal::SIGKILL;
 use xen_grants::grant_table::GrantTable;
@@ -24,7 +22,7 @@ use super::held::ALIVE;
 use super::held::BYTE;
 use super::held::SILENCE;
 use crate::granter::Share;
-use crate::step::step;
+use crate::step::staying_child;
 use crate::suite::rules;
 use crate::wait::PATIENCE;
 use crate::world::in_use;
@@ -163,16 +161,10 @@ fn map_and_end(share: &Share, action: u32, port: u32, way: Way) -> Verdict {
             assert_eq!(end, End::Exited(0));
         }
         Way::Kill => {
-            let (report, mapped) = step()?;
-            let mut child = Child::spawn(|| {
+            let mut child = staying_child(|report| {
                 let _held = begin().expect("map");
-                report.send().expect("report");
-                loop {
-                    thread::park();
-                }
+                report.send_and_stay();
             })?;
-            drop(report);
-            mapped.wait()?;
             assert_eq!(in_use(&share.grants)?, share.pages());
             child.kill()?;
             let end = child.wait(PATIENCE)?;
