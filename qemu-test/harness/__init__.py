@@ -10,7 +10,8 @@ A module imports only modules of its own line or of lines above it:
     spec, ending, guest_arguments
                              one boot as it is asked for, as it ended, and as guests are told
     monitor, architecture/   the emulator, by the processor that it emulates
-    machine, verdict         one emulator process from its start to its end, and the reason for that
+    inspection, machine, verdict
+                             one emulator process from its start to its end, and the reason for that
     guest_kernel, guest_image, boot
                              the files that a machine starts from; boot() itself
     event_cost, bench_table  readers of output

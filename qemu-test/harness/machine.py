@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import children, limits
+from . import children, inspection, limits
 from .architecture.base import Architecture, Port
 from .boot_log import Source, Splitter, Writer
 from .clock import Clock, waits_of_session
@@ -100,6 +100,7 @@ class Machine:
             streams = {_make_port(ports / port): str(port) for port in Port}
             self._folder = ports
             self._keys = os.open(f"{ports / Port.RUN}.in", os.O_RDWR)
+            self._console = os.open(f"{ports / Port.LOG}.in", os.O_RDWR | os.O_NONBLOCK)
             orders = os.open(f"{ports / Port.MONITOR}.in", os.O_RDWR)
             self._monitor = Monitor(lambda data: os.write(orders, data))
             self._watch = self.architecture.watch(
@@ -109,7 +110,7 @@ class Machine:
                 with children.running(make_command(ports)) as process:
                     self._follow(process, streams)
             finally:
-                for stream in (*streams, self._keys, orders):
+                for stream in (*streams, self._keys, self._console, orders):
                     os.close(stream)
         self._run.seconds = time.monotonic() - started
         return self._run
@@ -144,10 +145,10 @@ class Machine:
         elif self.limits.total is not None and now > self.limits.total:
             self._end(MachineEnd.TIMEOUT, f"no end after {self.limits.total:g} s", 0)
         elif self._run.stage == START and silence > limits.SILENCE_BEFORE_INIT:
-            self._end(MachineEnd.SILENT, f"no word for {limits.SILENCE_BEFORE_INIT:g} s and init "
-                                         "had not started", 0)
+            self._end_hung(MachineEnd.SILENT, f"no word for {limits.SILENCE_BEFORE_INIT:g} s and "
+                                              "init had not started")
         elif self.limits.silence is not None and silence > self.limits.silence:
-            self._end(MachineEnd.TIMEOUT, f"no word for {self.limits.silence:g} s", 0)
+            self._end_hung(MachineEnd.TIMEOUT, f"no word for {self.limits.silence:g} s")
         elif now > self._next_look:
             self._watch.look()
             self._next_look = now + limits.LOOK_INTERVAL
@@ -277,6 +278,12 @@ class Machine:
     def _answer_guest(self, request: str) -> None:
         if self._screens[request]:
             os.write(self._keys, f"screen {request} {self._screens[request]}\n".encode())
+
+    def _end_hung(self, end: MachineEnd, reason: str) -> None:
+        self.log.add(Source.BOOT, f"{reason}: asking the emulator and Xen for their state")
+        inspection.ask(self._monitor, lambda keys: os.write(self._console, keys),
+                       lambda line: self.log.add(Source.QEMU, line))
+        self._end(end, reason, inspection.ANSWERS)
 
     def _end(self, end: MachineEnd, reason: str, linger: float) -> None:
         if self._ended is None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import architecture, limits
+from harness import architecture, inspection, limits
 from harness.boot_log import Writer, read
 from harness.choices import Processor
 from harness.limits import BootLimits
@@ -41,6 +41,11 @@ class Run(unittest.TestCase):
         self.chunks = []
         self.steps = []
         self.screens = []
+        self.set(inspection, "ANSWERS", 1)
+
+    def set(self, module, name, value):
+        self.addCleanup(setattr, module, name, getattr(module, name))
+        setattr(module, name, value)
 
     def run_script(self, script, total=20, silence=None, end_at_death=False):
         log = Writer(self.path)
@@ -114,6 +119,22 @@ class Run(unittest.TestCase):
         self.assertEqual((outcome.end, outcome.reason), ("timeout", "no word for 1 s"))
         self.assertLess(outcome.seconds, 10)
 
+    def test_the_log_has_the_state_of_a_machine_that_hung(self):
+        outcome = self.run_script(
+            "import json\n"
+            "tell('run')\n"
+            "orders, keys = said('monitor'), open(f'{sys.argv[1]}/log.in', 'rb', buffering=0)\n"
+            "orders.readline()\n"
+            "order = json.loads(orders.readline())\n"
+            "assert order['arguments']['command-line'] == 'info registers -a'\n"
+            "os.write(ports['monitor'], json.dumps(\n"
+            "    {'return': 'CPU#0\\r\\nRIP=1234\\r\\n', 'id': order['id']}).encode() + b'\\n')\n"
+            "log(f'(XEN) got {keys.read(7)}\\n')\n"
+            "time.sleep(60)", silence=1)
+        self.assertEqual((outcome.end, outcome.reason), ("timeout", "no word for 1 s"))
+        self.assertEqual(self.texts("qemu"), ["CPU#0", "RIP=1234"])
+        self.assertEqual(self.texts("xen"), [r"(XEN) got b'\x01\x01\x01d0er'"])
+
     def test_a_machine_that_speaks_is_not_silent(self):
         outcome = self.run_script("tell('run')\n"
                                   "for _ in range(12): run(b'.'); time.sleep(0.3)\n"
@@ -133,20 +154,16 @@ class Run(unittest.TestCase):
         self.assertIn("Kernel panic", outcome.reason)
         self.assertIn("the trace", self.texts("dom0"))
 
-    def set_limit(self, name, seconds):
-        self.addCleanup(setattr, limits, name, getattr(limits, name))
-        setattr(limits, name, seconds)
-
     def test_silence_before_init(self):
-        self.set_limit("SILENCE_BEFORE_INIT", 1)
+        self.set(limits, "SILENCE_BEFORE_INIT", 1)
         outcome = self.run_script("log('(XEN) started\\n'); time.sleep(60)")
         self.assertEqual(outcome.end, "silent")
 
     def run_halted(self, says):
         """A machine that has said nothing for long, whose processor 1 halts with an interrupt
         pending. After the first answer it runs SAYS."""
-        self.set_limit("SILENCE_BEFORE_LOOK", 0.5)
-        self.set_limit("LOOK_INTERVAL", 0.3)
+        self.set(limits, "SILENCE_BEFORE_LOOK", 0.5)
+        self.set(limits, "LOOK_INTERVAL", 0.3)
         return self.run_script(
             "import json\n"
             "tell('run')\n"
