@@ -312,9 +312,12 @@ def apt_get(cache: Cache, title: str, arguments: Sequence[str], failed: str,
     options = [word for option in host.apt_proxy_options() for word in ("-o", option)]
     step = Step(title, cache.log / f"apt-get-{arguments[0]}.log", timeout=3600,
                 follow=_AptProgress())
-    run_logged(cache, step,
-               ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *arguments],
-               failed=failed, cwd=cwd)
+    argv = ["apt-get", *options, *arguments]
+    if "install" in arguments:
+        # apt-get refuses to go on where an interrupted run has left packages unconfigured.
+        argv = ["sh", "-c", 'dpkg --configure -a && exec "$@"', "sh", *argv]
+    run_logged(cache, step, ["env", "DEBIAN_FRONTEND=noninteractive", *argv], failed=failed,
+               cwd=cwd)
 
 
 class _AptProgress:
