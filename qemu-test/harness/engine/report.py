@@ -6,6 +6,7 @@ A status line says which jobs run: on a terminal it is rewritten in place, elsew
 now and then.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +22,6 @@ from .worker import Note
 
 # Host seconds between two status lines.
 ON_TERMINAL, IN_LOG = 1.0, 30.0
-# A line that is longer than a terminal cannot be rewritten.
-LONGEST_STATUS = 110
 LONGEST_PROGRESS = 30
 
 
@@ -104,7 +103,9 @@ class Report:
         self._said = self._now()
         text = self._status_text(tasks)
         if is_terminal:
-            self._status.write(f"\r\x1b[K{text[:LONGEST_STATUS]}")
+            # A line that is longer than the terminal is wide could not be rewritten.
+            width = shutil.get_terminal_size().columns - 1
+            self._status.write(f"\r\x1b[K{text[:width]}")
             self._shown = True
         else:
             self._status.write(f"{text}\n")
