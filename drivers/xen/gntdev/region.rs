@@ -27,10 +27,7 @@ use crate::{
     },
 };
 use kernel::{
-    mm::virt::{
-        flags,
-        VmaNew, //
-    },
+    mm::virt::VmaNew,
     page::PAGE_SHIFT,
     prelude::*,
     seq_file::SeqFile,
@@ -121,11 +118,10 @@ impl Region {
         let access = if vma.writable() {
             Access::ReadWrite
         } else {
-            if vma.flags() & flags::SHARED != 0 {
-                // The page would stay read-only to the hypervisor, and a write by the kernel for
-                // the program would be an unexpected fault.
-                vma.try_clear_maywrite()?;
-            }
+            // The page stays read-only to the hypervisor, and a write by the kernel for the program
+            // would be an unexpected fault. A private mapping that became writable would copy pages
+            // of another domain, or lose them in a paravirtual domain.
+            vma.try_clear_maywrite()?;
             Access::ReadOnly
         };
 
