@@ -65,8 +65,12 @@ impl ParavirtualMapping {
 }
 
 impl BeforeUnmap for NotifyingMapping {
-    fn before_unmap(&self, pages: Range<usize>) {
-        self.tell_before_unmap(pages);
+    fn before_unmap(&self, pages: Range<usize>, event: Event) {
+        // The granter learns of the end of a grant. Where only entries change, the grant stays in
+        // use: see below.
+        if event == Event::Unmap {
+            self.tell_before_unmap(pages);
+        }
     }
 
     fn after_unmap(&self, pages: Range<usize>, event: Event) {

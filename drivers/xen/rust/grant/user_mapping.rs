@@ -52,8 +52,8 @@ pub(crate) struct UserMapping<T: BeforeUnmap> {
 /// pages counted from the start of the VMA, some of which may already be unmapped.
 /// [`Invalidate::invalidate`] says what they may do.
 pub(crate) trait BeforeUnmap: Send + Sync + 'static {
-    /// Called before the entries of `pages` are unmapped.
-    fn before_unmap(&self, _pages: Range<usize>) {}
+    /// Called before the entries of `pages` are unmapped, because of `event`.
+    fn before_unmap(&self, _pages: Range<usize>, _event: Event) {}
 
     /// Called after the entries of `pages` have been unmapped, because of `event`.
     fn after_unmap(&self, _pages: Range<usize>, _event: Event) {}
@@ -118,7 +118,7 @@ impl<T: BeforeUnmap> Drop for UserMapping<T> {
 
 impl<T: BeforeUnmap> Invalidate for Guard<T> {
     fn invalidate(&self, pages: Range<usize>, event: Event) {
-        self.other.before_unmap(pages.clone());
+        self.other.before_unmap(pages.clone(), event);
         if let Some(entries) = &mut *self.entries.lock() {
             entries.unmap(pages.clone());
         }

@@ -15,6 +15,7 @@ use guest_test::platform::Driver;
 use guest_test::process::Child;
 use guest_test::process::End;
 use xen_grants::grant_table::GrantTable;
+use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
 use xen_grants::GrantRef;
 use xen_grants::DOM0;
@@ -31,6 +32,7 @@ use crate::suite::skip_case;
 use crate::wait::PATIENCE;
 use crate::world::assert_error;
 use crate::world::assert_released;
+use crate::world::in_use;
 use crate::world::Mapped;
 use crate::world::World;
 
@@ -56,6 +58,37 @@ rules![
         held.device.remove(held.index, 3)?;
         assert!(channel.wait(PATIENCE)?, "no event");
         assert_eq!(world.granter.read(&held.share, BYTE)?, ALIVE);
+        Ok(())
+    },
+
+    /// The page has left the process, but its grant is in use until munmap.
+    #[rule("a page that madvise or mprotect takes from the process is not told of before its end")]
+    #[expect_c_differs_on_pv("clears the byte at madvise and mprotect")]
+    fn taken_from_process(world: &mut World) -> Verdict {
+        let changes: [fn(&Mapping) -> io::Result<()>; 2] = [Mapping::discard, |mapping| {
+            mapping.protect(Protection::Read)
+        }];
+        for change in changes {
+            let channel = Loopback::open(DOM0)?;
+            let mut held = three_pages(world, &channel)?;
+            let mut middle = held.mapping.split_off(1);
+            let last = middle.split_off(1);
+            change(&middle)?;
+            let page = &held.share.grants[1..2];
+            assert_eq!(in_use(page)?, 1, "in use after the change");
+            assert_eq!(world.granter.read(&held.share, BYTE)?, ALIVE);
+            middle.unmap()?;
+            if world.is_paravirtual() {
+                assert_eq!(in_use(page)?, 0, "in use after munmap");
+                assert_eq!(world.granter.read(&held.share, BYTE)?, 0);
+            }
+            assert!(!channel.wait(SILENCE)?, "an event while a page is mapped");
+            last.unmap()?;
+            held.mapping.unmap()?;
+            held.device.remove(held.index, 3)?;
+            assert!(channel.wait(PATIENCE)?, "no event");
+            assert_eq!(world.granter.read(&held.share, BYTE)?, 0);
+        }
         Ok(())
     },
 
