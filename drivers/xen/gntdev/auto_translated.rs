@@ -10,15 +10,9 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    unmap_notify::{
-        NotifyingMapping,
-        UnmapNotify, //
-    },
+    unmap_notify::NotifyingMapping,
     xen::grant::{
-        mapping::{
-            GrantMapping,
-            MappedFrames, //
-        },
+        map::MapOperations,
         operation::{
             Access,
             GrantReference, //
@@ -33,7 +27,7 @@ use kernel::{
 
 /// Implementation of [`crate::region_mapping::RegionMapping`].
 pub(crate) struct AutoTranslatedMapping {
-    kernel: NotifyingMapping,
+    kernel: Arc<NotifyingMapping>,
 }
 
 impl AutoTranslatedMapping {
@@ -42,16 +36,23 @@ impl AutoTranslatedMapping {
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
-        notify: Arc<UnmapNotify>,
+        kernel: &Arc<NotifyingMapping>,
+        operations: &mut MapOperations,
     ) -> Result<Self> {
-        let kernel = NotifyingMapping::new(GrantMapping::new(grants, access, None)?);
-        kernel.frames().insert_at(vma)?;
-        kernel.tell(notify);
-        Ok(Self { kernel })
+        kernel.map(grants, access, operations)?;
+        // Pages that were inserted stay in use until the kernel discards the VMA. The next attempt
+        // to map unmaps their grants, or the end of the region.
+        kernel
+            .frames()
+            .insert_at(vma)
+            .inspect_err(|_| kernel.undo())?;
+        Ok(Self {
+            kernel: kernel.clone(),
+        })
     }
 
-    /// See [`crate::region_mapping::RegionMapping::frames`].
-    pub(crate) fn frames(&self) -> &MappedFrames {
-        self.kernel.frames()
+    /// See [`crate::region_mapping::RegionMapping::kernel`].
+    pub(crate) fn kernel(&self) -> &NotifyingMapping {
+        &self.kernel
     }
 }

@@ -48,8 +48,13 @@
 //! 4. `UnmapNotify::actions`, the actions when a region is unmapped, and `UserMapping::entries`
 //!    (paravirtual), the page-table entries with grants. Taken inside of MMU notifiers, so that
 //!    nothing that can wait for memory may be done while it is held;
-//! 5. `MappedGrants::unmap`: the frames with grants; with the same restriction;
-//! 6. `deferred::PENDING`: the entries that wait for the last user of their pages.
+//! 5. `MappedGrants::mapped`: the frames with grants; with the same restriction;
+//! 6. `deferred::PENDING`: the entries that wait for the last user of their pages, or to be
+//!    dropped.
+//!
+//! `Region::memory`, the frames of a region that is not mapped, is taken inside of the mmap lock,
+//! and nothing is taken inside of it. Frames are allocated and given back with no lock of this list
+//! held: that takes locks of memory hotplug and of the balloon.
 //!
 //! The other locks are taken with none of these held, and none of these is taken inside of them:
 //! `Exports::state` and `Imports::index`, the dma-bufs of a file; `ReleaseEvent::happened`, set

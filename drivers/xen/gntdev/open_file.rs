@@ -150,10 +150,11 @@ impl MiscDevice for OpenFile {
         if vma.writable() && vma.flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
-        file.regions
+        let region = file
+            .regions
             .get(vma::first_page(vma), Some(vma::page_count(vma)))
-            .ok_or(EINVAL)?
-            .map(vma)
+            .ok_or(EINVAL)?;
+        Region::map(region, vma)
     }
 }
 

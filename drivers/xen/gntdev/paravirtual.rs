@@ -9,20 +9,15 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    unmap_notify::{
-        NotifyingMapping,
-        UnmapNotify, //
-    },
+    unmap_notify::NotifyingMapping,
     xen::{
         grant::{
-            mapping::{
-                GrantMapping,
-                MappedFrames, //
-            },
+            map::MapOperations,
             operation::{
                 Access,
                 GrantReference, //
             },
+            unmap::UnmapOperations,
             user_mapping::{
                 BeforeUnmap,
                 UserMapping, //
@@ -41,33 +36,46 @@ use kernel::{
 /// Implementation of [`crate::region_mapping::RegionMapping`]. Page-table entries are unmapped
 /// before kernel addresses.
 pub(crate) struct ParavirtualMapping {
-    user: UserMapping<NotifyingMapping>,
+    user: UserMapping<Arc<NotifyingMapping>>,
 }
 
 impl ParavirtualMapping {
-    /// See [`crate::region_mapping::RegionMapping::new`].
+    /// See [`crate::region_mapping::RegionMapping::new`]. `unmap` is the room for the operations
+    /// that unmap the page-table entries.
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
         access: Access,
-        notify: Arc<UnmapNotify>,
+        kernel: &Arc<NotifyingMapping>,
+        operations: &mut MapOperations,
+        unmap: &mut UnmapOperations,
     ) -> Result<Self> {
-        let kernel = NotifyingMapping::new(GrantMapping::new(grants.clone(), access, None)?);
-        let user = UserMapping::new(vma, grants, access, kernel)?;
-        user.other().tell(notify);
+        // The grants are mapped at the kernel's addresses when the notifier is there: a signal can
+        // interrupt that, and then there is nothing to undo yet. A program whose signals come fast
+        // succeeds as soon as one comes after the notifier.
+        let user = UserMapping::with_arrays(
+            vma,
+            grants.clone(),
+            access,
+            kernel.clone(),
+            operations,
+            unmap,
+            |kernel, operations| kernel.map(grants, access, operations),
+        )
+        .inspect_err(|_| kernel.undo())?;
         Ok(Self { user })
     }
 
-    /// See [`crate::region_mapping::RegionMapping::frames`].
-    pub(crate) fn frames(&self) -> &MappedFrames {
-        self.user.other().frames()
+    /// See [`crate::region_mapping::RegionMapping::kernel`].
+    pub(crate) fn kernel(&self) -> &NotifyingMapping {
+        self.user.other()
     }
 }
 
 impl BeforeUnmap for NotifyingMapping {
     fn before_unmap(&self, pages: Range<usize>, event: Event) {
-        // The granter learns of the end of a grant. Where only entries change, the grant stays in
-        // use: see below.
+        // The granter learns of the end of a grant. If only entries change, the grant stays in use:
+        // see below.
         if event == Event::Unmap {
             self.tell_before_unmap(pages);
         }

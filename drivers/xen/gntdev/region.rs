@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    region_mapping::RegionMapping,
+    region_mapping::{
+        RegionMapping,
+        RegionMemory, //
+    },
     unmap_notify::UnmapNotify,
     xen::{
         gntdev::{
@@ -28,6 +31,7 @@ use crate::{
 };
 use kernel::{
     mm::virt::VmaNew,
+    new_mutex,
     page::PAGE_SHIFT,
     prelude::*,
     seq_file::SeqFile,
@@ -38,6 +42,7 @@ use kernel::{
             Relaxed, //
         },
         Arc,
+        Mutex,
         SetOnce, //
     },
 };
@@ -46,15 +51,29 @@ use kernel::{
 ///
 /// Owned by the open file that it belongs to, until the program removes it, and by each VMA that it
 /// is mapped at. The last owner that drops it unmaps the grants.
+#[pin_data]
 pub(crate) struct Region {
     grants: KVVec<ioctl_gntdev_grant_ref>,
-    /// Set by the first `mmap()`, also if that fails.
-    claimed: Atomic<bool>,
+    /// `None` while `mmap()` uses it, and when that has succeeded.
+    #[pin]
+    memory: Mutex<Option<RegionMemory>>,
+    /// True if the last `mmap()` failed.
+    failed: Atomic<bool>,
     mapped: SetOnce<Mapped>,
-    notify: Arc<UnmapNotify>,
+    /// Dropped after `mapped`, which takes the event to send it when the last grant is unmapped.
+    notify: Notify,
 }
 
-/// State of a region since its `mmap()`.
+/// Actions of a region. Dropping it sends the event, if no mapping has taken it.
+struct Notify(Arc<UnmapNotify>);
+
+impl Drop for Notify {
+    fn drop(&mut self) {
+        drop(self.0.take_event());
+    }
+}
+
+/// State of a region since the `mmap()` that succeeded.
 struct Mapped {
     first_page: usize,
     access: Access,
@@ -62,17 +81,25 @@ struct Mapped {
 }
 
 impl Region {
-    /// Makes a region of `grants`, not mapped.
+    /// Makes a region of `grants`, not mapped, with frames to map them at. Must not be called with
+    /// the mmap lock held. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub(crate) fn new(grants: KVVec<ioctl_gntdev_grant_ref>) -> Result<Arc<Self>> {
-        Ok(Arc::new(
-            Self {
+        let memory = RegionMemory::new(grants.len())?;
+        let notify = Notify(Arc::pin_init(UnmapNotify::new(), GFP_KERNEL)?);
+        Arc::pin_init(
+            pin_init!(Self {
                 grants,
-                claimed: Atomic::new(false),
+                memory <- new_mutex!(Some(memory), "Region::memory"),
+                failed: Atomic::new(false),
                 mapped: SetOnce::new(),
-                notify: Arc::pin_init(UnmapNotify::new(), GFP_KERNEL)?,
-            },
+                notify,
+            }),
             GFP_KERNEL,
-        )?)
+        )
     }
 
     /// Returns the number of grants, each of one page.
@@ -82,7 +109,7 @@ impl Region {
 
     /// Returns the actions when the region is unmapped.
     pub(crate) fn notify(&self) -> &UnmapNotify {
-        &self.notify
+        &self.notify.0
     }
 
     /// Returns true if the region has been mapped read-only.
@@ -92,26 +119,36 @@ impl Region {
             .is_some_and(|mapped| mapped.access == Access::ReadOnly)
     }
 
-    /// Maps the grants at `vma`, whose file offset and size are those of the region. Called with
-    /// the mmap lock held for writing. May sleep.
+    /// Maps the grants at `vma`, whose file offset and size are those of the region, and gives up
+    /// the reference `this`. Called with the mmap lock held for writing. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the region was mapped before, if Xen refuses a grant, or if the number of a
-    /// domain is out of range; `ENOMEM`. None of the grants is then left mapped once the kernel has
-    /// discarded the VMA.
-    pub(crate) fn map(self: &Arc<Self>, vma: &VmaNew) -> Result {
-        let result = self.try_map(vma);
+    /// `EINVAL` if the region is or was mapped, or another process is mapping it, if Xen refuses a
+    /// grant, or if the number of a domain is out of range; `ENOMEM` for page tables; `EINTR` if a
+    /// signal is pending; `EAGAIN` if a page is in use since an earlier attempt. None of the grants
+    /// is then left mapped once the kernel has discarded the VMA, and the region can be mapped
+    /// again.
+    pub(crate) fn map(this: Arc<Self>, vma: &VmaNew) -> Result {
+        let result = this.try_map(vma);
         let index = (vma::first_page(vma) as u64) << PAGE_SHIFT;
-        trace::map(index, self.page_count(), vma.writable(), &result);
+        trace::map(index, this.page_count(), vma.writable(), &result);
+        // Another thread may have removed the region meanwhile.
+        VmaOwner::close(this);
         result
     }
 
     fn try_map(self: &Arc<Self>, vma: &VmaNew) -> Result {
-        self.claimed
-            .cmpxchg(false, true, Relaxed)
-            .map_err(|_| EINVAL)?;
+        let mut memory = self.memory.lock().take().ok_or(EINVAL)?;
+        let result = self.map_with(vma, &mut memory);
+        self.failed.store(result.is_err(), Relaxed);
+        if result.is_err() {
+            *self.memory.lock() = Some(memory);
+        }
+        result
+    }
 
+    fn map_with(self: &Arc<Self>, vma: &VmaNew, memory: &mut RegionMemory) -> Result {
         vma.set_dontexpand();
         vma.set_dontdump();
         vma.set_mixedmap();
@@ -125,9 +162,10 @@ impl Region {
             Access::ReadOnly
         };
 
-        let mapping =
-            RegionMapping::new(vma, self.grant_references(), access, self.notify.clone())?;
-        // `mapped` is still empty: `claimed` lets one caller come here.
+        let notify = self.notify.0.clone();
+        let mapping = RegionMapping::new(vma, self.grant_references(), access, memory, notify)?;
+        // `mapped` is still empty: only the owner of `memory` comes here, and a mapping that
+        // succeeds does not give it back.
         self.mapped.populate(Mapped {
             first_page: vma::first_page(vma),
             access,
@@ -144,11 +182,11 @@ impl Region {
                 Access::ReadOnly => "read-only",
                 Access::ReadWrite => "read-write",
             },
-            None if self.claimed.load(Relaxed) => "failed",
+            None if self.failed.load(Relaxed) => "failed",
             None => "unmapped",
         };
         seq_print!(seq, "count {} {}", self.page_count(), state);
-        self.notify.show(seq);
+        self.notify.0.show(seq);
         seq_print!(seq, "\n");
     }
 
@@ -161,15 +199,6 @@ impl Region {
     }
 }
 
-impl Drop for Region {
-    fn drop(&mut self) {
-        // A mapping sends the event when it ends; without a mapping the end of the region sends it.
-        if self.mapped.as_ref().is_none() {
-            drop(self.notify.take_event());
-        }
-    }
-}
-
 impl VmaOwner for Region {
     type Pages = MappedFrames;
 
@@ -179,10 +208,25 @@ impl VmaOwner for Region {
     }
 
     fn pages(&self) -> Option<&MappedFrames> {
-        Some(self.mapped.as_ref()?.mapping.frames())
+        Some(self.mapped.as_ref()?.mapping.kernel().frames())
     }
 
     fn first_page(&self) -> usize {
         self.mapped.as_ref().map_or(0, |mapped| mapped.first_page)
+    }
+
+    /// Leaves the frames to the worker if `this` is the last reference: locks that are taken when
+    /// frames are given back must not be taken inside of the mmap lock.
+    fn close(this: Arc<Self>) {
+        let Some(region) = Arc::into_unique_or_drop(this) else {
+            return;
+        };
+        if let Some(mapped) = region.mapped.as_ref() {
+            mapped.mapping.kernel().leave_frames_to_worker();
+        }
+        if let Some(memory) = &*region.memory.lock() {
+            memory.leave_frames_to_worker();
+        }
+        drop(region);
     }
 }

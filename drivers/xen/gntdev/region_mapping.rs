@@ -7,14 +7,20 @@
 use crate::{
     auto_translated::AutoTranslatedMapping,
     paravirtual::ParavirtualMapping,
-    unmap_notify::UnmapNotify,
+    unmap_notify::{
+        NotifyingMapping,
+        UnmapNotify, //
+    },
     xen::grant::{
         domain,
-        mapping::MappedFrames,
+        map::MapOperations,
+        mapping::GrantMapping,
         operation::{
             Access,
             GrantReference, //
         },
+        unmap::UnmapOperations,
+        unpopulated_pages::UnpopulatedPages, //
     },
 };
 use kernel::{
@@ -22,6 +28,41 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+/// Frames and arrays for the mapping of a region. They exist before `mmap()`, because the
+/// allocation of frames takes locks that must not be taken inside of the mmap lock.
+pub(crate) struct RegionMemory {
+    kernel: Arc<NotifyingMapping>,
+    operations: MapOperations,
+    /// Room for the operations that unmap page-table entries; none in an auto-translated domain.
+    unmap_entries: UnmapOperations,
+}
+
+impl RegionMemory {
+    /// Allocates frames and arrays for `count` grants. Must not be called with the mmap lock held.
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        let entries = if domain::is_paravirtual() { count } else { 0 };
+        let operations = MapOperations::with_capacity(count)?;
+        let unmap_entries = UnmapOperations::with_capacity(entries)?;
+        let frames = UnpopulatedPages::new(count)?;
+        let grants = GrantMapping::empty(frames.into(), None)?;
+        Ok(Self {
+            kernel: Arc::new(NotifyingMapping::new(grants), GFP_KERNEL)?,
+            operations,
+            unmap_entries,
+        })
+    }
+
+    /// See [`NotifyingMapping::leave_frames_to_worker`].
+    pub(crate) fn leave_frames_to_worker(&self) {
+        self.kernel.leave_frames_to_worker();
+    }
+}
 
 /// Grants that are mapped in a process. Dropping it unmaps them.
 pub(crate) enum RegionMapping {
@@ -32,31 +73,51 @@ pub(crate) enum RegionMapping {
 }
 
 impl RegionMapping {
-    /// Maps `grants` at the pages of `vma`, in the memory model of this domain.
+    /// Maps `grants` at the pages of `vma`, in the memory model of this domain. When that is done,
+    /// `memory` has nothing left that this mapping needs. The end of the mapping does what `notify`
+    /// says.
     ///
     /// Called while the VMA is set up, with the mmap lock held for writing. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if Xen refuses a grant; `ENOMEM`.
+    /// `EINVAL` if Xen refuses a grant; `ENOMEM` for page tables; `EINTR` if a signal is pending;
+    /// `EAGAIN` if a page is in use since an attempt before. `memory` can then be used again.
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
         access: Access,
+        memory: &mut RegionMemory,
         notify: Arc<UnmapNotify>,
     ) -> Result<Self> {
-        if domain::is_paravirtual() {
-            ParavirtualMapping::new(vma, grants, access, notify).map(Self::Paravirtual)
+        let RegionMemory {
+            kernel,
+            operations,
+            unmap_entries,
+        } = memory;
+        let mapping = if domain::is_paravirtual() {
+            Self::Paravirtual(ParavirtualMapping::new(
+                vma,
+                grants,
+                access,
+                kernel,
+                operations,
+                unmap_entries,
+            )?)
         } else {
-            AutoTranslatedMapping::new(vma, grants, access, notify).map(Self::AutoTranslated)
-        }
+            Self::AutoTranslated(AutoTranslatedMapping::new(
+                vma, grants, access, kernel, operations,
+            )?)
+        };
+        mapping.kernel().tell(notify);
+        Ok(mapping)
     }
 
-    /// Returns the frames that the grants are mapped at.
-    pub(crate) fn frames(&self) -> &MappedFrames {
+    /// Returns the mapping of the grants at kernel addresses.
+    pub(crate) fn kernel(&self) -> &NotifyingMapping {
         match self {
-            Self::AutoTranslated(mapping) => mapping.frames(),
-            Self::Paravirtual(mapping) => mapping.frames(),
+            Self::AutoTranslated(mapping) => mapping.kernel(),
+            Self::Paravirtual(mapping) => mapping.kernel(),
         }
     }
 }

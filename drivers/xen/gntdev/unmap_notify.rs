@@ -9,9 +9,16 @@
 use crate::xen::{
     event::channel::EventChannel,
     gntdev::trace,
-    grant::mapping::{
-        GrantMapping,
-        MappedFrames, //
+    grant::{
+        map::MapOperations,
+        mapping::{
+            GrantMapping,
+            MappedFrames, //
+        },
+        operation::{
+            Access,
+            GrantReference, //
+        },
     },
 };
 use core::ops::Range;
@@ -121,6 +128,26 @@ impl NotifyingMapping {
     /// know of, and the region continues to exist.
     pub(crate) fn tell(&self, notify: Arc<UnmapNotify>) {
         self.notify.populate(notify);
+    }
+
+    /// See [`GrantMapping::map`].
+    pub(crate) fn map(
+        &self,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+        operations: &mut MapOperations,
+    ) -> Result {
+        self.grants.map(grants, access, operations)
+    }
+
+    /// See [`GrantMapping::undo`].
+    pub(crate) fn undo(&self) {
+        self.grants.undo();
+    }
+
+    /// See [`GrantMapping::leave_frames_to_worker`]. The same holds for the event.
+    pub(crate) fn leave_frames_to_worker(&self) {
+        self.grants.leave_frames_to_worker();
     }
 
     /// Returns the frames that the grants are mapped at.

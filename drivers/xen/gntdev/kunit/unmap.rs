@@ -88,6 +88,19 @@ mod tests {
     }
 
     #[test]
+    fn the_room_is_used_again_when_nothing_is_mapped() -> Result {
+        let mut operations = operations(&[1])?;
+        assert_eq!(operations.clear(), Err(EAGAIN));
+        assert_eq!(operations.len(), 8);
+        operations.for_each_mapped_run(0..8, |_, operations| answer(operations, &[]));
+        operations.clear()?;
+        assert_eq!(operations.len(), 0);
+        let more = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        assert!(!operations.add(&[more; 8])?);
+        Ok(())
+    }
+
+    #[test]
     fn what_was_unmapped_is_not_unmapped_again() -> Result {
         let mut operations = operations(&[0, 1, 2, 3, 4, 5, 6, 7])?;
         operations.for_each_mapped_run(2..5, |_, operations| answer(operations, &[]));

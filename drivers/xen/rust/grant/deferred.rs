@@ -12,11 +12,17 @@
 //! delays. (The C counterpart for mappings is `gnttab_unmap_refs_async()`, whose callback may still
 //! run when the module that it is in has been unloaded.)
 //!
-//! While the list has an entry the module cannot be unloaded.
+//! A second list has mappings whose grants are unmapped, but whose frames the owner must not give
+//! back itself, because it holds the mmap lock. A work item of its own drops them at once.
+//!
+//! While a list has an entry the module cannot be unloaded.
 
 use crate::xen::{
     bindings,
-    kernel::module, //
+    kernel::{
+        module,
+        sched, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -71,7 +77,38 @@ pub(crate) fn finish<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
     defer(Entry::new(deferred));
 }
 
-/// Entry of the list.
+/// Ends `deferred` as [`finish`] does, but leaves its drop to a work item that runs at once. For a
+/// caller that holds a lock inside of which the drop must not happen.
+///
+/// The same context as for [`finish`].
+pub(crate) fn hand_over<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
+    let undone = deferred.as_mut().try_finish();
+    let mut entry = Entry::new(deferred);
+    if !undone || !READY.load(Acquire) {
+        defer(entry);
+        return;
+    }
+    let mut pending = PENDING.lock();
+    let rest = pending.ended.0.take();
+    let first = rest.is_none();
+    entry.as_mut().link().0 = rest;
+    pending.ended.0 = Some(entry);
+    if first {
+        // SAFETY: The module is alive: by the requirement of `finish()`, something holds it.
+        unsafe { bindings::__module_get(module::this_module()) };
+        // SAFETY: `DROP_WORK` is initialized, because `READY` is set.
+        unsafe {
+            bindings::queue_delayed_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::system_dfl_wq,
+                DROP_WORK.0.get(),
+                0,
+            )
+        };
+    }
+}
+
+/// Entry of a list.
 ///
 /// # Invariants
 ///
@@ -92,26 +129,36 @@ impl Entry {
     }
 }
 
-/// Entries of the list, and the state of the work item.
+/// Entries of the lists, and the state of the work item.
 struct Pending {
     /// First entry; the others follow through [`Deferred::link`].
     first: Link,
+    /// First entry of those that only wait to be dropped; the others follow likewise.
+    ended: Link,
     /// Last delay of the work, in milliseconds.
     delay: u32,
 }
 
 global_lock! {
     // SAFETY: Initialized by `Worker::new()`, and not used before `READY` says so.
-    unsafe(uninit) static PENDING: Mutex<Pending> = Pending { first: Link(None), delay: 0 };
+    unsafe(uninit) static PENDING: Mutex<Pending> = Pending {
+        first: Link(None),
+        ended: Link(None),
+        delay: 0,
+    };
 }
 
-/// The one work item. Initialized by `Worker::new()`, and not used before `READY` is set.
+/// The work item that looks at the list. Initialized by `Worker::new()`, and not used before
+/// `READY` is set.
 static WORK: Work = Work(Opaque::zeroed());
+
+/// The work item that drops the entries of the second list; initialized and used as `WORK`.
+static DROP_WORK: Work = Work(Opaque::zeroed());
 
 /// True once there has been a [`Worker`].
 static CLAIMED: Atomic<bool> = Atomic::new(false);
 
-/// True while `PENDING` and `WORK` may be used.
+/// True while `PENDING`, `WORK` and `DROP_WORK` may be used.
 static READY: Atomic<bool> = Atomic::new(false);
 
 struct Work(Opaque<bindings::delayed_work>);
@@ -134,6 +181,8 @@ impl Worker {
         unsafe { PENDING.init() };
         // SAFETY: `WORK` is static, and nothing uses it before `READY` is set.
         unsafe { bindings::xen_rust_init_delayed_work(WORK.0.get(), Some(run)) };
+        // SAFETY: As for `WORK`.
+        unsafe { bindings::xen_rust_init_delayed_work(DROP_WORK.0.get(), Some(drop_ended)) };
         READY.store(true, Release);
         Ok(Self(()))
     }
@@ -146,6 +195,8 @@ impl Drop for Worker {
         READY.store(false, Relaxed);
         // SAFETY: `Worker::new()` initialized the work.
         unsafe { bindings::cancel_delayed_work_sync(WORK.0.get()) };
+        // SAFETY: As for `WORK`.
+        unsafe { bindings::cancel_delayed_work_sync(DROP_WORK.0.get()) };
     }
 }
 
@@ -231,6 +282,22 @@ extern "C" fn run(_work: *mut bindings::work_struct) {
     for _ in needed..references {
         // SAFETY: `defer()` took the reference when it found the list empty. The module stays
         // loaded until this function returns, because `Worker::drop()` waits for it.
+        unsafe { bindings::module_put(module::this_module()) };
+    }
+}
+
+/// Drops each entry of the second list.
+extern "C" fn drop_ended(_work: *mut bindings::work_struct) {
+    let mut next = PENDING.lock().ended.0.take();
+    let had_entries = next.is_some();
+    while let Some(mut ended) = next {
+        next = ended.as_mut().link().0.take();
+        drop(ended);
+        sched::cond_resched();
+    }
+    if had_entries {
+        // SAFETY: `hand_over()` took the reference when it found the list empty. The module cannot
+        // go away before this function returns, because `Worker::drop()` waits for it.
         unsafe { bindings::module_put(module::this_module()) };
     }
 }

@@ -13,14 +13,13 @@ use super::{
     domain,
     frames::Frames,
     hypercall,
+    map::MapOperations,
     operation::{
-        self,
         Access,
         GrantReference,
         Target, //
     },
-    unmap::UnmapOperations,
-    unpopulated_pages::UnpopulatedPages, //
+    unmap::UnmapOperations, //
 };
 use crate::xen::{
     bindings,
@@ -34,12 +33,17 @@ use core::{
     },
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     mm::virt::VmaNew,
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Mutex, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex, //
+    },
 };
 
 /// Grants of other domains, mapped at the kernel addresses of frames of this domain.
@@ -49,7 +53,7 @@ use kernel::{
 /// Drop may sleep, and must not be called inside of an MMU notifier.
 ///
 /// The value of type `E` is dropped after the grants have been unmapped and the frames freed, also
-/// if mapping fails; its owner learns of the end by that. Its drop may sleep.
+/// if none was ever mapped; its owner learns of the end by that. Its drop may sleep.
 pub(crate) struct GrantMapping<E: Send + Sync + 'static> {
     grants: ManuallyDrop<Pin<KBox<MappedGrants<E>>>>,
 }
@@ -87,37 +91,56 @@ unsafe impl PageArray for MappedFrames {
     }
 }
 
+/// Progress of [`GrantMapping::map`].
+#[derive(PartialEq, Eq)]
+enum State {
+    /// No grants are mapped, or only some that a failed attempt has left.
+    Unmapped,
+    /// A thread is mapping grants.
+    Mapping,
+    /// All grants have been mapped.
+    Mapped,
+}
+
+/// Mappings of grants.
+struct Mapped {
+    state: State,
+    /// Access rights of the mappings.
+    access: Access,
+    /// Unmap operations, one for each frame once the grants have been mapped.
+    unmap: UnmapOperations,
+}
+
 /// State of a [`GrantMapping`], which can outlive it on the list of [`deferred`].
 #[pin_data(PinnedDrop)]
 struct MappedGrants<E> {
     frames: ManuallyDrop<MappedFrames>,
-    /// Access rights of the mappings.
-    access: Access,
-    /// Unmap operations, one for each frame.
-    ///
     /// Taken inside of the mmap lock and of MMU notifiers, so that nothing may be allocated while
     /// it is held.
     #[pin]
-    unmap: Mutex<UnmapOperations>,
+    mapped: Mutex<Mapped>,
+    /// True if the worker gives the frames back.
+    hand_over: Atomic<bool>,
     /// Dropped last, after `drop()` has freed the frames.
     end: E,
     link: Link,
 }
 
 impl<E: Send + Sync + 'static> GrantMapping<E> {
-    /// Maps `grants` at new frames, with one hypercall (C: `gnttab_map_refs()`). May sleep, for
-    /// long if pages of the granting domain are paged out.
+    /// Makes a mapping at `frames` without grants, with the memory that it takes to unmap grants.
+    /// May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINVAL` if Xen refused one of the grants, in which case none is left mapped.
-    pub(crate) fn new(
-        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
-        access: Access,
-        end: E,
-    ) -> Result<Self> {
-        let frames = UnpopulatedPages::new(grants.len())?;
-        Self::at(frames.into(), grants, access, end)
+    /// `ENOMEM`.
+    pub(crate) fn empty(frames: Frames, end: E) -> Result<Self> {
+        let unmap = UnmapOperations::with_capacity(frames.len())?;
+        Ok(Self {
+            grants: ManuallyDrop::new(KBox::pin_init(
+                MappedGrants::new(frames, unmap, end),
+                GFP_KERNEL,
+            )?),
+        })
     }
 
     /// Maps `grants` at `frames`, with one hypercall. May sleep, for long if pages of the granting
@@ -133,43 +156,43 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
         access: Access,
         end: E,
     ) -> Result<Self> {
+        let mut operations = MapOperations::with_capacity(grants.len())?;
+        let mapping = Self::empty(frames, end)?;
+        mapping.map(grants, access, &mut operations)?;
+        Ok(mapping)
+    }
+
+    /// Maps `grants` at the frames, with one hypercall (C: `gnttab_map_refs()`). `operations` is
+    /// an array for that. May sleep, for long if pages of the granting domain are paged out.
+    /// Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there are not as many grants as frames, or if Xen refused one of the grants, in
+    /// which case none is left mapped and this can be called again; `EBUSY` if grants have been
+    /// mapped already; `EAGAIN` if a frame is in use since an attempt that was undone.
+    pub(crate) fn map(
+        &self,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+        operations: &mut MapOperations,
+    ) -> Result {
+        let frames = &self.grants.frames;
         if frames.len() != grants.len() {
             return Err(EINVAL);
         }
-        let mut map = KVVec::with_capacity(grants.len(), GFP_KERNEL | __GFP_NOWARN)?;
-        let mut push = |grant: Result<GrantReference>, address| -> Result {
-            let operation = operation::map_operation(grant?, Target::Kernel(address), access);
-            map.push_within_capacity(operation)?;
-            Ok(())
-        };
-        if domain::is_paravirtual() {
-            for (grant, address) in grants.zip(frames.linear_addresses()) {
-                push(grant, address)?;
-            }
-        } else {
-            for (grant, address) in grants.zip(frames.physical_addresses()) {
-                push(grant, address)?;
-            }
-        }
-        // The state that undoes the mapping exists before the hypercall: from then on, dropping
-        // `mapping` unmaps all grants that were mapped.
-        let unmap = UnmapOperations::with_capacity(map.len())?;
-        let mapping = Self {
-            grants: ManuallyDrop::new(KBox::pin_init(
-                MappedGrants::new(frames, access, unmap, end),
-                GFP_KERNEL,
-            )?),
-        };
+        self.grants.claim(access)?;
+        self.grants
+            .map(grants, access, operations)
+            .inspect_err(|_| self.undo())
+    }
 
-        // SAFETY: The operations name the addresses of these frames, in their order. The frames are
-        // unused, and `mapping` keeps them until the grants are unmapped.
-        let result = unsafe { hypercall::map_at_frames(&mut map, &**mapping.grants.frames) };
-        let all = mapping.grants.unmap.lock().add(&map)?;
-        result?;
-        if !all {
-            return Err(EINVAL);
-        }
-        Ok(mapping)
+    /// Undoes [`Self::map`], which can then be called again. A grant whose frame something else
+    /// refers to stays mapped until then, or until the mapping is dropped. May sleep, allocates
+    /// nothing.
+    pub(crate) fn undo(&self) {
+        self.grants.unmap_unreferenced(0..self.frames().len());
+        self.grants.mapped.lock().state = State::Unmapped;
     }
 
     /// Returns the frames that the grants are mapped at.
@@ -189,6 +212,13 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
         *self.grants.as_mut().project().end = end;
     }
 
+    /// Makes the drop of the mapping unmap the grants only, and leave the frames and the value of
+    /// type `E` to the worker. For a caller that holds the mmap lock, inside of which frames must
+    /// not be given back.
+    pub(crate) fn leave_frames_to_worker(&self) {
+        self.grants.hand_over.store(true, Relaxed);
+    }
+
     /// Unmaps the grants at the frames of `range` that nothing else refers to. The others stay
     /// mapped until the mapping is dropped. May sleep, allocates nothing.
     pub(crate) fn unmap_unreferenced(&self, range: Range<usize>) {
@@ -200,7 +230,11 @@ impl<E: Send + Sync + 'static> Drop for GrantMapping<E> {
     fn drop(&mut self) {
         // SAFETY: `self.grants` is not used after this.
         let grants = unsafe { ManuallyDrop::take(&mut self.grants) };
-        deferred::finish(grants);
+        if grants.hand_over.load(Relaxed) {
+            deferred::hand_over(grants);
+        } else {
+            deferred::finish(grants);
+        }
     }
 }
 
@@ -220,24 +254,75 @@ impl<E: Send + Sync> Deferred for MappedGrants<E> {
 }
 
 impl<E> MappedGrants<E> {
-    fn new(frames: Frames, access: Access, unmap: UnmapOperations, end: E) -> impl PinInit<Self> {
+    fn new(frames: Frames, unmap: UnmapOperations, end: E) -> impl PinInit<Self> {
+        let mapped = Mapped {
+            state: State::Unmapped,
+            access: Access::ReadOnly,
+            unmap,
+        };
         pin_init!(Self {
             frames: ManuallyDrop::new(MappedFrames(frames)),
-            access,
-            unmap <- new_mutex!(unmap, "MappedGrants::unmap"),
+            mapped <- new_mutex!(mapped, "MappedGrants::mapped"),
+            hand_over: Atomic::new(false),
             end,
             link: Link::default(),
         })
     }
 
+    /// Lets the caller alone map grants with this `access`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if grants have been mapped, or another thread maps some; `EAGAIN` if a frame is in
+    /// use since an attempt that was undone.
+    fn claim(&self, access: Access) -> Result {
+        let mut mapped = self.mapped.lock();
+        if mapped.state != State::Unmapped {
+            return Err(EBUSY);
+        }
+        self.unmap_free_runs(&mut mapped.unmap, 0..self.frames.len());
+        mapped.unmap.clear()?;
+        mapped.access = access;
+        mapped.state = State::Mapping;
+        Ok(())
+    }
+
+    /// Maps `grants` for the caller of [`Self::claim`]. See [`GrantMapping::map`].
+    fn map(
+        &self,
+        grants: impl Iterator<Item = Result<GrantReference>>,
+        access: Access,
+        operations: &mut MapOperations,
+    ) -> Result {
+        let frames = &self.frames;
+        let map = if domain::is_paravirtual() {
+            let targets = frames.linear_addresses().map(Target::Kernel);
+            operations.set(grants, targets, access)?
+        } else {
+            let targets = frames.physical_addresses().map(Target::Kernel);
+            operations.set(grants, targets, access)?
+        };
+
+        // SAFETY: The operations name the addresses of these frames, in their order. The frames are
+        // unused: `claim()` found no grant mapped at them, and lets no other thread map one.
+        // `self.frames` keeps them until the grants are unmapped.
+        let result = unsafe { hypercall::map_at_frames(map, &***frames) };
+        let mut mapped = self.mapped.lock();
+        let all = mapped.unmap.add(map)?;
+        if result.is_err() || !all {
+            return Err(EINVAL);
+        }
+        mapped.state = State::Mapped;
+        Ok(())
+    }
+
     /// See [`GrantMapping::clear_byte`].
     fn clear_byte(&self, offset: usize) -> bool {
-        if self.access == Access::ReadOnly {
+        let mapped = self.mapped.lock();
+        if mapped.access == Access::ReadOnly || !mapped.unmap.is_mapped(offset / PAGE_SIZE) {
             return false;
         }
-        let unmap = self.unmap.lock();
-        let mapped = unmap.is_mapped(offset / PAGE_SIZE);
-        let Some(byte) = self.frames.byte(offset).filter(|_| mapped) else {
+        let Some(byte) = self.frames.byte(offset) else {
             return false;
         };
         // SAFETY: A grant is mapped at the frame for writing, and stays so while the lock is held.
@@ -249,7 +334,12 @@ impl<E> MappedGrants<E> {
     /// Unmaps the grants in `range` whose frames nothing else refers to. Returns true if no grant
     /// in `range` is left mapped. May sleep, allocates nothing.
     fn unmap_unreferenced(&self, range: Range<usize>) -> bool {
-        self.unmap.lock().for_each_free_run(
+        self.unmap_free_runs(&mut self.mapped.lock().unmap, range)
+    }
+
+    /// See [`Self::unmap_unreferenced`]; `unmap` are the operations of `self`.
+    fn unmap_free_runs(&self, unmap: &mut UnmapOperations, range: Range<usize>) -> bool {
+        unmap.for_each_free_run(
             range,
             |index| self.frames.is_unreferenced(index),
             // SAFETY: The operations of a run stand for the mappings at the frames of the same
@@ -267,7 +357,7 @@ impl<E> PinnedDrop for MappedGrants<E> {
         let this = self.project();
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
         let MappedFrames(frames) = unsafe { ManuallyDrop::take(this.frames) };
-        if this.unmap.lock().any_mapped() {
+        if this.mapped.lock().unmap.any_mapped() {
             // Xen refused to unmap, which was reported. A frame that is reused would be shared with
             // the other domain, so the frames are leaked.
             frames.lose();

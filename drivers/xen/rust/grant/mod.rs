@@ -11,6 +11,7 @@
 //!   user_mapping       grants at page-table entries of a process (paravirtual domains)
 //!   deferred           list of what has ended but cannot be undone yet, as pages are in use
 //!   unmap              unmap operations of grants that were mapped together
+//!   map                map operations of grants that are mapped together
 //!   hypercall          the calls of the grant table hypercall, traced
 //!   copy               operations that copy from and to granted pages
 //!   operation          operations that map and unmap, as plain values
@@ -32,6 +33,7 @@ pub(crate) mod domain;
 pub(crate) mod frames;
 pub(crate) mod gfn;
 pub(crate) mod hypercall;
+pub(crate) mod map;
 pub(crate) mod mapping;
 pub(crate) mod operation;
 pub(crate) mod unmap;

@@ -14,6 +14,7 @@ use kernel::{
 };
 
 /// Unmap operations of grants that were mapped together, in their order.
+#[derive(Default)]
 pub(crate) struct UnmapOperations {
     /// Operations by index of the grant. An operation with the invalid handle has no grant mapped.
     operations: KVVec<bindings::gnttab_unmap_grant_ref>,
@@ -22,14 +23,15 @@ pub(crate) struct UnmapOperations {
 }
 
 impl UnmapOperations {
-    /// Makes an empty array with room for `count` operations. May sleep.
+    /// Makes an empty array with room for `count` operations, charged to the memory cgroup of the
+    /// calling process. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn with_capacity(count: usize) -> Result<Self> {
         Ok(Self {
-            operations: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
+            operations: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
             mapped: 0,
         })
     }
@@ -51,6 +53,19 @@ impl UnmapOperations {
             self.mapped += usize::from(mapped);
         }
         Ok(self.mapped - before == map.len())
+    }
+
+    /// Removes all operations and keeps the room.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if an operation has a grant mapped, in which case all stay.
+    pub(crate) fn clear(&mut self) -> Result {
+        if self.any_mapped() {
+            return Err(EAGAIN);
+        }
+        self.operations.clear();
+        Ok(())
     }
 
     /// Returns the number of operations.

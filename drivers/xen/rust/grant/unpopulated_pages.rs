@@ -45,7 +45,8 @@ impl UnpopulatedPages {
     /// release.
     pub(crate) fn new(count: usize) -> Result<Self> {
         let length = i32::try_from(count).map_err(|_| ENOMEM)?;
-        let mut pages = KVVec::from_elem(ptr::null_mut(), count, GFP_KERNEL | __GFP_NOWARN)?;
+        let mut pages =
+            KVVec::from_elem(ptr::null_mut(), count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
 
         // SAFETY: `pages` has room for `length` pointers.
         let result = unsafe { bindings::gnttab_alloc_pages(length, pages.as_mut_ptr()) };

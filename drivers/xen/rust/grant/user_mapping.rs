@@ -9,8 +9,8 @@
 
 use super::{
     hypercall,
+    map::MapOperations,
     operation::{
-        self,
         Access,
         GrantReference,
         Target, //
@@ -26,17 +26,21 @@ use crate::xen::{
     },
 };
 use core::{
+    iter,
+    mem,
     ops::Range,
     slice, //
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     error::to_result,
     mm::virt::VmaNew,
     new_mutex,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::Mutex, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 
 /// Grants of other domains, mapped at the page-table entries of a VMA, in order, as long as the
@@ -62,6 +66,16 @@ pub(crate) trait BeforeUnmap: Send + Sync + 'static {
 /// No actions.
 impl BeforeUnmap for () {}
 
+impl<T: BeforeUnmap> BeforeUnmap for Arc<T> {
+    fn before_unmap(&self, pages: Range<usize>, event: Event) {
+        (**self).before_unmap(pages, event);
+    }
+
+    fn after_unmap(&self, pages: Range<usize>, event: Event) {
+        (**self).after_unmap(pages, event);
+    }
+}
+
 /// Target of the notifier.
 #[pin_data]
 struct Guard<T> {
@@ -79,13 +93,38 @@ impl<T: BeforeUnmap> UserMapping<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EINVAL` if there are not as many grants as pages, or if Xen refused one of them,
-    /// in which case none is left mapped.
+    /// Those of [`Self::with_arrays`].
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
         other: T,
+    ) -> Result<Self> {
+        let mut operations = MapOperations::with_capacity(grants.len())?;
+        let mut unmap = UnmapOperations::with_capacity(grants.len())?;
+        let (operations, unmap) = (&mut operations, &mut unmap);
+        Self::with_arrays(vma, grants, access, other, operations, unmap, |_, _| Ok(()))
+    }
+
+    /// As [`Self::new`], with arrays that the caller has allocated: all memory that grows with the
+    /// number of grants, except for page tables. `unmap` becomes part of the mapping. Once the
+    /// notifier is registered, and before entries are mapped, `prepare` is called with `other` and
+    /// `operations`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EINTR` if a signal is pending: the first notifier of a process takes many locks,
+    /// and the kernel gives that up for a signal; the error of `prepare`; `EINVAL` if there are not
+    /// as many grants as pages, or if Xen refused one of them. None is left mapped then, and both
+    /// arrays can be used again.
+    pub(crate) fn with_arrays(
+        vma: &VmaNew,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+        access: Access,
+        other: T,
+        operations: &mut MapOperations,
+        unmap: &mut UnmapOperations,
+        prepare: impl FnOnce(&T, &mut MapOperations) -> Result,
     ) -> Result<Self> {
         vma.set_dontcopy();
         vma.set_mixedmap();
@@ -96,8 +135,9 @@ impl<T: BeforeUnmap> UserMapping<T> {
                 other,
             }),
         )?;
+        prepare(&notifier.target().other, operations)?;
         // Nothing invalidates the range in between: it is not in use before `mmap()` is done.
-        let entries = Entries::new(vma, grants, access)?;
+        let entries = Entries::new(vma, grants, access, operations, unmap)?;
         *notifier.target().entries.lock() = Some(entries);
         Ok(Self { notifier })
     }
@@ -138,37 +178,39 @@ struct Entries {
 }
 
 impl Entries {
-    /// See [`UserMapping::new`].
+    /// See [`UserMapping::with_arrays`].
     fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
+        operations: &mut MapOperations,
+        unmap: &mut UnmapOperations,
     ) -> Result<Self> {
         let count = (vma.end() - vma.start()) >> PAGE_SHIFT;
         if count != grants.len() {
             return Err(EINVAL);
         }
-        let mut map = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
-        for grant in grants {
-            let nowhere_yet = Target::UserPageTableEntry(0);
-            map.push_within_capacity(operation::map_operation(grant?, nowhere_yet, access))?;
-        }
-        set_targets(&mut map, vma)?;
+        unmap.clear()?;
+        let nowhere_yet = iter::repeat(Target::UserPageTableEntry(0));
+        let map = operations.set(grants, nowhere_yet, access)?;
+        set_targets(map, vma)?;
         // INVARIANT: There are no operations yet. Those that are added below undo operations that
         // `set_targets()` has pointed at page-table entries.
-        let mut mapping = Self {
-            unmap: UnmapOperations::with_capacity(count)?,
+        let mut entries = Self {
+            unmap: mem::take(unmap),
         };
 
         // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
-        // held: they stay allocated, and nothing else uses them. `mapping` unmaps the grants before
+        // held: they stay allocated, and nothing else uses them. `entries` unmaps the grants before
         // the kernel uses the entries for something else.
-        unsafe { hypercall::map_at_entries(&mut map) };
+        unsafe { hypercall::map_at_entries(map) };
 
-        if !mapping.unmap.add(&map)? {
+        if !entries.unmap.add(map)? {
+            entries.unmap(0..count);
+            *unmap = mem::take(&mut entries.unmap);
             return Err(EINVAL);
         }
-        Ok(mapping)
+        Ok(entries)
     }
 
     /// Unmaps the grants at the pages of `range`, some of which may already be unmapped. On return

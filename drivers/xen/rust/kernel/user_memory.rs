@@ -58,7 +58,7 @@ pub(crate) fn write_array<T: AsBytes>(address: UserPtr, values: &[T]) -> Result 
 ///
 /// `ENOMEM`; `EFAULT` if some of them cannot be read.
 pub(crate) fn read_array<T: FromBytes>(address: UserPtr, count: usize) -> Result<KVVec<T>> {
-    let mut values = KVVec::<T>::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+    let mut values = KVVec::<T>::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
     read_into(address, count, &mut values)?;
     Ok(values)
 }

@@ -40,6 +40,11 @@ pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
 
     /// Returns the file offset of the first page, in pages.
     fn first_page(&self) -> usize;
+
+    /// Drops the reference of a VMA that is closed. Called with the mmap lock held.
+    fn close(this: Arc<Self>) {
+        drop(this);
+    }
 }
 
 /// `struct vm_operations_struct` for VMAs whose private data is an `Arc<T>`.
@@ -90,7 +95,7 @@ impl<T: VmaOwner> VmaTable<T> {
     /// `vma` must be a VMA that has these operations, in its last use.
     unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
         // SAFETY: `attach()` or `open()` gave the VMA this reference, and it is in its last use.
-        drop(unsafe { Arc::<T>::from_foreign((*vma).vm_private_data) });
+        T::close(unsafe { Arc::<T>::from_foreign((*vma).vm_private_data) });
     }
 
     /// Returns the page behind a page-table entry whose frame number does not lead to a

@@ -21,6 +21,7 @@ pub mod kernel_module;
 pub mod ktap;
 pub mod mapping;
 pub mod pattern;
+pub mod perf_event;
 pub mod platform;
 pub mod process;
 pub mod process_end;

@@ -2,18 +2,28 @@
 
 //! Grants that cannot be mapped: mmap fails, nothing stays mapped, and the next mapping works.
 
+use std::time::Duration;
+
+use guest_test::errno::EINTR;
 use guest_test::errno::EINVAL;
 use guest_test::gntdev::Gntdev;
+use guest_test::interruption::Interruption;
+use guest_test::ktap::Stop;
 use guest_test::ktap::Verdict;
+use guest_test::mapping;
 use guest_test::pattern::Pattern;
+use guest_test::process::in_child;
+use guest_test::process::End;
 use xen_grants::grant_table::GrantTable;
 use xen_grants::mapping::Protection;
 use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
 
 use crate::granter::Share;
 use crate::granter::ABSENT_DOMAIN;
 use crate::granter::BEYOND_TABLE;
 use crate::suite::rules;
+use crate::suite::skip_case;
 use crate::world::assert_error;
 use crate::world::assert_released;
 use crate::world::World;
@@ -71,18 +81,82 @@ rules![
         assert_refused(world, &[grant], &good)
     },
 
-    #[rule("a region whose mapping failed cannot be mapped again")]
-    fn failed_once(world: &mut World) -> Verdict {
-        let device = Gntdev::open()?;
-        let index = device.insert(&[GrantRef {
-            domid: world.granter.domid(),
-            reference: BEYOND_TABLE,
-        }])?;
-        for attempt in ["the first", "the second"] {
-            let result = device.map(index, 1, Protection::Read);
-            assert_error(result, EINVAL, &format!("{attempt} attempt"));
+    /// The granter ends a grant and makes it again; Linux soon uses its reference again.
+    #[rule("a region whose mapping failed can be mapped later")]
+    #[expect_c_differs("refuses each further attempt")]
+    fn mapped_later(world: &mut World) -> Verdict {
+        for ended_place in [0, 1] {
+            let good = world.share(1)?;
+            let ended = world.share(1)?;
+            let mut grants = good.grants.clone();
+            grants.insert(ended_place, ended.grants[0]);
+            world.granter.unshare(ended)?;
+            let device = Gntdev::open()?;
+            let index = device.insert(&grants)?;
+            for _ in 0..3 {
+                let result = device.map(index, 2, Protection::ReadWrite);
+                assert_error(result, EINVAL, "an ended grant");
+                assert_released(&good.grants);
+            }
+
+            let again = share_reference(world, grants[ended_place])?;
+            let mapping = device.map(index, 2, Protection::ReadWrite)?;
+            mapping.write(ended_place * PAGE_SIZE, 52);
+            assert_eq!(world.granter.read(&again, 0)?, 52);
+            let result = device.map(index, 2, Protection::ReadWrite);
+            assert_error(result, EINVAL, "a region that is mapped");
+            mapping.unmap()?;
+            device.remove(index, 2)?;
+            assert_released(&grants);
         }
-        device.remove(index, 1)?;
+        Ok(())
+    },
+
+    /// The kernel takes all locks of the address space of a process that registers its first MMU
+    /// notifier, and gives that up when a signal is pending.
+    #[rule("a mapping that a signal interrupted can be tried again")]
+    #[expect_c_differs_on_pv("refuses each further attempt")]
+    #[long]
+    fn interrupted(world: &mut World) -> Verdict {
+        if !world.is_paravirtual() {
+            return skip_case("an auto-translated mapping has no MMU notifier");
+        }
+        const PROCESSES: u64 = 100;
+        const ATTEMPTS: usize = 200;
+        let share = world.share(1)?;
+        world.granter.fill(&share, 53)?;
+        let report = mapping::shared(1)?;
+        let mut interrupted = 0;
+        for number in 0..PROCESSES {
+            report.write(0, 0);
+            let end = in_child(|| {
+                let device = Gntdev::open().expect("open");
+                let index = device.insert(&share.grants).expect("insert");
+                let interval = Duration::from_micros(40 + number * 60 / PROCESSES);
+                let mut interruption = Some(Interruption::every(interval).expect("a timer"));
+                for attempt in 0.. {
+                    if attempt == ATTEMPTS {
+                        interruption = None;
+                    }
+                    match device.map(index, 1, Protection::ReadWrite) {
+                        Ok(mapping) => {
+                            assert_eq!(mapping.first_difference(53), None);
+                            break;
+                        }
+                        Err(error) => {
+                            assert_error::<(), _>(Err(error), EINTR, "an interrupted attempt");
+                            assert!(interruption.is_some(), "interrupted without a signal");
+                            report.write(0, 1);
+                        }
+                    }
+                }
+            })?;
+            assert_eq!(end, End::Exited(0), "process {number}");
+            interrupted += usize::from(report.read(0));
+        }
+        println!("# interrupted: {interrupted} of {PROCESSES} processes");
+        assert!(interrupted > 0, "no process was interrupted");
+        assert_released(&share.grants);
         Ok(())
     },
 
@@ -127,6 +201,22 @@ rules![
         Ok(())
     }
 ];
+
+/// Has the granter make the grant `wanted` anew.
+fn share_reference(world: &mut World, wanted: GrantRef) -> Result<Share, Stop> {
+    let mut others = Vec::new();
+    for _ in 0..256 {
+        let share = world.share(1)?;
+        if share.grants[0] == wanted {
+            for other in others {
+                world.granter.unshare(other)?;
+            }
+            return Ok(share);
+        }
+        others.push(share);
+    }
+    panic!("{wanted:?} is not used again");
+}
 
 /// Tries to map `bad` on a file and then maps `good` on the same.
 fn assert_refused(world: &mut World, bad: &[GrantRef], good: &Share) -> Verdict {

@@ -11,6 +11,7 @@ pub mod failures;
 pub mod grant_copy;
 pub mod lifetime;
 pub mod limits;
+pub mod locks;
 pub mod lookup;
 pub mod memory_calls;
 pub mod regions;
@@ -46,6 +47,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         grant_copy::load::RULES,
         visibility::RULES,
         limits::RULES,
+        locks::RULES,
         volume::RULES,
     ]
     .into_iter()
