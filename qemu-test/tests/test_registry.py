@@ -21,7 +21,7 @@ registry.load(suites)
 class Lists(unittest.TestCase):
     def test_the_order_is_that_of_the_output(self):
         self.assertEqual(list(suites_of(SuiteList.DOM0)), [
-            "host", "programs", "kunit", "pv", "pvh", "event-path", "events", "events-pvh",
+            "host", "programs", "kunit", "pv", "pvh", "full", "event-path", "events", "events-pvh",
             "clients", "clients-pvh", "samples", "samples-pvh", "debian"])
         self.assertEqual(list(suites_of(SuiteList.LOCKDEP)), ["kunit", "pv", "events", "catch"])
 

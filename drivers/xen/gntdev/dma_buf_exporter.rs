@@ -126,8 +126,9 @@ pub(crate) fn grant_references(
 ///
 /// # Errors
 ///
-/// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOMEM`, also if processes have
-/// mapped the buffer too often: see [`ProcessPages::claim`].
+/// `EINVAL` for a private mapping, or if Xen refuses a grant; `ENOSPC` if it has no room for more
+/// mappings; `ENOMEM`, also if processes have mapped the buffer too often: see
+/// [`ProcessPages::claim`].
 fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Result {
     let vma = mapping.vma();
     if vma.flags() & flags::SHARED == 0 {

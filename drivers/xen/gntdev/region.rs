@@ -125,10 +125,10 @@ impl Region {
     /// # Errors
     ///
     /// `EINVAL` if the region is or was mapped, or another process is mapping it, if Xen refuses a
-    /// grant, or if the number of a domain is out of range; `ENOMEM` for page tables; `EINTR` if a
-    /// signal is pending; `EAGAIN` if a page is in use since an earlier attempt. None of the grants
-    /// is then left mapped once the kernel has discarded the VMA, and the region can be mapped
-    /// again.
+    /// grant, or if the number of a domain is out of range; `ENOSPC` if Xen has no room for more
+    /// mappings; `ENOMEM` for page tables; `EINTR` if a signal is pending; `EAGAIN` if a page is in
+    /// use since an earlier attempt. None of the grants is then left mapped once the kernel has
+    /// discarded the VMA, and the region can be mapped again.
     pub(crate) fn map(this: Arc<Self>, vma: &VmaNew) -> Result {
         let result = this.try_map(vma);
         let index = (vma::first_page(vma) as u64) << PAGE_SHIFT;

@@ -12,6 +12,8 @@ from ..spec import Spec
 
 # The domU grants 64 MiB and has as much of dom0's mapped.
 DOMU_MEMORY = 256
+# Xen's table of a domain's mappings has 256 entries in each frame.
+SMALL_TABLE = "gnttab_max_maptrack_frames=4"
 
 
 @suite("pv", order=40,
@@ -29,10 +31,18 @@ def auto_translated(context: Context) -> list[Job]:
     return [gntdev_boot(context, GuestType.PVH, 150, "dmabuf-domu", "gntdev-domu")]
 
 
+@suite("full", order=55, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
+def full_table(context: Context) -> list[Job]:
+    """A PV and a PVH dom0 whose table of mappings is full."""
+    return [gntdev_boot(context, guests, 40, "gntdev-full", xen_cmdline=SMALL_TABLE)
+            for guests in (GuestType.PV, GuestType.PVH)]
+
+
 def gntdev_boot(context: Context, guests: GuestType, seconds: float, *programs: str,
-                title: str = "", display: bool = False) -> Job:
+                title: str = "", display: bool = False, xen_cmdline: str = "") -> Job:
     """The PROGRAMS in a dom0 with a domU that grants, both of one type, for about SECONDS."""
     spec = Spec(dom0=guests, domu=guests, domu_run="granter", domu_mem=DOMU_MEMORY,
+                xen_cmdline=xen_cmdline,
                 limits=limits.suite(context.family), display=display,
                 add=needs.additions(context, *programs),
                 domu_add=needs.additions(context, "granter"))

@@ -9,6 +9,7 @@ use crate::xen::{
     grant::operation::{
         is_mapped,
         map_operation,
+        refusal,
         settle_unmap,
         succeeded,
         unmap_operation,
@@ -39,6 +40,24 @@ mod tests {
         );
         assert_eq!(GrantReference::from_user(0x1_0000, 8), Err(EINVAL));
         assert_eq!(GrantReference::from_user(u32::MAX, 8), Err(EINVAL));
+    }
+
+    #[test]
+    fn the_first_refusal_is_the_error() {
+        let answered = |status: i32| {
+            let mut map = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+            map.status = status as i16;
+            map
+        };
+        let okay = answered(bindings::GNTST_okay as i32);
+        let bad = answered(bindings::GNTST_bad_gntref);
+        for full in [bindings::GNTST_no_space, bindings::GNTST_no_device_space] {
+            let full = answered(full);
+            assert_eq!(refusal(&[okay, full, bad]), ENOSPC);
+            assert_eq!(refusal(&[okay, bad, full]), EINVAL);
+        }
+        let unanswered = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        assert_eq!(refusal(&[okay, unanswered]), EINVAL);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     hypercall,
     map::MapOperations,
     operation::{
+        self,
         Access,
         GrantReference,
         Target, //
@@ -149,7 +150,7 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if there are not as many grants as frames, or if Xen refused one of the
-    /// grants, in which case none is left mapped.
+    /// grants; `ENOSPC` if it has no room for more mappings. None is left mapped in either case.
     pub(crate) fn at(
         frames: Frames,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -168,9 +169,10 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there are not as many grants as frames, or if Xen refused one of the grants, in
-    /// which case none is left mapped and this can be called again; `EBUSY` if grants have been
-    /// mapped already; `EAGAIN` if a frame is in use since an attempt that was undone.
+    /// `EBUSY` if grants have been mapped already; `EAGAIN` if a frame is in use since an attempt
+    /// that was undone; `EINVAL` if there are not as many grants as frames, or if Xen refused one of
+    /// the grants; `ENOSPC` if it has no room for more mappings. After the last two none is left
+    /// mapped, and this can be called again.
     pub(crate) fn map(
         &self,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -309,8 +311,9 @@ impl<E> MappedGrants<E> {
         let result = unsafe { hypercall::map_at_frames(map, &***frames) };
         let mut mapped = self.mapped.lock();
         let all = mapped.unmap.add(map)?;
-        if result.is_err() || !all {
-            return Err(EINVAL);
+        result?;
+        if !all {
+            return Err(operation::refusal(map));
         }
         mapped.state = State::Mapped;
         Ok(())

@@ -131,6 +131,21 @@ pub(crate) fn succeeded(map: &bindings::gnttab_map_grant_ref) -> bool {
     i32::from(map.status) == bindings::GNTST_okay as i32
 }
 
+/// Returns the error for the first of `operations` that the hypervisor did not map.
+///
+/// `ENOSPC` if its table of this domain's mappings is full (Xen's `gnttab_max_maptrack_frames`), so
+/// that mapping works again after others have been unmapped; `EINVAL` for each other reason, also
+/// if it mapped all.
+pub(crate) fn refusal(operations: &[bindings::gnttab_map_grant_ref]) -> Error {
+    // Which of the two statuses says that the table is full depends on the version of Xen.
+    const FULL: [i32; 2] = [bindings::GNTST_no_space, bindings::GNTST_no_device_space];
+    let refused = operations.iter().find(|operation| !succeeded(operation));
+    match refused {
+        Some(operation) if FULL.contains(&i32::from(operation.status)) => ENOSPC,
+        _ => EINVAL,
+    }
+}
+
 /// Returns true if `unmap` stands for a mapping that exists.
 pub(crate) fn is_mapped(unmap: &bindings::gnttab_unmap_grant_ref) -> bool {
     unmap.handle != bindings::INVALID_GRANT_HANDLE

@@ -11,6 +11,7 @@ use super::{
     hypercall,
     map::MapOperations,
     operation::{
+        self,
         Access,
         GrantReference,
         Target, //
@@ -115,8 +116,8 @@ impl<T: BeforeUnmap> UserMapping<T> {
     ///
     /// `ENOMEM`; `EINTR` if a signal is pending: the first notifier of a process takes many locks,
     /// and the kernel gives that up for a signal; the error of `prepare`; `EINVAL` if there are not
-    /// as many grants as pages, or if Xen refused one of them. None is left mapped then, and both
-    /// arrays can be used again.
+    /// as many grants as pages, or if Xen refused one of them; `ENOSPC` if it has no room for more
+    /// mappings. None is left mapped then, and both arrays can be used again.
     pub(crate) fn with_arrays(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -206,9 +207,10 @@ impl Entries {
         unsafe { hypercall::map_at_entries(map) };
 
         if !entries.unmap.add(map)? {
+            let refusal = operation::refusal(map);
             entries.unmap(0..count);
             *unmap = mem::take(&mut entries.unmap);
-            return Err(EINVAL);
+            return Err(refusal);
         }
         Ok(entries)
     }

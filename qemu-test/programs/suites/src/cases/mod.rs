@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod data;
 pub mod dmabuf;
 pub mod failures;
+pub mod full_table;
 pub mod grant_copy;
 pub mod lifetime;
 pub mod limits;
