@@ -87,8 +87,9 @@ struct Request {
 ///
 /// `EFAULT` if `argument` cannot be read or written; `EINVAL` for a count of 0 or above the limit,
 /// flags that are unknown or exclude each other, a domain whose number is out of range, or if Xen
-/// refuses one of the grants; `ENOSPC` if Xen has no room for more mappings; `EMFILE`, `ENFILE`,
-/// `ENOMEM`. There is then no file descriptor, and no grant stays mapped.
+/// refuses one of the grants; `ENOSPC` if Xen has no room for more mappings; `EOPNOTSUPP` for
+/// grants of this domain where it is auto-translated on x86; `EMFILE`, `ENFILE`, `ENOMEM`. There is
+/// then no file descriptor, and no grant stays mapped.
 pub(crate) fn export_from_refs(exports: &Arc<Exports>, argument: UserPtr) -> Result {
     type Argument = ioctl_gntdev_dmabuf_exp_from_refs;
     let request: Argument = user_memory::read(argument)?;

@@ -126,9 +126,10 @@ impl Region {
     ///
     /// `EINVAL` if the region is or was mapped, or another process is mapping it, if Xen refuses a
     /// grant, or if the number of a domain is out of range; `ENOSPC` if Xen has no room for more
-    /// mappings; `ENOMEM` for page tables; `EINTR` if a signal is pending; `EAGAIN` if a page is in
-    /// use since an earlier attempt. None of the grants is then left mapped once the kernel has
-    /// discarded the VMA, and the region can be mapped again.
+    /// mappings; `EOPNOTSUPP` for a grant of this domain where it is auto-translated on x86;
+    /// `ENOMEM` for page tables; `EINTR` if a signal is pending; `EAGAIN` if a page is in use since
+    /// an earlier attempt. None of the grants is then left mapped once the kernel has discarded the
+    /// VMA, and the region can be mapped again.
     pub(crate) fn map(this: Arc<Self>, vma: &VmaNew) -> Result {
         let result = this.try_map(vma);
         let index = (vma::first_page(vma) as u64) << PAGE_SHIFT;

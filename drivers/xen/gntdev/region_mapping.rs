@@ -81,9 +81,10 @@ impl RegionMapping {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if Xen refuses a grant; `ENOSPC` if it has no room for more mappings; `ENOMEM` for
-    /// page tables; `EINTR` if a signal is pending; `EAGAIN` if a page is in use since an attempt
-    /// before. `memory` can then be used again.
+    /// `EINVAL` if Xen refuses a grant; `ENOSPC` if it has no room for more mappings; `EOPNOTSUPP`
+    /// for a grant of this domain where it is auto-translated on x86; `ENOMEM` for page tables;
+    /// `EINTR` if a signal is pending; `EAGAIN` if a page is in use since an attempt before.
+    /// `memory` can then be used again.
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,

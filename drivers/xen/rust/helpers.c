@@ -3,11 +3,15 @@
  * Shims over static inlines and macros that bindgen cannot call.
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/printk.h>
+#include <linux/ratelimit.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
@@ -18,6 +22,11 @@
 #include <xen/page.h>
 #include <xen/xen.h>
 #include <asm/xen/hypercall.h>
+#ifdef CONFIG_X86
+#include <asm/cpuid/api.h>
+#include <asm/xen/cpuid.h>
+#include <asm/xen/hypervisor.h>
+#endif
 
 #include "helpers.h"
 
@@ -35,6 +44,27 @@ bool xen_rust_domain(void)
 bool xen_rust_pv_domain(void)
 {
 	return xen_pv_domain();
+}
+
+domid_t xen_rust_unmappable_domid(void)
+{
+#ifdef CONFIG_X86
+	if (!xen_pv_domain()) {
+		u32 base = xen_cpuid_base();
+		u32 leaf = base + 4;
+
+		if (cpuid_eax(base) >= leaf && (cpuid_eax(leaf) & XEN_HVM_CPUID_DOMID_PRESENT))
+			return cpuid_ecx(leaf);
+		return DOMID_SELF;
+	}
+#endif
+	return DOMID_INVALID;
+}
+
+void xen_rust_report_own_grant(domid_t domain)
+{
+	pr_warn_ratelimited("%s (%d) maps a grant of this domain (%u): not supported here\n",
+			    current->comm, task_pid_nr(current), domain);
 }
 
 unsigned long xen_rust_page_address(struct page *page)

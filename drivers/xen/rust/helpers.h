@@ -22,6 +22,8 @@ struct sg_table;
 struct module *xen_rust_this_module(void);
 bool xen_rust_domain(void);
 bool xen_rust_pv_domain(void);
+domid_t xen_rust_unmappable_domid(void);
+void xen_rust_report_own_grant(domid_t domain);
 unsigned long xen_rust_page_address(struct page *page);
 phys_addr_t xen_rust_page_physical(struct page *page);
 u64 xen_rust_page_gfn(struct page *page);

@@ -4,7 +4,11 @@
 //!
 //! C header: `include/xen/xen.h`.
 
-use crate::xen::bindings;
+use crate::xen::{
+    bindings,
+    kernel::errno::not_supported, //
+};
+use kernel::prelude::*;
 
 /// Returns true if this kernel runs as a Xen domain at all (C: `xen_domain()`).
 ///
@@ -21,4 +25,45 @@ pub(crate) fn is_xen_domain() -> bool {
 pub(crate) fn is_paravirtual() -> bool {
     // SAFETY: The shim reads a variable that is constant after boot.
     unsafe { bindings::xen_rust_pv_domain() }
+}
+
+/// Domains whose grants may be mapped at frames of this domain.
+///
+/// These are all domains, except for this domain itself if it is auto-translated on x86. Xen then
+/// keeps one guest physical address for each machine frame, so that mapping an own grant takes the
+/// page away from the address at which the kernel uses it: its owner loses the contents, and after
+/// the unmap no page is at either address. On Arm and in a paravirtual domain a frame may be mapped
+/// any number of times.
+pub(crate) struct Granters {
+    /// Id of this domain, or `DOMID_SELF` if it is not known; `DOMID_INVALID` if its grants may be
+    /// mapped.
+    own: u16,
+}
+
+impl Granters {
+    /// Granters as of now: restoring a saved domain gives it another id. May be called from any
+    /// context.
+    pub(crate) fn now() -> Self {
+        // SAFETY: The shim reads CPUID.
+        let own = unsafe { bindings::xen_rust_unmappable_domid() };
+        Self { own }
+    }
+
+    /// Checks that grants of `domain` may be mapped. A refusal is reported in the kernel's log, at
+    /// a limited rate. Grants of `DOMID_SELF`, which Xen does not map in any domain, are refused
+    /// together with those of this domain's id. May be called from any context.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP`.
+    pub(crate) fn check(&self, domain: u16) -> Result {
+        const INVALID: u16 = bindings::DOMID_INVALID as u16;
+        const SELF: u16 = bindings::DOMID_SELF as u16;
+        if self.own == INVALID || (domain != self.own && domain != SELF) {
+            return Ok(());
+        }
+        // SAFETY: The shim takes any number.
+        unsafe { bindings::xen_rust_report_own_grant(domain) };
+        Err(not_supported())
+    }
 }

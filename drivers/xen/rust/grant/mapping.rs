@@ -10,7 +10,10 @@ use super::{
         Deferred,
         Link, //
     },
-    domain,
+    domain::{
+        self,
+        Granters, //
+    },
     frames::Frames,
     hypercall,
     map::MapOperations,
@@ -150,7 +153,8 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if there are not as many grants as frames, or if Xen refused one of the
-    /// grants; `ENOSPC` if it has no room for more mappings. None is left mapped in either case.
+    /// grants; `ENOSPC` if it has no room for more mappings; those of [`Granters::check`]. None is
+    /// left mapped then.
     pub(crate) fn at(
         frames: Frames,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -170,9 +174,10 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
     /// # Errors
     ///
     /// `EBUSY` if grants have been mapped already; `EAGAIN` if a frame is in use since an attempt
-    /// that was undone; `EINVAL` if there are not as many grants as frames, or if Xen refused one of
-    /// the grants; `ENOSPC` if it has no room for more mappings. After the last two none is left
-    /// mapped, and this can be called again.
+    /// that was undone; those of [`Granters::check`]; `EINVAL` if there are not as many grants as
+    /// frames, or if Xen refused one of the grants; `ENOSPC` if it has no room for more mappings.
+    /// None of the grants is left mapped then, except by an earlier call, and this can be called
+    /// again.
     pub(crate) fn map(
         &self,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -297,6 +302,12 @@ impl<E> MappedGrants<E> {
         operations: &mut MapOperations,
     ) -> Result {
         let frames = &self.frames;
+        let granters = Granters::now();
+        let grants = grants.map(|grant| -> Result<GrantReference> {
+            let grant = grant?;
+            granters.check(grant.domain)?;
+            Ok(grant)
+        });
         let map = if domain::is_paravirtual() {
             let targets = frames.linear_addresses().map(Target::Kernel);
             operations.set(grants, targets, access)?

@@ -33,6 +33,10 @@ pub trait Granter {
     /// memory is behind it, and maps that, as [`Self::map`].
     fn export(&mut self, references: &[u32], flags: u32) -> io::Result<Share>;
 
+    /// Tries to map what the granter's domain granted to itself, in all ways that there are.
+    /// Returns the error numbers, each once; 0 stands for success.
+    fn map_own(&mut self) -> io::Result<Vec<i32>>;
+
     /// Free memory of the granter's domain, in kB.
     fn free_memory(&mut self) -> io::Result<u64>;
 

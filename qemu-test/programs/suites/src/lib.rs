@@ -15,6 +15,7 @@ pub mod cases;
 pub mod granter;
 pub mod limit;
 pub mod local;
+pub mod own_grants;
 pub mod protocol;
 pub mod random;
 pub mod remote;

@@ -21,6 +21,7 @@ use xen_grants::memory_file::MemoryFile;
 use crate::granter::grants_of;
 use crate::granter::Granter;
 use crate::granter::Share;
+use crate::own_grants;
 
 /// Limit of gntalloc, in pages: the number that the largest case needs, and some for other
 /// programs.
@@ -168,6 +169,10 @@ impl Granter for LocalGranter {
             _buffer: buffer,
         });
         Ok(Share { id, grants })
+    }
+
+    fn map_own(&mut self) -> io::Result<Vec<i32>> {
+        own_grants::errors(self.domid)
     }
 
     fn free_memory(&mut self) -> io::Result<u64> {

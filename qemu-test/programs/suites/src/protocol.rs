@@ -47,6 +47,8 @@ pub enum Command {
     Write(usize, usize, u8),
     /// Give up a piece.
     End(usize),
+    /// Try to map what this domain granted to itself, and tell the error numbers.
+    MapOwn,
     /// Tell how much memory is free, in kB.
     FreeMemory,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for Command {
             Self::Read(id, at) => write!(f, "read {id} {at}"),
             Self::Write(id, at, value) => write!(f, "write {id} {at} {value}"),
             Self::End(id) => write!(f, "end {id}"),
+            Self::MapOwn => write!(f, "map-own"),
             Self::FreeMemory => write!(f, "free-memory"),
         }
     }
@@ -89,6 +92,7 @@ impl FromStr for Command {
             ["read", id, at] => Self::Read(number(id)?, number(at)?),
             ["write", id, at, value] => Self::Write(number(id)?, number(at)?, number(value)?),
             ["end", id] => Self::End(number(id)?),
+            ["map-own"] => Self::MapOwn,
             ["free-memory"] => Self::FreeMemory,
             _ => return Err(format!("not a command: {text:?}")),
         };
@@ -183,6 +187,7 @@ mod tests {
             Command::Map(vec![8, 9, 10, 700], Access::ReadWrite),
             Command::Map(vec![3], Access::ReadOnly),
             Command::Export(vec![8, 9, 700], 2),
+            Command::MapOwn,
             Command::FreeMemory,
         ] {
             assert_eq!(command.to_string().parse(), Ok(command));

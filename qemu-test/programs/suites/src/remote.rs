@@ -120,6 +120,14 @@ impl Granter for RemoteGranter {
         })
     }
 
+    fn map_own(&mut self) -> io::Result<Vec<i32>> {
+        let answer = self.call(&Command::MapOwn)?;
+        answer
+            .split_whitespace()
+            .map(|number| parsed(protocol::number(number)))
+            .collect()
+    }
+
     fn free_memory(&mut self) -> io::Result<u64> {
         let answer = self.call(&Command::FreeMemory)?;
         parsed(protocol::number(&answer))

@@ -98,6 +98,14 @@ fn execute(granter: &mut LocalGranter, request: &str) -> io::Result<String> {
             granter.end(id)?;
             String::new()
         }
+        Command::MapOwn => {
+            let errors = granter.map_own()?;
+            errors
+                .iter()
+                .map(i32::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
         Command::FreeMemory => granter.free_memory()?.to_string(),
     })
 }

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod locks;
 pub mod lookup;
 pub mod memory_calls;
+pub mod own_grants;
 pub mod regions;
 pub mod remote_domain;
 pub mod table;
