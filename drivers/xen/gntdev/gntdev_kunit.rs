@@ -27,6 +27,7 @@ mod kunit {
     mod operation;
     mod region_index;
     mod release_event;
+    mod retry;
     mod unmap;
 }
 

@@ -67,6 +67,12 @@ void xen_rust_report_own_grant(domid_t domain)
 			    current->comm, task_pid_nr(current), domain);
 }
 
+void xen_rust_report_refused_unmaps(unsigned int count, grant_handle_t first, s16 status)
+{
+	pr_err_ratelimited("Xen refused to unmap %u grants, the first with handle %u: status %d\n",
+			   count, first, status);
+}
+
 unsigned long xen_rust_page_address(struct page *page)
 {
 	return (unsigned long)pfn_to_kaddr(page_to_pfn(page));

@@ -10,6 +10,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
+#include <xen/interface/grant_table.h>
 #include <xen/interface/xen.h>
 
 struct device;
@@ -24,6 +25,7 @@ bool xen_rust_domain(void);
 bool xen_rust_pv_domain(void);
 domid_t xen_rust_unmappable_domid(void);
 void xen_rust_report_own_grant(domid_t domain);
+void xen_rust_report_refused_unmaps(unsigned int count, grant_handle_t first, s16 status);
 unsigned long xen_rust_page_address(struct page *page);
 phys_addr_t xen_rust_page_physical(struct page *page);
 u64 xen_rust_page_gfn(struct page *page);

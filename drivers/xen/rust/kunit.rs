@@ -18,6 +18,7 @@ pub(crate) mod grant {
     pub(crate) mod gfn;
     #[allow(dead_code)]
     pub(crate) mod operation;
+    pub(crate) mod retry;
     pub(crate) mod unmap;
 }
 

@@ -3,20 +3,39 @@
 //! Calls of the grant table hypercall, each traced by `xen_gntdev_hypercall`.
 //!
 //! The status of each operation says all that the result of a call does, so that the functions that
-//! map and copy return none. Those that unmap evaluate the statuses.
+//! map and copy return none. Those that unmap evaluate the statuses. If a call fails as a whole,
+//! its operations keep the status that they were made with, which is that of a failure.
 //!
 //! C header: `include/xen/grant_table.h`.
 
-use super::operation;
+use super::{
+    operation::{
+        self,
+        is_mapped, //
+    },
+    retry::{
+        self,
+        Operation, //
+    }, //
+};
 use crate::xen::{
     bindings,
-    kernel::page_array::PageArray, //
+    kernel::{
+        page_array::PageArray,
+        sched::fatal_signal_pending, //
+    },
 };
 use core::{
     ops::Range,
     ptr, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
 
 /// Maps grants at the kernel addresses of `frames`, in order (C: `gnttab_map_refs()`). May sleep,
 /// for long if pages of the granting domain are paged out.
@@ -59,21 +78,16 @@ pub(super) unsafe fn map_at_frames(
     Ok(())
 }
 
-/// Maps grants at page-table entries of a process (C: `gnttab_batch_map()`). May sleep, for long if
-/// pages of the granting domain are paged out.
+/// Maps grants at page-table entries of a process (C: `gnttab_batch_map()`). May sleep: if pages of
+/// the granting domain are paged out, for up to 32 seconds, or until the task is killed.
 ///
 /// # Safety
 ///
 /// Each operation must name a page-table entry that stays allocated, and that nothing else uses
 /// until the grant is unmapped.
 pub(super) unsafe fn map_at_entries(operations: &mut [bindings::gnttab_map_grant_ref]) {
-    traced(
-        bindings::GNTTABOP_map_grant_ref,
-        operations.len(),
-        // SAFETY: `operations` is an array of this length; the rest by this function's safety
-        // requirements.
-        || unsafe { bindings::gnttab_batch_map(operations.as_mut_ptr(), operations.len() as u32) },
-    );
+    // SAFETY: The command takes such operations; the rest by this function's safety requirements.
+    unsafe { issue_until_answered(bindings::GNTTABOP_map_grant_ref, operations) };
 }
 
 /// Unmaps grants from the kernel addresses of those of `frames` that are in `range` (C:
@@ -138,7 +152,8 @@ pub(super) unsafe fn unmap_from_entries(
 }
 
 /// Issues `operations` with one hypercall, which stores a status in each of them (C:
-/// `gnttab_batch_copy()`). May sleep, for long if pages of the other domain are paged out.
+/// `gnttab_batch_copy()`). May sleep: if pages of the other domain are paged out, for up to 32
+/// seconds, or until the task is killed.
 ///
 /// The caller must have pinned the frames in `operations`, and their contents may change: the
 /// hypervisor checks the rights of the grants, not those of the program.
@@ -146,16 +161,58 @@ pub(crate) fn copy(operations: &mut [bindings::gnttab_copy]) {
     if operations.is_empty() {
         return;
     }
-    // SAFETY: `operations` is an array of this length, of operations that the command takes.
-    traced(bindings::GNTTABOP_copy, operations.len(), || unsafe {
-        bindings::gnttab_batch_copy(operations.as_mut_ptr(), operations.len() as u32)
+    for operation in operations.iter_mut() {
+        // The status of a failure, in case the call fails as a whole.
+        operation.status = bindings::GNTST_general_error as i16;
+    }
+    // SAFETY: The command takes such operations. The frames of this domain in them are pinned, and
+    // their contents may change, as this function requires.
+    unsafe { issue_until_answered(bindings::GNTTABOP_copy, operations) };
+}
+
+/// Issues `operations` with one hypercall, and repeats those whose pages are paged out. May sleep.
+///
+/// # Safety
+///
+/// `command` must take such operations, and it must be safe to issue them.
+unsafe fn issue_until_answered<T: Operation>(command: u32, operations: &mut [T]) {
+    let issue = |operations: &mut [T]| {
+        // SAFETY: `operations` is an array of this length; the rest by this function's safety
+        // requirements.
+        unsafe {
+            bindings::xen_rust_grant_table_op(
+                command,
+                operations.as_mut_ptr().cast(),
+                operations.len() as u32,
+            )
+        };
+    };
+    traced(command, operations.len(), || {
+        issue(operations);
+        retry::repeat_paged_out(operations, pause, issue);
     });
 }
 
+/// Sleeps for `milliseconds`, unless the task is being killed. Returns true if it slept.
+fn pause(milliseconds: u32) -> bool {
+    if fatal_signal_pending() {
+        return false;
+    }
+    fsleep(Delta::from_millis(milliseconds.into()));
+    true
+}
+
 /// Settles `operations`, which the hypervisor has completed, and traces them as unmapped from a
-/// process, if `user`, or from the kernel. Returns the number of refused ones.
+/// process, if `user`, or from the kernel. Returns the number of refused ones, and reports the
+/// first of these at a limited rate.
 fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> usize {
     let refused = operation::settle_unmaps(operations);
+    if let Some(first) = operations.iter().find(|operation| is_mapped(operation)) {
+        // SAFETY: The shim takes any numbers.
+        unsafe {
+            bindings::xen_rust_report_refused_unmaps(refused as u32, first.handle, first.status)
+        };
+    }
     // SAFETY: The shim takes any numbers.
     unsafe { bindings::xen_rust_trace_unmap(operations.len() as u32, refused as u32, user) };
     refused

@@ -14,6 +14,7 @@
 //!   map                map operations of grants that are mapped together
 //!   hypercall          the calls of the grant table hypercall, traced
 //!   copy               operations that copy from and to granted pages
+//!   retry              repetition of operations on pages that are paged out
 //!   operation          operations that map and unmap, as plain values
 //!   frames             frames that grants are mapped at, of either kind:
 //!   unpopulated_pages    frames without memory of their own
@@ -36,6 +37,7 @@ pub(crate) mod hypercall;
 pub(crate) mod map;
 pub(crate) mod mapping;
 pub(crate) mod operation;
+pub(crate) mod retry;
 pub(crate) mod unmap;
 pub(crate) mod unpopulated_pages;
 pub(crate) mod user_mapping;

@@ -163,18 +163,10 @@ pub(crate) fn settle_unmap(unmap: &mut bindings::gnttab_unmap_grant_ref) -> bool
 }
 
 /// Settles all of `operations`, which the hypervisor has completed. Returns the number of
-/// operations that it refused, and reports these.
+/// operations that it refused.
 pub(crate) fn settle_unmaps(operations: &mut [bindings::gnttab_unmap_grant_ref]) -> usize {
-    let mut refused = 0;
-    for operation in operations {
-        if !settle_unmap(operation) {
-            refused += 1;
-            pr_err!(
-                "Xen refused to unmap grant handle {}: status {}\n",
-                operation.handle,
-                operation.status
-            );
-        }
-    }
-    refused
+    operations
+        .iter_mut()
+        .map(|operation| usize::from(!settle_unmap(operation)))
+        .sum()
 }
