@@ -8,9 +8,10 @@
 //! to when the grant is revoked: the page must not be reused until it is unmapped. The process that
 //! gives up the mapping or the grant must not wait for either.
 //!
-//! Such mappings and grants are put on a list, and a delayed work item retries them with growing
-//! delays. (The C counterpart for mappings is `gnttab_unmap_refs_async()`, whose callback may still
-//! run when the module that it is in has been unloaded.)
+//! Such mappings and grants are put on a list, and a delayed work item retries each of them with
+//! growing delays, independently of the other entries. (The C counterpart for mappings is
+//! `gnttab_unmap_refs_async()`, whose callback may still run when the module that it is in has been
+//! unloaded.)
 //!
 //! A second list has mappings whose grants are unmapped, but whose frames the owner must not give
 //! back itself, because it holds the mmap lock. A work item of its own drops them at once.
@@ -21,7 +22,7 @@ use crate::xen::{
     bindings,
     kernel::{
         module,
-        sched, //
+        sched::cond_resched, //
     },
 };
 use kernel::{
@@ -35,15 +36,20 @@ use kernel::{
         },
         global_lock, //
     },
-    time::msecs_to_jiffies,
+    time::{
+        msecs_to_jiffies,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
     types::Opaque, //
 };
 
-/// Delay before the first look, in milliseconds. Each further look is delayed by as much longer,
-/// until another entry is added.
+/// Delay before the first look at an entry, in milliseconds. Each further look at it is delayed by
+/// as much longer. Also the shortest time between two runs of the work.
 const DELAY_STEP: u32 = 5;
 
-/// Longest delay between two looks, in milliseconds.
+/// Longest delay between two looks at an entry, in milliseconds.
 const DELAY_MAX: u32 = 1000;
 
 /// Object whose end may have to wait until others release its pages.
@@ -64,7 +70,23 @@ pub(crate) trait Deferred: Send + Sync {
 
 /// Link of the list; a field of each [`Deferred`] type.
 #[derive(Default)]
-pub(crate) struct Link(Option<Entry>);
+pub(crate) struct Link {
+    next: Option<Entry>,
+    /// Last delay of a look, in milliseconds.
+    delay: u32,
+    /// Time of the next look; `None` until the object is put on the list.
+    due: Option<Instant<Monotonic>>,
+}
+
+impl Link {
+    /// Delays the next look for longer than the last one, and returns its time.
+    fn put_off(&mut self) -> Instant<Monotonic> {
+        self.delay = (self.delay + DELAY_STEP).min(DELAY_MAX);
+        let due = Instant::now() + Delta::from_millis(self.delay.into());
+        self.due = Some(due);
+        due
+    }
+}
 
 /// Ends `deferred` now, or as soon as that is possible.
 ///
@@ -89,10 +111,10 @@ pub(crate) fn hand_over<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
         return;
     }
     let mut pending = PENDING.lock();
-    let rest = pending.ended.0.take();
+    let rest = pending.ended.take();
     let first = rest.is_none();
-    entry.as_mut().link().0 = rest;
-    pending.ended.0 = Some(entry);
+    entry.as_mut().link().next = rest;
+    pending.ended = Some(entry);
     if first {
         // SAFETY: The module is alive: by the requirement of `finish()`, something holds it.
         unsafe { bindings::__module_get(module::this_module()) };
@@ -129,22 +151,57 @@ impl Entry {
     }
 }
 
+/// Returns true if `first` is before `second`. (The derived comparison of instants requires a clock
+/// type that can be compared itself, unlike `Monotonic`.)
+fn is_before(first: Instant<Monotonic>, second: Instant<Monotonic>) -> bool {
+    (first - second).is_negative()
+}
+
 /// Entries of the lists, and the state of the work item.
 struct Pending {
     /// First entry; the others follow through [`Deferred::link`].
-    first: Link,
+    first: Option<Entry>,
     /// First entry of those that only wait to be dropped; the others follow likewise.
-    ended: Link,
-    /// Last delay of the work, in milliseconds.
-    delay: u32,
+    ended: Option<Entry>,
+    /// Time of the next run of `WORK`; `None` if it is not scheduled.
+    next_run: Option<Instant<Monotonic>>,
+}
+
+impl Pending {
+    /// Adds `entry` to the list of those that cannot be undone yet.
+    fn push(&mut self, mut entry: Entry) {
+        entry.as_mut().link().next = self.first.take();
+        self.first = Some(entry);
+    }
+
+    /// Schedules `WORK` for the time `due`, unless it is scheduled for an earlier time.
+    fn run_at(&mut self, due: Instant<Monotonic>) {
+        if self
+            .next_run
+            .is_some_and(|planned| !is_before(due, planned))
+        {
+            return;
+        }
+        self.next_run = Some(due);
+        let delay = (due - Instant::now()).as_millis() + 1;
+        // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in the work.
+        unsafe {
+            bindings::mod_delayed_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::system_dfl_wq,
+                WORK.0.get(),
+                msecs_to_jiffies(delay.clamp(0, DELAY_MAX.into()) as u32),
+            )
+        };
+    }
 }
 
 global_lock! {
     // SAFETY: Initialized by `Worker::new()`, and not used before `READY` says so.
     unsafe(uninit) static PENDING: Mutex<Pending> = Pending {
-        first: Link(None),
-        ended: Link(None),
-        delay: 0,
+        first: None,
+        ended: None,
+        next_run: None,
     };
 }
 
@@ -208,76 +265,70 @@ fn defer(mut deferred: Entry) {
         return;
     }
     deferred.0.on_defer();
+    let due = deferred.as_mut().link().put_off();
     let mut pending = PENDING.lock();
-    let rest = pending.first.0.take();
-    if rest.is_none() {
+    if pending.first.is_none() {
         // SAFETY: The module is alive: by the requirement of `finish()`, its caller holds a
         // reference.
         unsafe { bindings::__module_get(module::this_module()) };
     }
-    deferred.as_mut().link().0 = rest;
-    pending.first.0 = Some(deferred);
-    if pending.delay > DELAY_STEP {
-        look_soon();
-    } else {
-        // New entries may come without end: they must not postpone a look that is due this soon.
-        look_in(DELAY_STEP);
-    }
-    pending.delay = DELAY_STEP;
+    pending.push(deferred);
+    pending.run_at(due);
 }
 
-/// Schedules the work in `delay` milliseconds, unless it is already scheduled.
-fn look_in(delay: u32) {
-    // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in the work.
-    unsafe {
-        bindings::queue_delayed_work_on(
-            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-            bindings::system_dfl_wq,
-            WORK.0.get(),
-            msecs_to_jiffies(delay),
-        )
-    };
-}
-
-/// Schedules the work in [`DELAY_STEP`] milliseconds, also if it was scheduled for later.
-fn look_soon() {
-    // SAFETY: `WORK` is initialized, because the caller found `READY` set.
-    unsafe {
-        bindings::mod_delayed_work_on(
-            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-            bindings::system_dfl_wq,
-            WORK.0.get(),
-            msecs_to_jiffies(DELAY_STEP),
-        )
-    };
-}
-
-/// Tries to finish each entry of the list once.
+/// Tries to finish each entry of the list that is due.
 extern "C" fn run(_work: *mut bindings::work_struct) {
-    let mut next = PENDING.lock().first.0.take();
+    let now = Instant::now();
+    let mut next = {
+        let mut pending = PENDING.lock();
+        pending.next_run = None;
+        pending.first.take()
+    };
     let had_entries = next.is_some();
-    let mut kept = None;
+    let mut kept: Option<Entry> = None;
+    let mut earliest: Option<Instant<Monotonic>> = None;
     while let Some(mut deferred) = next {
-        next = deferred.as_mut().link().0.take();
-        if !deferred.as_mut().try_finish() {
-            deferred.as_mut().link().0 = kept;
-            kept = Some(deferred);
+        next = deferred.as_mut().link().next.take();
+        let waits = deferred
+            .as_mut()
+            .link()
+            .due
+            .filter(|due| is_before(now, *due));
+        let due = match waits {
+            Some(due) => due,
+            None if deferred.as_mut().try_finish() => {
+                drop(deferred);
+                cond_resched();
+                continue;
+            }
+            None => deferred.as_mut().link().put_off(),
+        };
+        if earliest.is_none_or(|other| is_before(due, other)) {
+            earliest = Some(due);
         }
+        deferred.as_mut().link().next = kept.take();
+        kept = Some(deferred);
+        cond_resched();
     }
 
     let mut pending = PENDING.lock();
-    let newly_deferred = pending.first.0.is_some();
+    let newly_deferred = pending.first.is_some();
     while let Some(mut deferred) = kept {
-        kept = core::mem::replace(&mut deferred.as_mut().link().0, pending.first.0.take());
-        pending.first.0 = Some(deferred);
+        kept = deferred.as_mut().link().next.take();
+        pending.push(deferred);
     }
-    if pending.first.0.is_some() {
-        pending.delay = (pending.delay + DELAY_STEP).min(DELAY_MAX);
-        look_in(pending.delay);
+    if let Some(earliest) = earliest {
+        // Entries that are due shortly one after the other share a run.
+        let soonest = Instant::now() + Delta::from_millis(DELAY_STEP.into());
+        pending.run_at(if is_before(earliest, soonest) {
+            soonest
+        } else {
+            earliest
+        });
     }
     // An entry that was deferred to the empty list in the meantime took another reference.
     let references = usize::from(had_entries) + usize::from(newly_deferred);
-    let needed = usize::from(pending.first.0.is_some());
+    let needed = usize::from(pending.first.is_some());
     drop(pending);
     for _ in needed..references {
         // SAFETY: `defer()` took the reference when it found the list empty. The module stays
@@ -288,12 +339,12 @@ extern "C" fn run(_work: *mut bindings::work_struct) {
 
 /// Drops each entry of the second list.
 extern "C" fn drop_ended(_work: *mut bindings::work_struct) {
-    let mut next = PENDING.lock().ended.0.take();
+    let mut next = PENDING.lock().ended.take();
     let had_entries = next.is_some();
     while let Some(mut ended) = next {
-        next = ended.as_mut().link().0.take();
+        next = ended.as_mut().link().next.take();
         drop(ended);
-        sched::cond_resched();
+        cond_resched();
     }
     if had_entries {
         // SAFETY: `hand_over()` took the reference when it found the list empty. The module cannot
