@@ -141,14 +141,14 @@ impl Batch {
         let pages = BATCH * PAGES_PER_SEGMENT;
         Ok(KBox::new(
             Self {
-                segments: KVVec::with_capacity(BATCH, GFP_KERNEL)?,
-                plans: KVVec::with_capacity(BATCH, GFP_KERNEL)?,
-                operations: KVVec::with_capacity(pages, GFP_KERNEL)?,
+                segments: KVVec::with_capacity(BATCH, GFP_KERNEL_ACCOUNT)?,
+                plans: KVVec::with_capacity(BATCH, GFP_KERNEL_ACCOUNT)?,
+                operations: KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?,
                 sources: PinnedPages::with_capacity(pages, PinFor::Reading)?,
                 destinations: PinnedPages::with_capacity(pages, PinFor::Writing)?,
                 next: None,
             },
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?)
     }
 

@@ -56,7 +56,7 @@ impl GrantedBuffer {
     pub(crate) fn new(buffer: MappedBuffer, count: usize) -> Result<Self> {
         // INVARIANT: There are no references.
         let granted = Granted {
-            references: KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?,
+            references: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
             buffer,
             link: Link::default(),
         };

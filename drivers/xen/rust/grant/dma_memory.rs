@@ -89,8 +89,8 @@ impl DmaMemory {
     pub(crate) fn new(count: usize, caching: Caching, device: Arc<FauxDevice>) -> Result<Self> {
         i32::try_from(count).map_err(|_| ENOMEM)?;
         let allocation = Allocation::new(count, caching, device)?;
-        let mut pages = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
-        let mut frames = KVVec::with_capacity(count, GFP_KERNEL | __GFP_NOWARN)?;
+        let mut pages = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
+        let mut frames = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
         for index in 0..count {
             let page = allocation.page(index);
             pages.push_within_capacity(page)?;

@@ -43,7 +43,7 @@ impl PinnedPages {
     pub(crate) fn with_capacity(capacity: usize, purpose: PinFor) -> Result<Self> {
         // INVARIANT: There are no elements.
         Ok(Self {
-            pages: KVVec::with_capacity(capacity, GFP_KERNEL)?,
+            pages: KVVec::with_capacity(capacity, GFP_KERNEL_ACCOUNT)?,
             purpose,
         })
     }
