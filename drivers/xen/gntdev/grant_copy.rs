@@ -20,6 +20,7 @@ use crate::{
         gntdev::{
             copy_segment::{
                 CopySegment,
+                ProgramAbi,
                 SegmentEnd, //
             },
             trace,
@@ -153,9 +154,9 @@ impl Batch {
     }
 
     /// Copies `count` segments from the array at `address` in the program.
-    fn copy(&mut self, address: UserPtr, count: usize) -> Result {
+    fn copy(&mut self, address: UserPtr, count: usize, abi: ProgramAbi) -> Result {
         user_memory::read_into(address, count, &mut self.segments)?;
-        let result = self.pin().and_then(|()| self.build());
+        let result = self.pin(abi).and_then(|()| self.build());
         if result.is_ok() {
             hypercall::copy(&mut self.operations);
             trace::copy(
@@ -171,11 +172,11 @@ impl Batch {
     }
 
     /// Checks the segments and pins the user pages of all of them.
-    fn pin(&mut self) -> Result {
+    fn pin(&mut self, abi: ProgramAbi) -> Result {
         self.plans.clear();
         let mut runs = Runs::default();
         for raw in &self.segments {
-            let segment = CopySegment::from_user(raw);
+            let segment = CopySegment::from_user(raw, abi);
             segment.check()?;
             let destination_page = add_and_pin(
                 segment.destination,
@@ -269,23 +270,44 @@ fn pin_run(run: Option<Run>, pages: &mut PinnedPages) -> Result {
 /// segments may have been copied.
 pub(crate) fn grant_copy(pool: &BatchPool, argument: UserPtr) -> Result {
     let request: ioctl_gntdev_grant_copy = user_memory::read(argument)?;
-    let mut batch = pool.take()?;
-    let result = copy_all(
-        &mut batch,
+    copy_all(
+        pool,
         UserPtr::from_ptr(request.segments.cast()),
         request.count as usize,
-    );
+        ProgramAbi::Native,
+    )
+}
+
+/// `IOCTL_GNTDEV_GRANT_COPY` of a 32-bit program.
+///
+/// # Errors
+///
+/// Those of [`grant_copy`].
+#[cfg(CONFIG_COMPAT)]
+pub(crate) fn grant_copy_compat(pool: &BatchPool, argument: UserPtr) -> Result {
+    let request: crate::xen::gntdev::uapi::CompatGrantCopy = user_memory::read(argument)?;
+    copy_all(
+        pool,
+        UserPtr::from_addr(request.segments as usize),
+        request.count as usize,
+        ProgramAbi::Compat,
+    )
+}
+
+fn copy_all(pool: &BatchPool, segments: UserPtr, count: usize, abi: ProgramAbi) -> Result {
+    let mut batch = pool.take()?;
+    let result = copy_in_batches(&mut batch, segments, count, abi);
     pool.put(batch);
     result
 }
 
-fn copy_all(batch: &mut Batch, segments: UserPtr, count: usize) -> Result {
+fn copy_in_batches(batch: &mut Batch, segments: UserPtr, count: usize, abi: ProgramAbi) -> Result {
     for first in (0..count).step_by(BATCH) {
         if fatal_signal_pending() {
             return Err(EINTR);
         }
         let address = segments.wrapping_byte_add(first * size_of::<gntdev_grant_copy_segment>());
-        batch.copy(address, BATCH.min(count - first))?;
+        batch.copy(address, BATCH.min(count - first), abi)?;
         cond_resched();
     }
     Ok(())

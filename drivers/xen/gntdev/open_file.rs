@@ -73,6 +73,44 @@ pub(crate) struct OpenFile {
     imports: Imports,
 }
 
+impl OpenFile {
+    /// Executes the ioctl `command` of a program whose structures have the layout of the kernel.
+    fn request(&self, command: u32, argument: UserPtr) -> Result {
+        match command {
+            uapi::IOCTL_GNTDEV_MAP_GRANT_REF => {
+                region_ioctl::map_grant_ref(&self.regions, argument)
+            }
+            uapi::IOCTL_GNTDEV_UNMAP_GRANT_REF => {
+                region_ioctl::unmap_grant_ref(&self.regions, argument)
+            }
+            uapi::IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR => region_ioctl::get_offset_for_vaddr(argument),
+            uapi::IOCTL_GNTDEV_SET_UNMAP_NOTIFY => {
+                region_ioctl::set_unmap_notify(&self.regions, argument)
+            }
+            uapi::IOCTL_GNTDEV_GRANT_COPY => grant_copy::grant_copy(&self.batches, argument),
+            uapi::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS => {
+                dma_buf_export::export_from_refs(&self.exports, argument)
+            }
+            uapi::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 => {
+                dma_buf_export::export_from_refs_v2(&self.exports, argument)
+            }
+            uapi::IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED => {
+                dma_buf_wait::wait_released(&self.exports, argument)
+            }
+            uapi::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS => {
+                dma_buf_import::import_to_refs(&self.imports, argument)
+            }
+            uapi::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 => {
+                dma_buf_import::import_to_refs_v2(&self.imports, argument)
+            }
+            uapi::IOCTL_GNTDEV_DMABUF_IMP_RELEASE => {
+                dma_buf_import::import_release(&self.imports, argument)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
 #[vtable]
 impl MiscDevice for OpenFile {
     type Ptr = Pin<KBox<Self>>;
@@ -91,38 +129,21 @@ impl MiscDevice for OpenFile {
     }
 
     fn ioctl(file: Pin<&Self>, _: &File, command: u32, argument: usize) -> Result<isize> {
-        let argument = UserPtr::from_addr(argument);
+        file.request(command, UserPtr::from_addr(argument))
+            .map(|()| 0)
+    }
+
+    /// Executes an ioctl of a 32-bit program. All structures have the layout of the kernel, except
+    /// for the one with a pointer in it.
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(file: Pin<&Self>, _: &File, command: u32, argument: usize) -> Result<isize> {
+        let argument = UserPtr::from_addr(argument as u32 as usize);
         match command {
-            uapi::IOCTL_GNTDEV_MAP_GRANT_REF => {
-                region_ioctl::map_grant_ref(&file.regions, argument)
+            uapi::IOCTL_GNTDEV_GRANT_COPY_COMPAT => {
+                grant_copy::grant_copy_compat(&file.batches, argument)
             }
-            uapi::IOCTL_GNTDEV_UNMAP_GRANT_REF => {
-                region_ioctl::unmap_grant_ref(&file.regions, argument)
-            }
-            uapi::IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR => region_ioctl::get_offset_for_vaddr(argument),
-            uapi::IOCTL_GNTDEV_SET_UNMAP_NOTIFY => {
-                region_ioctl::set_unmap_notify(&file.regions, argument)
-            }
-            uapi::IOCTL_GNTDEV_GRANT_COPY => grant_copy::grant_copy(&file.batches, argument),
-            uapi::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS => {
-                dma_buf_export::export_from_refs(&file.exports, argument)
-            }
-            uapi::IOCTL_GNTDEV_DMABUF_EXP_FROM_REFS_V2 => {
-                dma_buf_export::export_from_refs_v2(&file.exports, argument)
-            }
-            uapi::IOCTL_GNTDEV_DMABUF_EXP_WAIT_RELEASED => {
-                dma_buf_wait::wait_released(&file.exports, argument)
-            }
-            uapi::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS => {
-                dma_buf_import::import_to_refs(&file.imports, argument)
-            }
-            uapi::IOCTL_GNTDEV_DMABUF_IMP_TO_REFS_V2 => {
-                dma_buf_import::import_to_refs_v2(&file.imports, argument)
-            }
-            uapi::IOCTL_GNTDEV_DMABUF_IMP_RELEASE => {
-                dma_buf_import::import_release(&file.imports, argument)
-            }
-            _ => Err(ENOTTY),
+            uapi::IOCTL_GNTDEV_GRANT_COPY => Err(ENOTTY),
+            _ => file.request(command, argument),
         }
         .map(|()| 0)
     }

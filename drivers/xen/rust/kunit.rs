@@ -28,6 +28,6 @@ pub(crate) mod dma_buf {
 
 pub(crate) mod gntdev {
     pub(crate) mod copy_segment;
-    #[allow(unused_imports)]
+    #[allow(dead_code, unused_imports)]
     pub(crate) mod uapi;
 }

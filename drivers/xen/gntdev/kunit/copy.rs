@@ -8,6 +8,7 @@ use crate::xen::{
     bindings,
     gntdev::copy_segment::{
         CopySegment,
+        ProgramAbi,
         SegmentEnd, //
     },
     grant::{
@@ -44,6 +45,25 @@ mod tests {
     }
 
     #[test]
+    fn a_32_bit_program_sets_half_of_an_address() {
+        let mut raw = bindings::gntdev_grant_copy_segment::default();
+        raw.source.virt = core::ptr::without_provenance_mut(0x5a5a_5a5a_8000_1234);
+        raw.dest.foreign.ref_ = 0x1234_5678;
+        raw.dest.foreign.offset = 9;
+        raw.dest.foreign.domid = 7;
+        raw.len = 100;
+        raw.flags = bindings::GNTCOPY_dest_gref as u16;
+        assert_eq!(
+            CopySegment::from_user(&raw, ProgramAbi::Compat),
+            CopySegment {
+                source: SegmentEnd::Local(0x8000_1234),
+                destination: grant(9),
+                length: 100,
+            }
+        );
+    }
+
+    #[test]
     fn flags_tell_which_end_is_a_grant() {
         let mut raw = bindings::gntdev_grant_copy_segment::default();
         raw.source.foreign.ref_ = 0x1234_5678;
@@ -53,7 +73,7 @@ mod tests {
         raw.len = 100;
         raw.flags = bindings::GNTCOPY_source_gref as u16;
         assert_eq!(
-            CopySegment::from_user(&raw),
+            CopySegment::from_user(&raw, ProgramAbi::Native),
             CopySegment {
                 source: grant(9),
                 destination: LOCAL,
@@ -61,7 +81,7 @@ mod tests {
             }
         );
         raw.flags = bindings::GNTCOPY_dest_gref as u16;
-        let swapped = CopySegment::from_user(&raw);
+        let swapped = CopySegment::from_user(&raw, ProgramAbi::Native);
         assert!(matches!(swapped.source, SegmentEnd::Local(_)));
         assert!(matches!(swapped.destination, SegmentEnd::Grant(..)));
     }

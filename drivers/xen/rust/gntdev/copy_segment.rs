@@ -13,6 +13,28 @@ use crate::xen::{
 };
 use kernel::prelude::*;
 
+/// Layout of the structures that a program passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProgramAbi {
+    /// Layout of the kernel.
+    Native,
+    /// Layout of a 32-bit program on a 64-bit kernel. Segments have the same size, because each end
+    /// is a union with members of 8 bytes, but the program sets only the first four bytes of an
+    /// address.
+    #[cfg_attr(not(CONFIG_COMPAT), allow(dead_code))]
+    Compat,
+}
+
+impl ProgramAbi {
+    /// Returns the address that `pointer`, which was read from the program, stands for.
+    fn address(self, pointer: *mut c_void) -> usize {
+        match self {
+            ProgramAbi::Native => pointer.addr(),
+            ProgramAbi::Compat => pointer.addr() as u32 as usize,
+        }
+    }
+}
+
 /// One end of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SegmentEnd {
@@ -36,7 +58,10 @@ pub(crate) struct CopySegment {
 impl CopySegment {
     /// Converts the structure that the program passed. Its flags decide which variant of each end
     /// it means.
-    pub(crate) fn from_user(segment: &bindings::gntdev_grant_copy_segment) -> Self {
+    pub(crate) fn from_user(
+        segment: &bindings::gntdev_grant_copy_segment,
+        abi: ProgramAbi,
+    ) -> Self {
         let end = |end: &bindings::gntdev_grant_copy_segment__bindgen_ty_1, flag: u32| {
             if u32::from(segment.flags) & flag != 0 {
                 // SAFETY: All variants of the union are integers and pointers, and the program
@@ -49,7 +74,7 @@ impl CopySegment {
                 SegmentEnd::Grant(grant, foreign.offset)
             } else {
                 // SAFETY: As above.
-                SegmentEnd::Local(unsafe { end.virt }.addr())
+                SegmentEnd::Local(abi.address(unsafe { end.virt }.cast()))
             }
         };
         Self {

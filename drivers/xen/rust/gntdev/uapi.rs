@@ -42,6 +42,30 @@ pub(crate) use bindings::{
     UNMAP_NOTIFY_SEND_EVENT, //
 };
 
+/// `struct ioctl_gntdev_grant_copy` of a 32-bit program.
+#[cfg(CONFIG_COMPAT)]
+#[repr(C)]
+pub(crate) struct CompatGrantCopy {
+    /// Number of segments.
+    pub(crate) count: u32,
+    /// Address of the first segment.
+    pub(crate) segments: u32,
+}
+
+/// `IOCTL_GNTDEV_GRANT_COPY` of a 32-bit program. The number contains the size of the structure,
+/// which has a pointer in it.
+#[cfg(CONFIG_COMPAT)]
+pub(crate) const IOCTL_GNTDEV_GRANT_COPY_COMPAT: u32 = {
+    let sizes = [
+        core::mem::size_of::<ioctl_gntdev_grant_copy>(),
+        core::mem::size_of::<CompatGrantCopy>(),
+    ];
+    IOCTL_GNTDEV_GRANT_COPY - (((sizes[0] - sizes[1]) as u32) << kernel::uapi::_IOC_SIZESHIFT)
+};
+
+#[cfg(CONFIG_COMPAT)]
+// SAFETY: Integers without padding: any bytes are valid.
+unsafe impl FromBytes for CompatGrantCopy {}
 // SAFETY: Integers without padding: any bytes are valid.
 unsafe impl FromBytes for ioctl_gntdev_grant_ref {}
 // SAFETY: Integers without padding: any bytes are valid.
