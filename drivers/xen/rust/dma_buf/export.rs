@@ -50,7 +50,8 @@ use kernel::{
         Arc,
         Mutex,
         SetOnce, //
-    }, //
+    },
+    types::ForeignOwnable, //
 };
 
 /// Exporter of dma-bufs, with its state for each of them.
@@ -158,7 +159,7 @@ impl DmaBuf {
     pub(crate) fn new<T: Exporter>(buffer: Arc<Buffer<T>>) -> Result<Self> {
         let shared = KBox::pin_init(Shared::new(buffer), GFP_KERNEL)?;
         let frames = shared.buffer.frames();
-        let information = bindings::dma_buf_export_info {
+        let mut information = bindings::dma_buf_export_info {
             // The name is used as long as the buffer is listed, which ends before its release.
             exp_name: shared.buffer.name.as_char_ptr(),
             owner: module::this_module(),
@@ -166,13 +167,16 @@ impl DmaBuf {
             size: frames.len() * PAGE_SIZE,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
-            priv_: (&raw const *shared).cast_mut().cast(),
+            priv_: ptr::null_mut(),
         };
+        information.priv_ = shared.into_foreign();
         // SAFETY: The operations expect a `Shared<T>` as private data, which stays at its address
         // until `release()`.
-        let buffer = from_err_ptr(unsafe { bindings::dma_buf_export(&information) })?;
-        // SAFETY: The value is never moved: it is only taken back to be dropped.
-        let _ = KBox::into_raw(unsafe { Pin::into_inner_unchecked(shared) });
+        let result = from_err_ptr(unsafe { bindings::dma_buf_export(&information) });
+        let buffer = result.inspect_err(|_| {
+            // SAFETY: `into_foreign()` returned the pointer, and no buffer has it.
+            drop(unsafe { Pin::<KBox<Shared<T>>>::from_foreign(information.priv_) });
+        })?;
         // INVARIANT: The function returned the first reference.
         Ok(Self {
             buffer: NonNull::new(buffer).ok_or(ENOMEM)?,
@@ -461,8 +465,9 @@ impl<T: Exporter> DmaBufOps<T> {
     ///
     /// `buffer` must be a buffer with these operations, in its last use.
     unsafe extern "C" fn release(buffer: *mut bindings::dma_buf) {
-        // SAFETY: `DmaBuf::new()` made the pointer from a box, and nothing uses it after this.
-        drop(unsafe { Pin::new_unchecked(KBox::from_raw((*buffer).priv_.cast::<Shared<T>>())) });
+        // SAFETY: `DmaBuf::new()` got the pointer from `into_foreign()`, and nothing uses it after
+        // this.
+        drop(unsafe { Pin::<KBox<Shared<T>>>::from_foreign((*buffer).priv_) });
     }
 
     /// # Safety
