@@ -174,7 +174,7 @@ impl ScatterList {
                 offset as c_uint,
                 size as c_ulong,
                 longest as c_uint,
-                bindings::GFP_KERNEL,
+                bindings::GFP_KERNEL_ACCOUNT,
             )
         })?;
         // INVARIANT: The function initialized the table.
