@@ -22,7 +22,10 @@ use crate::xen::{
     bindings,
     kernel::{
         page_array::PageArray,
-        sched::fatal_signal_pending, //
+        sched::{
+            cond_resched,
+            fatal_signal_pending, //
+        },
     },
 };
 use core::{
@@ -204,7 +207,7 @@ fn pause(milliseconds: u32) -> bool {
 
 /// Settles `operations`, which the hypervisor has completed, and traces them as unmapped from a
 /// process, if `user`, or from the kernel. Returns the number of refused ones, and reports the
-/// first of these at a limited rate.
+/// first of these at a limited rate. May sleep.
 fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> usize {
     let refused = operation::settle_unmaps(operations);
     if let Some(first) = operations.iter().find(|operation| is_mapped(operation)) {
@@ -215,6 +218,8 @@ fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> us
     }
     // SAFETY: The shim takes any numbers.
     unsafe { bindings::xen_rust_trace_unmap(operations.len() as u32, refused as u32, user) };
+    // A mapping of which every second page is in use is unmapped by as many calls.
+    cond_resched();
     refused
 }
 
