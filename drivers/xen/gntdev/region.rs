@@ -128,8 +128,9 @@ impl Region {
     /// grant, or if the number of a domain is out of range; `ENOSPC` if Xen has no room for more
     /// mappings; `EOPNOTSUPP` for a grant of this domain where it is auto-translated on x86;
     /// `ENOMEM` for page tables; `EINTR` if a signal is pending; `EAGAIN` if a page is in use since
-    /// an earlier attempt. None of the grants is then left mapped once the kernel has discarded the
-    /// VMA, and the region can be mapped again.
+    /// an earlier attempt. The region can then be mapped again, and none of the grants is left
+    /// mapped, except for those of pages that were inserted in the VMA before there was no memory
+    /// for the next: they are unmapped by the next attempt, or at the end of the region.
     pub(crate) fn map(this: Arc<Self>, vma: &VmaNew) -> Result {
         let result = this.try_map(vma);
         let index = (vma::first_page(vma) as u64) << PAGE_SHIFT;
