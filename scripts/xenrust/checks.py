@@ -117,7 +117,7 @@ class Checks:
 
     def spelling(self) -> list[str]:
         """The misspellings that codespell knows."""
-        return self._in_root(["codespell", "--ignore-words-list=parm", *self.files])
+        return self._in_root(["codespell", "--ignore-words-list=inout,parm", *self.files])
 
     def clippy_programs(self) -> list[str]:
         """Clippy on the guest programs; a warning is an error."""

@@ -103,6 +103,8 @@ impl Request {
     pub const SET_UNMAP_NOTIFY: Self = Self::new(7, size_of::<UnmapNotify>());
     /// Copies from and to granted pages.
     pub const GRANT_COPY: Self = Self::new(8, size_of::<GrantCopy>());
+    /// [`Self::GRANT_COPY`] of a 32-bit program, whose pointers are shorter.
+    pub const GRANT_COPY_32: Self = Self::new(8, size_of::<[u32; 2]>());
     /// Exports granted pages as a dma-buf.
     pub const DMABUF_EXPORT: Self = Self::new(9, EXPORT_HEADER + size_of::<u32>());
     /// Waits for the release of a dma-buf that the file exported.
@@ -122,9 +124,14 @@ impl Request {
         Self(((size as u32) << 16) | ((b'G' as u32) << 8) | number)
     }
 
+    /// Returns the number as ioctl(2) takes it.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     /// Returns the maximum number of bytes that the device writes to the argument at offset `at` of
     /// `memory`. That of an import depends on the count in its second word.
-    fn largest_answer(self, memory: &Bytes, at: usize) -> usize {
+    pub(crate) fn largest_answer(self, memory: &Bytes, at: usize) -> usize {
         let header = match self {
             Self::DMABUF_IMPORT => IMPORT_HEADER,
             Self::DMABUF_IMPORT_AT => IMPORT_AT_HEADER,

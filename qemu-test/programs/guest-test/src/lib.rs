@@ -6,6 +6,7 @@
 //! All `unsafe` of the guest programs is in this crate and in `xen-grants`, the library for users.
 
 mod call;
+pub mod compat;
 pub mod console_ring;
 pub mod descriptor_passing;
 pub mod domain_list;

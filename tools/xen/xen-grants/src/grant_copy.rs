@@ -91,6 +91,9 @@ impl RawSegment {
     /// Size in bytes.
     pub const SIZE: usize = size_of::<Self>();
 
+    /// Offset of the status, in bytes.
+    pub const STATUS_OFFSET: usize = std::mem::offset_of!(Self, status);
+
     /// Status that the hypervisor has set, [`OKAY`] or a negative number.
     pub fn status(&self) -> i16 {
         self.status
@@ -103,7 +106,7 @@ impl RawSegment {
         bytes[8..16].copy_from_slice(&self.destination.to_ne_bytes());
         bytes[16..18].copy_from_slice(&self.length.to_ne_bytes());
         bytes[18..20].copy_from_slice(&self.flags.to_ne_bytes());
-        bytes[20..22].copy_from_slice(&self.status.to_ne_bytes());
+        bytes[Self::STATUS_OFFSET..][..2].copy_from_slice(&self.status.to_ne_bytes());
         bytes
     }
 }

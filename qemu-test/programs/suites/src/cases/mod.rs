@@ -5,6 +5,7 @@
 use crate::suite::Rule;
 
 pub mod arguments;
+pub mod compat;
 pub mod data;
 pub mod dmabuf;
 pub mod failures;
@@ -50,6 +51,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         visibility::RULES,
         limits::RULES,
         locks::RULES,
+        compat::RULES,
         volume::RULES,
     ]
     .into_iter()

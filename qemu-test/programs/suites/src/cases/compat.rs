@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests of 32-bit programs on a 64-bit kernel.
+
+use guest_test::compat::LowMemory;
+use guest_test::errno::EFAULT;
+use guest_test::errno::ENOENT;
+use guest_test::errno::ENOTTY;
+use guest_test::gntdev::notify;
+use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Request;
+use guest_test::ktap::Stop;
+use guest_test::ktap::Verdict;
+use guest_test::pattern::Pattern;
+use xen_grants::grant_copy::End;
+use xen_grants::grant_copy::Segment;
+use xen_grants::grant_copy::BAD_REFERENCE;
+use xen_grants::grant_copy::OKAY;
+use xen_grants::mapping::Protection;
+use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
+
+use crate::granter::BEYOND_TABLE;
+use crate::suite::rules;
+use crate::suite::skip_case;
+use crate::world::assert_error;
+use crate::world::assert_released;
+use crate::world::World;
+
+rules![
+    #[rule("a 32-bit program adds, finds and removes a region")]
+    #[expect_c_differs("fails with ENOTTY")]
+    fn region(world: &mut World) -> Verdict {
+        const PAGES: usize = 2;
+        const BYTE: usize = PAGE_SIZE + 5;
+        require_x86()?;
+        let share = world.share(PAGES)?;
+        world.granter.fill(&share, 250)?;
+        let device = Gntdev::open()?;
+        let mut request = vec![PAGES as u32, 0, u32::MAX, u32::MAX];
+        for grant in &share.grants {
+            request.extend([grant.domid, grant.reference]);
+        }
+        device.request_32(Request::MAP_GRANT_REF, &mut request)?;
+        let index = joined(request[2], request[3]);
+        let mapping = device.map(index, PAGES, Protection::ReadWrite)?;
+        assert_eq!(mapping.first_difference(250), None);
+
+        let (low, high) = halves(mapping.address() as u64);
+        let mut place = [low, high, u32::MAX, u32::MAX, u32::MAX, 0];
+        device.request_32(Request::GET_OFFSET_FOR_VADDR, &mut place)?;
+        assert_eq!(joined(place[2], place[3]), index);
+        assert_eq!(place[4], PAGES as u32);
+
+        let (low, high) = halves(index + BYTE as u64);
+        let mut actions = [low, high, notify::CLEAR_BYTE, 0];
+        device.request_32(Request::SET_UNMAP_NOTIFY, &mut actions)?;
+        mapping.write(BYTE, 0x77);
+        mapping.unmap()?;
+        let (low, high) = halves(index);
+        let mut removal = [low, high, PAGES as u32, 0];
+        device.request_32(Request::UNMAP_GRANT_REF, &mut removal)?;
+        assert_error(
+            device.request_32(Request::UNMAP_GRANT_REF, &mut removal),
+            ENOENT,
+            "removed again",
+        );
+        assert_released(&share.grants);
+        assert_eq!(world.granter.read(&share, BYTE)?, 0);
+        Ok(())
+    },
+
+    #[rule("a 32-bit program copies, and sets half of each address")]
+    #[expect_c_differs("fails with ENOTTY")]
+    fn copy(world: &mut World) -> Verdict {
+        /// More pages than a batch has segments.
+        const PAGES: usize = 300;
+        require_x86()?;
+        let share = world.share(PAGES)?;
+        world.granter.fill(&share, 251)?;
+        let device = Gntdev::open()?;
+        let local = LowMemory::new(PAGES)?;
+        let from_grant = |page: usize, grant| Segment {
+            source: End::Grant(grant, 0),
+            destination: End::Local(&local, page * PAGE_SIZE),
+            length: PAGE_SIZE as u16,
+        };
+        let mut segments: Vec<_> = share
+            .grants
+            .iter()
+            .enumerate()
+            .map(|(page, grant)| from_grant(page, *grant))
+            .collect();
+        assert_eq!(device.copy_32(&segments)?, [OKAY; PAGES]);
+        assert_eq!(local.first_difference(251), None);
+
+        let nothing = GrantRef {
+            domid: world.granter.domid(),
+            reference: BEYOND_TABLE,
+        };
+        segments[1] = from_grant(1, nothing);
+        assert_eq!(device.copy_32(&segments[..3])?, [OKAY, BAD_REFERENCE, OKAY]);
+
+        local.fill(252);
+        let to_grant: Vec<_> = share
+            .grants
+            .iter()
+            .enumerate()
+            .map(|(page, grant)| Segment {
+                source: End::Local(&local, page * PAGE_SIZE),
+                destination: End::Grant(*grant, 0),
+                length: PAGE_SIZE as u16,
+            })
+            .collect();
+        assert_eq!(device.copy_32(&to_grant)?, [OKAY; PAGES]);
+        world.assert_granter_sees(&share, 252);
+        Ok(())
+    },
+
+    #[rule("the number of a grant copy is that of the program's structure")]
+    #[expect_c_differs("has no requests of 32-bit programs")]
+    fn copy_numbers(_: &mut World) -> Verdict {
+        require_x86()?;
+        let device = Gntdev::open()?;
+        let mut argument = [0; 4];
+        let result = device.request_32(Request::GRANT_COPY, &mut argument);
+        assert_error(result, ENOTTY, "64-bit number, 32-bit program");
+        let memory = LowMemory::new(1)?;
+        let result = device.request_at(Request::GRANT_COPY_32, &memory, 0);
+        assert_error(result, ENOTTY, "32-bit number, 64-bit program");
+        assert!(device.copy_32(&[])?.is_empty());
+        assert_error(device.copy_at_null_32(1), EFAULT, "no segments");
+        Ok(())
+    },
+
+    #[rule("a 32-bit program exports grants as a dma-buf")]
+    #[expect_c_differs("fails with ENOTTY")]
+    fn export(world: &mut World) -> Verdict {
+        const PAGES: usize = 3;
+        require_x86()?;
+        let share = world.share(PAGES)?;
+        world.granter.fill(&share, 253)?;
+        let device = Gntdev::open()?;
+        let buffer = device.export_32(world.granter.domid(), &share.references())?;
+        assert_eq!(buffer.map(PAGES)?.first_difference(253), None);
+        let mut wait = [buffer.number(), 60_000];
+        drop(buffer);
+        // The buffer may have gone before the call: then there is none of that number.
+        if let Err(error) = device.request_32(Request::DMABUF_WAIT_RELEASED, &mut wait) {
+            assert_error::<(), _>(Err(error), ENOENT, "waiting for the release");
+        }
+        assert_released(&share.grants);
+        Ok(())
+    }
+];
+
+/// Skips the case where a program cannot make system calls of two kinds.
+fn require_x86() -> Result<(), Stop> {
+    if !cfg!(target_arch = "x86_64") {
+        return skip_case("a 64-bit program makes no 32-bit system calls here");
+    }
+    Ok(())
+}
+
+/// The two words of a number in an argument.
+fn halves(number: u64) -> (u32, u32) {
+    (number as u32, (number >> 32) as u32)
+}
+
+/// The number of two words.
+fn joined(low: u32, high: u32) -> u64 {
+    u64::from(low) | (u64::from(high) << 32)
+}
