@@ -15,13 +15,14 @@ COMMANDS = {
     "client-tools": "client-tools",
     "module-unload": "domu-run module-unload",
     "client-vchan": "client-vchan",
+    "client-own": "client-own",
     "client-saved": "client-saved",
     "client-daemons": "client-daemons",
     "client-death": "client-death",
     "client-disk": "client-disk",
 }
-PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-saved",
-            "client-daemons", "client-death", "client-disk")
+PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-own",
+            "client-saved", "client-daemons", "client-death", "client-disk")
 # All domains of these suites start from one image. A shell answers on its console.
 AGENT = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
 DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
