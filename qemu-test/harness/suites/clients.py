@@ -9,6 +9,7 @@ from ..engine.context import Context
 from ..engine.job import Job
 from ..engine.registry import SuiteList, suite
 from ..spec import Spec
+from .gntdev import SMALL_TABLE
 
 # Clients of the device, and the command that tries each. The first ones are the shortest.
 COMMANDS = {
@@ -22,7 +23,7 @@ COMMANDS = {
     "client-disk": "client-disk",
 }
 PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-own",
-            "client-saved", "client-daemons", "client-death", "client-disk")
+            "client-saved", "client-daemons", "client-death", "client-disk", "client-full")
 # All domains of these suites start from one image. A shell answers on its console.
 AGENT = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
 DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
@@ -47,14 +48,21 @@ def auto_translated(context: Context) -> list[Job]:
     return [_clients(context, GuestType.PVH, 600)]
 
 
-def _clients(context: Context, dom0: GuestType, seconds: float) -> Job:
+@suite("full-disk", order=105, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
+def full_table(context: Context) -> list[Job]:
+    """A domU's disk and console, from a PV dom0 whose table of mappings is full."""
+    return [_clients(context, GuestType.PV, 40, {"client-full": "client-full"}, SMALL_TABLE)]
+
+
+def _clients(context: Context, dom0: GuestType, seconds: float,
+             commands: dict[str, str] = COMMANDS, xen_cmdline: str = "") -> Job:
     library = needs.program_folder(context) / WITHOUT_COPY
     # By a clock of instructions the emulator has one thread, on which domains seldom die of it.
     spec = Spec(
         dom0=dom0, domu=GuestType.PV, domu_run=AGENT, limits=limits.clients(context.family),
-        makes_domains=True, instruction_clock=dom0 == GuestType.PVH,
+        makes_domains=True, instruction_clock=dom0 == GuestType.PVH, xen_cmdline=xen_cmdline,
         add=(*needs.additions(context, *PROGRAMS),
              *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),
              (str(library), f"/usr/local/lib/{WITHOUT_COPY}")),
         domu_add=needs.additions(context, *DOMU_PROGRAMS))
-    return boot_job(context, spec, COMMANDS, seconds, CONSOLE_SETUP)
+    return boot_job(context, spec, commands, seconds, CONSOLE_SETUP)
