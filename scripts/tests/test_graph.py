@@ -99,6 +99,9 @@ class End(unittest.TestCase):
             self.wait_for_long_command()
             os.kill(os.getpid(), signal.SIGINT)
 
+        # A shell's background job ignores SIGINT.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, handler)
         with self.assertRaises(KeyboardInterrupt):
             graph.run([graph.Node(self.long_command()), graph.Node(interrupt)])
         self.assert_gone(self.wait_for_long_command())
