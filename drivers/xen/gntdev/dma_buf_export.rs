@@ -175,7 +175,7 @@ fn export(exports: &Arc<Exports>, request: &Request) -> Result {
     user_memory::write(request.descriptor, &descriptor.reserved_fd())?;
     // The rest cannot fail. The buffer is in the index before the program can close the descriptor.
     exports.insert(room, descriptor.reserved_fd(), &record);
-    descriptor.fd_install(buffer.into_file());
+    buffer.install(descriptor);
     Ok(())
 }
 

@@ -5,8 +5,10 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/dma-buf.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -202,6 +204,19 @@ void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 			      enum dma_data_direction direction)
 {
 	dma_sync_sgtable_for_device(device, table, direction);
+}
+
+/*
+ * As the framework waits before a CPU accesses a buffer: for devices that
+ * write, and for all devices if the CPU is to write.
+ */
+int xen_rust_wait_for_fences(struct dma_buf *buffer, enum dma_data_direction access)
+{
+	bool write = access == DMA_BIDIRECTIONAL || access == DMA_TO_DEVICE;
+	long left = dma_resv_wait_timeout(buffer->resv, dma_resv_usage_rw(write), true,
+					  MAX_SCHEDULE_TIMEOUT);
+
+	return left < 0 ? left : 0;
 }
 
 bool xen_rust_frames_valid(u64 first, u64 end)

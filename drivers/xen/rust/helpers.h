@@ -14,6 +14,7 @@
 #include <xen/interface/xen.h>
 
 struct device;
+struct dma_buf;
 struct dma_map_ops;
 struct module;
 struct page;
@@ -50,6 +51,7 @@ void xen_rust_sync_for_cpu(struct device *device, struct sg_table *table,
 			   enum dma_data_direction direction);
 void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 			      enum dma_data_direction direction);
+int xen_rust_wait_for_fences(struct dma_buf *buffer, enum dma_data_direction access);
 bool xen_rust_frames_valid(u64 first, u64 end);
 u64 xen_rust_frame_gfn(u64 frame);
 

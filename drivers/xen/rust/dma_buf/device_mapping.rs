@@ -26,8 +26,8 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Scatter list of frames, mapped for a device. Dropping it unmaps and frees it; may sleep. This
-/// does not synchronize data of the device for the CPU: see [`Self::sync_for_cpu`].
+/// Scatter list of frames, mapped for a device. Dropping it synchronizes data of the device for the
+/// CPU, unmaps the list and frees it; may sleep.
 ///
 /// # Invariants
 ///
@@ -76,14 +76,10 @@ impl DeviceMapping {
         })
     }
 
-    /// Returns the scatter list, in the form for an importer. It lives as long as `self`.
+    /// Returns the scatter list, in the form for an importer. It lives as long as `self`, and stays
+    /// at its address when `self` is moved.
     pub(super) fn as_raw(&self) -> *mut bindings::sg_table {
         self.list.as_raw()
-    }
-
-    /// Returns the direction that the frames are mapped in.
-    pub(super) fn direction(&self) -> Direction {
-        self.direction
     }
 
     /// Makes data of the device visible to the CPU, as far as the CPU needs it for the following
@@ -122,8 +118,6 @@ impl DeviceMapping {
 impl Drop for DeviceMapping {
     fn drop(&mut self) {
         let list = self.list.as_raw();
-        // No synchronization: `sync_for_cpu()` has made the data of the device visible to the CPU,
-        // which may have written since.
         // SAFETY: By the type invariants, the list is allocated, and mapped in the direction.
         unsafe {
             bindings::dma_unmap_sg_attrs(
@@ -131,7 +125,7 @@ impl Drop for DeviceMapping {
                 (*list).sgl,
                 (*list).orig_nents as c_int,
                 self.direction.into_raw(),
-                bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong,
+                0,
             )
         };
     }

@@ -27,7 +27,10 @@ use crate::xen::{
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
+    mem::{
+        self,
+        ManuallyDrop, //
+    },
     ptr::{
         self,
         NonNull, //
@@ -37,19 +40,18 @@ use kernel::{
     device::Device,
     error::{
         from_err_ptr,
-        from_result, //
+        from_result,
+        to_result, //
     },
-    fs::File,
+    fs::file::FileDescriptorReservation,
     mm::virt::VmaNew,
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     str::CString,
     sync::{
-        aref::ARef,
         Arc,
-        Mutex,
-        SetOnce, //
+        Mutex, //
     },
     types::ForeignOwnable, //
 };
@@ -183,14 +185,15 @@ impl DmaBuf {
         })
     }
 
-    /// Returns the file of the buffer, with the reference of `self`.
-    pub(crate) fn into_file(self) -> ARef<File> {
+    /// Installs the file of the buffer as `descriptor` (C: `dma_buf_fd_install()`).
+    pub(crate) fn install(self, descriptor: FileDescriptorReservation) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: By the type invariants, the buffer is valid.
-        let file = unsafe { (*this.buffer.as_ptr()).file };
-        // SAFETY: A buffer has a file, and both share one reference count. The file position is not
-        // in use: no file descriptor has been handed out.
-        unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast())) }
+        let number = descriptor.reserved_fd();
+        mem::forget(descriptor);
+        // SAFETY: By the type invariants, the buffer is valid, and `this`, which is never dropped,
+        // passes its reference to the file table. This thread reserved the number, and the
+        // reservation, which is never dropped either, is used once.
+        unsafe { bindings::dma_buf_fd_install(this.buffer.as_ptr(), number as c_int) };
     }
 }
 
@@ -204,10 +207,10 @@ impl Drop for DmaBuf {
 /// Private data of a buffer.
 #[pin_data]
 struct Shared<T: Exporter> {
-    /// Devices that the buffer is attached to. Never taken with the reservation lock held;
-    /// [`DeviceAttachment::users`] is taken inside of it.
+    /// Mappings that devices have now. Taken with and without the reservation lock held, which is
+    /// never taken inside of it.
     #[pin]
-    attachments: Mutex<KVec<Arc<DeviceAttachment>>>,
+    mappings: Mutex<KVec<DeviceMapping>>,
     /// Contiguous mapping of the frames in the kernel, after the first `vmap()`. Taken inside of
     /// the reservation lock.
     #[pin]
@@ -219,95 +222,49 @@ struct Shared<T: Exporter> {
 impl<T: Exporter> Shared<T> {
     fn new(buffer: Arc<Buffer<T>>) -> impl PinInit<Self> {
         pin_init!(Self {
-            attachments <- new_mutex!(KVec::new(), "DmaBuf::attachments"),
+            mappings <- new_mutex!(KVec::new(), "DmaBuf::mappings"),
             view <- new_mutex!(None, "DmaBuf::view"),
             buffer,
         })
     }
 
-    /// Calls `f` for each device that has the buffer mapped now. The data in bounce buffers of
-    /// other devices are outdated.
-    fn for_each_mapping(&self, f: impl Fn(&DeviceMapping)) {
-        for attachment in self.attachments.lock().iter() {
-            let users = attachment.users.lock();
-            if let Some(mapping) = attachment.mapping.as_ref().filter(|_| *users != 0) {
-                f(mapping);
-            }
-        }
-    }
-}
-
-/// Device that a buffer is attached to.
-#[pin_data]
-struct DeviceAttachment {
-    device: ARef<Device>,
-    /// Made when the device first maps the buffer, and kept until it detaches.
-    mapping: SetOnce<DeviceMapping>,
-    /// Number of mappings of the device.
-    #[pin]
-    users: Mutex<usize>,
-}
-
-impl DeviceAttachment {
-    /// Maps the frames of `shared` for the device, unless they are mapped. Called with the
-    /// reservation lock held, so that there is one caller at a time.
+    /// Maps the frames for `device`, and returns the scatter list, which is a new one for each
+    /// call. May sleep.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if they are mapped in another direction; `ENOMEM`.
-    ///
-    /// # Safety
-    ///
-    /// The attachment must be one of the buffer of `shared`.
-    unsafe fn map<T: Exporter>(
-        &self,
-        shared: &Shared<T>,
-        direction: Direction,
-    ) -> Result<&DeviceMapping> {
-        let mut users = self.users.lock();
-        if let Some(mapping) = self.mapping.as_ref() {
-            if mapping.direction() != direction {
-                return Err(EBUSY);
-            }
-            if *users == 0 {
-                // Synchronizes data that CPUs wrote since, also those of the granter.
-                mapping.sync_for_device(Direction::Bidirectional);
-            }
-            *users += 1;
-            return Ok(mapping);
-        }
-        let buffer = &shared.buffer;
-        // SAFETY: The grants stay mapped as long as the `Buffer` lives, to which the dma-buf holds
-        // a reference; a dma-buf lives as long as something is attached to it.
+    /// Those of [`DeviceMapping::new`]; `ENOMEM`.
+    fn map(&self, device: &Device, direction: Direction) -> Result<*mut bindings::sg_table> {
+        let buffer = &self.buffer;
+        // SAFETY: The grants stay mapped as long as the `Buffer` lives, to which `self` holds a
+        // reference; `self` drops it after the mappings.
         let mapping = unsafe {
             DeviceMapping::new(
                 buffer.frames(),
                 buffer.data_offset,
-                self.device.clone(),
+                device.into(),
                 direction,
             )
         }?;
-        // `mapping` is still empty, because `users` is locked.
-        self.mapping.populate(mapping);
-        *users += 1;
-        self.mapping.as_ref().ok_or(EBUSY)
+        let list = mapping.as_raw();
+        self.mappings.lock().push(mapping, GFP_KERNEL)?;
+        Ok(list)
     }
 
-    /// Undoes one [`Self::map`], but keeps the mapping.
-    ///
-    /// If the mapping is only for data from the device, these are synchronized for the CPU.
-    /// Otherwise the memory may have newer data than a bounce buffer, because the granter can write
-    /// at any time. They are then only synchronized for a caller that asks for data of the device
-    /// by `begin_cpu_access`.
-    fn unmap(&self) {
-        let mut users = self.users.lock();
-        *users = users.saturating_sub(1);
-        if *users == 0 {
-            let mapping = self.mapping.as_ref();
-            if let Some(mapping) = mapping.filter(|m| m.direction() == Direction::FromDevice) {
-                mapping.sync_for_cpu(Direction::FromDevice);
-            }
-        }
+    /// Undoes the [`Self::map`] that returned `list`. May sleep.
+    fn unmap(&self, list: *mut bindings::sg_table) {
+        let mut mappings = self.mappings.lock();
+        let index = mappings
+            .iter()
+            .position(|mapping| ptr::eq(mapping.as_raw(), list));
+        let mapping = index.and_then(|index| mappings.remove(index).ok());
+        drop(mappings);
+        drop(mapping);
+    }
+
+    /// Calls `f` for each mapping that a device has now.
+    fn for_each_mapping(&self, f: impl Fn(&DeviceMapping)) {
+        self.mappings.lock().iter().for_each(f);
     }
 }
 
@@ -340,8 +297,6 @@ impl<T: Exporter> DmaBufOps<T> {
 
     const fn without_view() -> bindings::dma_buf_ops {
         bindings::dma_buf_ops {
-            attach: Some(Self::attach),
-            detach: Some(Self::detach),
             map_dma_buf: Some(Self::map_dma_buf),
             unmap_dma_buf: Some(Self::unmap_dma_buf),
             release: Some(Self::release),
@@ -372,81 +327,20 @@ impl<T: Exporter> DmaBufOps<T> {
 
     /// # Safety
     ///
-    /// `raw` must be an attachment to a buffer that has these operations, after `attach()`.
-    unsafe fn attachment<'a>(raw: *mut bindings::dma_buf_attachment) -> &'a DeviceAttachment {
-        // SAFETY: `attach()` set the private data to an `Arc<DeviceAttachment>`, which is valid
-        // until `detach()`.
-        unsafe { &*(*raw).priv_.cast::<DeviceAttachment>() }
-    }
-
-    /// # Safety
-    ///
-    /// `raw` must be a new attachment to `buffer`, which must have these operations.
-    unsafe extern "C" fn attach(
-        buffer: *mut bindings::dma_buf,
-        raw: *mut bindings::dma_buf_attachment,
-    ) -> c_int {
-        // SAFETY: By this function's safety requirements.
-        let shared = unsafe { Self::shared(buffer) };
-        from_result(|| {
-            // SAFETY: An attachment has a device, to which the importer holds a reference.
-            let device: &Device = unsafe { Device::from_raw((*raw).dev) };
-            let attachment = Arc::pin_init(
-                pin_init!(DeviceAttachment {
-                    device: device.into(),
-                    mapping: SetOnce::new(),
-                    users <- new_mutex!(0, "DmaBuf::users"),
-                }),
-                GFP_KERNEL,
-            )?;
-            shared
-                .attachments
-                .lock()
-                .push(attachment.clone(), GFP_KERNEL)?;
-            // SAFETY: The private data belongs to the exporter.
-            unsafe { (*raw).priv_ = Arc::into_raw(attachment).cast_mut().cast() };
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// `raw` must be an attachment to `buffer` in its last use; `buffer` must have these
-    /// operations.
-    unsafe extern "C" fn detach(
-        buffer: *mut bindings::dma_buf,
-        raw: *mut bindings::dma_buf_attachment,
-    ) {
-        // SAFETY: By this function's safety requirements.
-        let shared = unsafe { Self::shared(buffer) };
-        // SAFETY: `attach()` made the pointer from an `Arc`, and nothing uses it after this.
-        let attachment = unsafe { Arc::from_raw((*raw).priv_.cast::<DeviceAttachment>()) };
-        shared
-            .attachments
-            .lock()
-            .retain(|other| !Arc::ptr_eq(other, &attachment));
-        // The last reference: this unmaps the frames, after the lock is released.
-        drop(attachment);
-    }
-
-    /// # Safety
-    ///
     /// `raw` must be an attachment to a buffer that has these operations.
     unsafe extern "C" fn map_dma_buf(
         raw: *mut bindings::dma_buf_attachment,
         direction: bindings::dma_data_direction,
     ) -> *mut bindings::sg_table {
         // SAFETY: By this function's safety requirements.
-        let (shared, attachment) = unsafe { (Self::shared((*raw).dmabuf), Self::attachment(raw)) };
-        let mapped = Direction::from_raw(direction).and_then(|direction| {
-            // SAFETY: By this function's safety requirements.
-            unsafe { attachment.map(shared, direction) }
+        let shared = unsafe { Self::shared((*raw).dmabuf) };
+        let list = Direction::from_raw(direction).and_then(|direction| {
+            // SAFETY: An attachment has a device, to which the importer holds a reference.
+            let device: &Device = unsafe { Device::from_raw((*raw).dev) };
+            shared.map(device, direction)
         });
-        match mapped {
-            // The importer does not change the list, and returns it before it detaches.
-            Ok(mapping) => mapping.as_raw(),
-            Err(error) => error.to_ptr(),
-        }
+        // The importer does not use the list after it returned it.
+        list.unwrap_or_else(|error| error.to_ptr())
     }
 
     /// # Safety
@@ -454,11 +348,11 @@ impl<T: Exporter> DmaBufOps<T> {
     /// `raw` must be an attachment to a buffer that has these operations.
     unsafe extern "C" fn unmap_dma_buf(
         raw: *mut bindings::dma_buf_attachment,
-        _list: *mut bindings::sg_table,
+        list: *mut bindings::sg_table,
         _direction: bindings::dma_data_direction,
     ) {
         // SAFETY: By this function's safety requirements.
-        unsafe { Self::attachment(raw) }.unmap();
+        unsafe { Self::shared((*raw).dmabuf) }.unmap(list);
     }
 
     /// # Safety
@@ -481,6 +375,10 @@ impl<T: Exporter> DmaBufOps<T> {
         let shared = unsafe { Self::shared(buffer) };
         from_result(|| {
             let access = Direction::from_raw(direction)?;
+            // The framework waits after this call, too late for what is copied here.
+            // SAFETY: By this function's safety requirements; its caller does not hold the
+            // reservation lock.
+            to_result(unsafe { bindings::xen_rust_wait_for_fences(buffer, direction) })?;
             shared.for_each_mapping(|mapping| mapping.sync_for_cpu(access));
             Ok(0)
         })

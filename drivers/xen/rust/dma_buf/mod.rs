@@ -7,7 +7,7 @@
 //! gntdev.
 //!
 //! ```text
-//!   export           dma-buf over granted frames: attachments, CPU access, mmap(), vmap()
+//!   export           dma-buf over granted frames: devices, CPU access, mmap(), vmap()
 //!   device_mapping     frames that a device can reach
 //!   kernel_view        frames at adjacent addresses of the kernel
 //!   granted_buffer   pages of an imported dma-buf, granted to another domain
