@@ -77,7 +77,7 @@ impl Export {
     /// # Errors
     ///
     /// `EINVAL` if there are fewer grants.
-    fn grants(
+    fn grants_at(
         &self,
         first: usize,
         count: usize,
@@ -96,6 +96,10 @@ impl Exporter for Export {
     fn operations() -> &'static DmaBufOps<Self> {
         static OPERATIONS: DmaBufOps<Export> = DmaBufOps::new();
         &OPERATIONS
+    }
+
+    fn grants(&self) -> impl ExactSizeIterator<Item = Result<GrantReference>> + '_ {
+        grant_references(self.domain, &self.references)
     }
 
     fn map_at(buffer: &Arc<Buffer<Self>>, mapping: NewMapping<'_>) -> Result {
@@ -168,7 +172,7 @@ impl ProcessView {
         let count = vma::page_count(vma);
         let pages = ProcessPages::claim(buffer, count)?;
         let export = pages.buffer().exporter();
-        let grants = export.grants(vma::first_page(vma), count)?;
+        let grants = export.grants_at(vma::first_page(vma), count)?;
         let user = UserMapping::new(vma, grants, access, ())?;
         let view = Arc::new(Self { _user: user, pages }, GFP_KERNEL)?;
         vma::attach(vma, view);

@@ -40,10 +40,8 @@
 //! The order of taking them:
 //!
 //! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
-//! 2. the reservation lock of a dma-buf (held by its framework in some operations), or
-//!    `DmaBuf::attachments`, the devices that it is attached to; and inside of either
-//!    `DmaBuf::users`, the number of mappings of the buffer for a device, or `DmaBuf::view`, its
-//!    mapping in the kernel;
+//! 2. the reservation lock of a dma-buf (held by its framework in some operations), and inside of
+//!    it, or without it, `DmaBuf::mappings`, the mappings of the buffer for devices;
 //! 3. `RegionIndex::lock`: the regions of a file, and inside of it the spinlock of its maple tree;
 //! 4. `UnmapNotify::actions`, the actions when a region is unmapped, and `UserMapping::entries`
 //!    (paravirtual), the page-table entries with grants. Taken inside of MMU notifiers, so that

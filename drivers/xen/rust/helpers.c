@@ -148,6 +148,16 @@ struct page *xen_rust_address_to_page(const void *address)
 	return is_vmalloc_addr(address) ? vmalloc_to_page(address) : virt_to_page(address);
 }
 
+void xen_rust_flush_translations(void)
+{
+#ifdef CONFIG_XEN_PV
+	struct mmuext_op flush = { .cmd = MMUEXT_TLB_FLUSH_ALL };
+
+	if (xen_pv_domain())
+		WARN_ON(HYPERVISOR_mmuext_op(&flush, 1, NULL, DOMID_SELF));
+#endif
+}
+
 /*
  * Only a paravirtual domain has frames in its linear mapping that must be
  * unmapped. No CPU of it may keep an old translation, because the hypervisor
@@ -156,13 +166,7 @@ struct page *xen_rust_address_to_page(const void *address)
 void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages)
 {
 	xenmem_reservation_va_mapping_reset(count, pages);
-#ifdef CONFIG_XEN_PV
-	if (xen_pv_domain()) {
-		struct mmuext_op flush = { .cmd = MMUEXT_TLB_FLUSH_ALL };
-
-		WARN_ON(HYPERVISOR_mmuext_op(&flush, 1, NULL, DOMID_SELF));
-	}
-#endif
+	xen_rust_flush_translations();
 }
 
 void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames)

@@ -43,6 +43,7 @@ void xen_rust_set_dma_ops(struct device *device, const struct dma_map_ops *opera
 struct page *xen_rust_address_to_page(const void *address);
 void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages);
 void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames);
+void xen_rust_flush_translations(void);
 void *xen_rust_vmap(struct page **pages, unsigned int count);
 struct scatterlist *xen_rust_sg_read_dma(struct scatterlist *entry, u64 *address,
 					 unsigned int *length);

@@ -2,8 +2,8 @@
 
 //! dma-bufs over frames that grants are mapped at.
 //!
-//! The framework calls `map_dma_buf`, `unmap_dma_buf`, `vmap` and `vunmap` with the buffer's
-//! reservation lock held, and the other operations without it.
+//! The framework calls `map_dma_buf`, `unmap_dma_buf` and `vmap` with the buffer's reservation lock
+//! held, and the other operations without it.
 //!
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h).
 
@@ -14,11 +14,11 @@ use super::{
 use crate::xen::{
     bindings,
     grant::{
-        frames::Frames,
         mapping::{
             GrantMapping,
             MappedFrames, //
         },
+        operation::GrantReference, //
     },
     kernel::{
         dma_direction::Direction,
@@ -51,7 +51,8 @@ use kernel::{
     str::CString,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     types::ForeignOwnable, //
 };
@@ -64,6 +65,9 @@ pub(crate) trait Exporter: Send + Sync + Sized + 'static {
 
     /// Returns the operations of buffers of this exporter.
     fn operations() -> &'static DmaBufOps<Self>;
+
+    /// Returns the grants of the buffer, in the order of its frames.
+    fn grants(&self) -> impl ExactSizeIterator<Item = Result<GrantReference>> + '_;
 
     /// Maps a part of `buffer` at the VMA of `mapping`, from its file offset on. Called with the
     /// mmap lock held for writing; the range is within the buffer. The VMA holds a reference to the
@@ -165,7 +169,7 @@ impl DmaBuf {
             // The name is used as long as the buffer is listed, which ends before its release.
             exp_name: shared.buffer.name.as_char_ptr(),
             owner: module::this_module(),
-            ops: T::operations().for_frames(frames),
+            ops: &raw const T::operations().table,
             size: frames.len() * PAGE_SIZE,
             flags: bindings::O_RDWR as c_int,
             resv: ptr::null_mut(),
@@ -211,10 +215,10 @@ struct Shared<T: Exporter> {
     /// never taken inside of it.
     #[pin]
     mappings: Mutex<KVec<DeviceMapping>>,
-    /// Contiguous mapping of the frames in the kernel, after the first `vmap()`. Taken inside of
-    /// the reservation lock.
-    #[pin]
-    view: Mutex<Option<KernelView>>,
+    /// Contiguous mapping of the frames in the kernel, after the first `vmap()`. Kept until the
+    /// buffer is released, because the driver of a graphics card asks for it with each frame that
+    /// it shows.
+    view: SetOnce<KernelView>,
     /// The last field, because the others refer to its frames.
     buffer: Arc<Buffer<T>>,
 }
@@ -223,7 +227,7 @@ impl<T: Exporter> Shared<T> {
     fn new(buffer: Arc<Buffer<T>>) -> impl PinInit<Self> {
         pin_init!(Self {
             mappings <- new_mutex!(KVec::new(), "DmaBuf::mappings"),
-            view <- new_mutex!(None, "DmaBuf::view"),
+            view: SetOnce::new(),
             buffer,
         })
     }
@@ -262,6 +266,23 @@ impl<T: Exporter> Shared<T> {
         drop(mapping);
     }
 
+    /// Returns the contiguous mapping of the frames in the kernel. Called with the reservation lock
+    /// held, so that there is one caller at a time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KernelView::new`].
+    fn view(&self) -> Result<&KernelView> {
+        if self.view.as_ref().is_none() {
+            let buffer = &self.buffer;
+            // SAFETY: The frames stay allocated as long as the `Buffer` lives, to which `self`
+            // holds a reference; `self` drops it after the view.
+            let view = unsafe { KernelView::new(buffer.frames(), buffer.exporter().grants()) }?;
+            self.view.populate(view);
+        }
+        self.view.as_ref().ok_or(ENOMEM)
+    }
+
     /// Calls `f` for each mapping that a device has now.
     fn for_each_mapping(&self, f: impl Fn(&DeviceMapping)) {
         self.mappings.lock().iter().for_each(f);
@@ -270,49 +291,28 @@ impl<T: Exporter> Shared<T> {
 
 /// `struct dma_buf_ops` for buffers whose private data is a `Shared<T>`.
 pub(crate) struct DmaBufOps<T: Exporter> {
-    /// Operations of buffers that the kernel can map at contiguous addresses.
-    with_view: bindings::dma_buf_ops,
-    /// Operations of all other buffers. The framework takes it for a fault of the exporter if
-    /// `vmap` is set and fails.
-    without_view: bindings::dma_buf_ops,
+    table: bindings::dma_buf_ops,
     exporter: PhantomData<T>,
 }
 
-// SAFETY: The tables are never written.
+// SAFETY: The table is never written.
 unsafe impl<T: Exporter> Sync for DmaBufOps<T> {}
 
 impl<T: Exporter> DmaBufOps<T> {
-    /// Makes the tables, for a `static`.
+    /// Makes the table, for a `static`.
     pub(crate) const fn new() -> Self {
         Self {
-            with_view: bindings::dma_buf_ops {
+            table: bindings::dma_buf_ops {
+                map_dma_buf: Some(Self::map_dma_buf),
+                unmap_dma_buf: Some(Self::unmap_dma_buf),
+                release: Some(Self::release),
+                begin_cpu_access: Some(Self::begin_cpu_access),
+                end_cpu_access: Some(Self::end_cpu_access),
+                mmap: Some(Self::mmap),
                 vmap: Some(Self::vmap),
-                vunmap: Some(Self::vunmap),
-                ..Self::without_view()
+                ..pin_init::zeroed()
             },
-            without_view: Self::without_view(),
             exporter: PhantomData,
-        }
-    }
-
-    const fn without_view() -> bindings::dma_buf_ops {
-        bindings::dma_buf_ops {
-            map_dma_buf: Some(Self::map_dma_buf),
-            unmap_dma_buf: Some(Self::unmap_dma_buf),
-            release: Some(Self::release),
-            begin_cpu_access: Some(Self::begin_cpu_access),
-            end_cpu_access: Some(Self::end_cpu_access),
-            mmap: Some(Self::mmap),
-            ..pin_init::zeroed()
-        }
-    }
-
-    /// Returns the operations of a buffer of `frames`.
-    fn for_frames(&'static self, frames: &Frames) -> *const bindings::dma_buf_ops {
-        if KernelView::is_possible(frames) {
-            &self.with_view
-        } else {
-            &self.without_view
         }
     }
 
@@ -427,11 +427,7 @@ impl<T: Exporter> DmaBufOps<T> {
         // SAFETY: By this function's safety requirements.
         let shared = unsafe { Self::shared(buffer) };
         from_result(|| {
-            // SAFETY: The frames stay as long as the `Buffer` lives, and the view is dropped before
-            // it. The framework calls `vunmap()`, which drops it, before that.
-            let view = unsafe { KernelView::new(shared.buffer.frames()) }?;
-            let address = view.address().as_ptr();
-            *shared.view.lock() = Some(view);
+            let address = shared.view()?.address().as_ptr();
             // SAFETY: By this function's safety requirements.
             unsafe {
                 map.write(bindings::iosys_map {
@@ -441,14 +437,5 @@ impl<T: Exporter> DmaBufOps<T> {
             };
             Ok(0)
         })
-    }
-
-    /// # Safety
-    ///
-    /// `buffer` must be a valid buffer that has these operations.
-    unsafe extern "C" fn vunmap(buffer: *mut bindings::dma_buf, _map: *mut bindings::iosys_map) {
-        // SAFETY: By this function's safety requirements.
-        let view = unsafe { Self::shared(buffer) }.view.lock().take();
-        drop(view);
     }
 }

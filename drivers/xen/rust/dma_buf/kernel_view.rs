@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Mappings of frames at contiguous addresses of the kernel.
-//!
-//! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h).
 
 use crate::xen::{
-    bindings,
     grant::{
+        contiguous_mapping::ContiguousMapping,
         domain,
-        frames::Frames, //
+        frames::Frames,
+        operation::{
+            Access,
+            GrantReference, //
+        },
     },
     kernel::{
-        errno,
-        page_array::PageArray, //
+        page_array::PageArray,
+        vmap::VmapRange, //
     },
 };
 use core::ptr::NonNull;
@@ -20,71 +22,60 @@ use kernel::prelude::*;
 
 /// Contiguous kernel addresses of frames. Dropping it unmaps them if they were mapped for it; may
 /// sleep.
-///
-/// # Invariants
-///
-/// `made` is true if `vmap()` made the mapping at `address`.
-pub(super) struct KernelView {
-    address: NonNull<c_void>,
-    made: bool,
+pub(super) enum KernelView {
+    /// Linear addresses of the frames, which are contiguous.
+    Linear(LinearAddress),
+    /// Range of addresses at which the frames are mapped.
+    Range(VmapRange),
+    /// Range of addresses at which the grants are mapped, in a paravirtual domain.
+    Grants(ContiguousMapping),
 }
 
-// SAFETY: The addresses are those of the kernel, and may be unmapped by any thread.
-unsafe impl Send for KernelView {}
+/// Linear address of contiguous frames.
+pub(super) struct LinearAddress(NonNull<c_void>);
+
+// SAFETY: The address is one of the kernel, in all threads.
+unsafe impl Send for LinearAddress {}
+// SAFETY: As above.
+unsafe impl Sync for LinearAddress {}
 
 impl KernelView {
-    /// Returns true if `frames` can have contiguous addresses. The answer does not change.
+    /// Finds or makes contiguous addresses of all of `frames`. `grants` are those that are mapped
+    /// at the frames, for writing. May sleep, for long if pages of the granting domain are paged
+    /// out.
     ///
-    /// In a paravirtual domain only frames that are adjacent in the linear mapping can: a
-    /// page-table entry with a page of another domain can only be written by the hypervisor, as
-    /// part of mapping the grant.
-    pub(super) fn is_possible(frames: &Frames) -> bool {
-        !domain::is_paravirtual() || frames.contiguous_address().is_some()
-    }
-
-    /// Finds or makes contiguous addresses of all of `frames`. May sleep.
+    /// The frames only have to be mapped at other addresses if they are not contiguous. In a
+    /// paravirtual domain this takes a second mapping of the grants: a page-table entry with a page
+    /// of another domain can only be written by the hypervisor, as part of mapping the grant.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EOPNOTSUPP` if that is not [possible](Self::is_possible).
+    /// `ENOMEM`; in a paravirtual domain those of [`ContiguousMapping::new`].
     ///
     /// # Safety
     ///
     /// The frames must stay allocated until the value is dropped.
-    pub(super) unsafe fn new(frames: &Frames) -> Result<Self> {
+    pub(super) unsafe fn new(
+        frames: &Frames,
+        grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
+    ) -> Result<Self> {
         if let Some(address) = frames.contiguous_address() {
-            // INVARIANT: No mapping was made.
-            return Ok(Self {
-                address,
-                made: false,
-            });
+            return Ok(Self::Linear(LinearAddress(address)));
         }
         if domain::is_paravirtual() {
-            return Err(errno::not_supported());
+            return ContiguousMapping::new(grants, Access::ReadWrite).map(Self::Grants);
         }
-        let pages = frames.pages();
-        // SAFETY: `pages` is an array of this length, to which the C function does not write, and
-        // by this function's safety requirements the pages stay allocated.
-        let address =
-            unsafe { bindings::xen_rust_vmap(pages.as_ptr().cast_mut(), pages.len() as c_uint) };
-        // INVARIANT: `vmap()` just made the mapping.
-        Ok(Self {
-            address: NonNull::new(address).ok_or(ENOMEM)?,
-            made: true,
-        })
+        // SAFETY: The pages of frames are valid, and by this function's safety requirements they
+        // stay allocated.
+        unsafe { VmapRange::new(frames.pages()) }.map(Self::Range)
     }
 
     /// Returns the address of the first frame.
     pub(super) fn address(&self) -> NonNull<c_void> {
-        self.address
-    }
-}
-
-impl Drop for KernelView {
-    fn drop(&mut self) {
-        if self.made {
-            // SAFETY: By the type invariants, `vmap()` made the mapping.
-            unsafe { bindings::vunmap(self.address.as_ptr()) };
+        match self {
+            Self::Linear(address) => address.0,
+            Self::Range(range) => range.address(),
+            Self::Grants(mapping) => mapping.address(),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! ```text
 //!   export           dma-buf over granted frames: devices, CPU access, mmap(), vmap()
 //!   device_mapping     frames that a device can reach
-//!   kernel_view        frames at adjacent addresses of the kernel
+//!   kernel_view        frames at contiguous addresses of the kernel
 //!   granted_buffer   pages of an imported dma-buf, granted to another domain
 //!   import             dma-buf of another exporter, attached and mapped
 //!   segment            pieces of its memory, as plain values

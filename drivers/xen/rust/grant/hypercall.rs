@@ -93,6 +93,18 @@ pub(super) unsafe fn map_at_entries(operations: &mut [bindings::gnttab_map_grant
     unsafe { issue_until_answered(bindings::GNTTABOP_map_grant_ref, operations) };
 }
 
+/// Maps grants at addresses of the kernel that have no frames (C: `gnttab_batch_map()`). May sleep,
+/// for long if pages of the granting domain are paged out. Paravirtual domains only.
+///
+/// # Safety
+///
+/// Each operation must name an address of the kernel that has a page table, and that nothing else
+/// uses until the grant is unmapped.
+pub(super) unsafe fn map_at_addresses(operations: &mut [bindings::gnttab_map_grant_ref]) {
+    // SAFETY: The command takes such operations; the rest by this function's safety requirements.
+    unsafe { issue_until_answered(bindings::GNTTABOP_map_grant_ref, operations) };
+}
+
 /// Unmaps grants from the kernel addresses of those of `frames` that are in `range` (C:
 /// `gnttab_unmap_refs()`), and settles the operations. Returns the number of operations that the
 /// hypervisor refused. May sleep, allocates nothing.
@@ -138,6 +150,35 @@ pub(super) unsafe fn unmap_from_frames(
 pub(super) unsafe fn unmap_from_entries(
     operations: &mut [bindings::gnttab_unmap_grant_ref],
 ) -> usize {
+    // SAFETY: By this function's safety requirements.
+    unsafe { unmap(operations) };
+    settle(operations, true)
+}
+
+/// Unmaps grants from addresses of the kernel that have no frames (C:
+/// `HYPERVISOR_grant_table_op()`), and settles the operations. Returns the number of operations
+/// that the hypervisor refused.
+///
+/// On return no CPU has a translation to the pages. May sleep, allocates nothing.
+///
+/// # Safety
+///
+/// The operations must stand for mappings of [`map_at_addresses`] whose addresses nothing uses.
+pub(super) unsafe fn unmap_from_addresses(
+    operations: &mut [bindings::gnttab_unmap_grant_ref],
+) -> usize {
+    // SAFETY: By this function's safety requirements.
+    unsafe { unmap(operations) };
+    settle(operations, false)
+}
+
+/// Unmaps grants (C: `HYPERVISOR_grant_table_op()`). May sleep, allocates nothing.
+///
+/// # Safety
+///
+/// The operations must stand for mappings that nothing uses, and that are not at the kernel
+/// addresses of frames, whose page state this function does not change.
+unsafe fn unmap(operations: &mut [bindings::gnttab_unmap_grant_ref]) {
     traced(
         bindings::GNTTABOP_unmap_grant_ref,
         operations.len(),
@@ -151,7 +192,14 @@ pub(super) unsafe fn unmap_from_entries(
             )
         },
     );
-    settle(operations, true)
+}
+
+/// Flushes the TLBs of all CPUs of this domain (C: `MMUEXT_TLB_FLUSH_ALL`), which the hypervisor
+/// does not do when it maps a grant in place of another page. Does nothing outside of paravirtual
+/// domains.
+pub(super) fn flush_translations() {
+    // SAFETY: The shim may be called from any context.
+    unsafe { bindings::xen_rust_flush_translations() };
 }
 
 /// Issues `operations` with one hypercall, which stores a status in each of them (C:

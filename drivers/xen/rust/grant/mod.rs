@@ -9,6 +9,7 @@
 //! ```text
 //!   mapping            grants at kernel addresses of frames: from mapping to the last unmap
 //!   user_mapping       grants at page-table entries of a process (paravirtual domains)
+//!   contiguous_mapping grants at contiguous addresses of the kernel (paravirtual domains)
 //!   deferred           list of what has ended but cannot be undone yet, as pages are in use
 //!   unmap              unmap operations of grants that were mapped together
 //!   map                map operations of grants that are mapped together
@@ -27,6 +28,7 @@
 //! and leaves the rest to `deferred`; `unmap` finds runs of operations, `hypercall` issues them,
 //! `operation` evaluates their statuses. Each file uses files below it only.
 
+pub(crate) mod contiguous_mapping;
 pub(crate) mod copy;
 pub(crate) mod deferred;
 pub(crate) mod dma_memory;

@@ -23,3 +23,4 @@ pub(crate) mod sched;
 pub(crate) mod user_memory;
 pub(crate) mod user_pages;
 pub(crate) mod vma;
+pub(crate) mod vmap;
