@@ -180,11 +180,21 @@ fn export(exports: &Arc<Exports>, request: &Request) -> Result {
 }
 
 /// Allocates frames for a buffer of `count` pages. May sleep.
+///
+/// Unpopulated pages are available for any size of a buffer, whereas frames for DMA must be
+/// contiguous. The latter are therefore used only for devices to which they make a difference: see
+/// [`dma_memory`](crate::xen::grant::dma_memory).
 fn new_frames(count: usize, backing: Backing) -> Result<Frames> {
     let caching = match backing {
-        Backing::Ordinary => return Ok(UnpopulatedPages::new(count)?.sorted().into()),
-        Backing::WriteCombine => Caching::WriteCombine,
-        Backing::Coherent => Caching::Coherent,
+        Backing::Ordinary => None,
+        Backing::WriteCombine => Some(Caching::WriteCombine),
+        Backing::Coherent => Some(Caching::Coherent),
     };
-    Ok(DmaMemory::new(count, caching, DmaDevices::memory()?)?.into())
+    if let Some(caching) = caching {
+        let device = DmaDevices::memory()?;
+        if !device.is_dma_coherent() {
+            return Ok(DmaMemory::new(count, caching, device)?.into());
+        }
+    }
+    Ok(UnpopulatedPages::new(count)?.sorted().into())
 }

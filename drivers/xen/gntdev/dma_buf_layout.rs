@@ -19,14 +19,14 @@ use kernel::{
     prelude::*, //
 };
 
-/// Kind of frames of an exported buffer.
+/// Kind of memory that a program requests for an exported buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backing {
-    /// Unpopulated pages.
+    /// Memory of any kind.
     Ordinary,
-    /// Frames of memory from `dma_alloc_wc()`.
+    /// Memory as from `dma_alloc_wc()`.
     WriteCombine,
-    /// Frames of memory from `dma_alloc_coherent()`.
+    /// Memory as from `dma_alloc_coherent()`.
     Coherent,
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Description {
     pub(crate) domain: u16,
     /// Number of pages that the program named.
     pub(crate) page_count: usize,
-    /// Kind of frames that the grants are mapped at.
+    /// Kind of memory that the program requested.
     pub(crate) backing: Backing,
     /// Offset of the data in the pages, in bytes.
     pub(crate) data_offset: u32,

@@ -20,7 +20,6 @@
 #include <xen/events.h>
 #include <xen/interface/grant_table.h>
 #include <xen/interface/xen.h>
-#include <xen/mem-reservation.h>
 #include <xen/page.h>
 #include <xen/xen.h>
 #include <asm/xen/hypercall.h>
@@ -138,6 +137,11 @@ int xen_rust_set_dma_mask(struct device *device)
 	return dma_coerce_mask_and_coherent(device, DMA_BIT_MASK(64));
 }
 
+bool xen_rust_dma_coherent(struct device *device)
+{
+	return dev_is_dma_coherent(device);
+}
+
 void xen_rust_set_dma_ops(struct device *device, const struct dma_map_ops *operations)
 {
 	set_dma_ops(device, operations);
@@ -156,22 +160,6 @@ void xen_rust_flush_translations(void)
 	if (xen_pv_domain())
 		WARN_ON(HYPERVISOR_mmuext_op(&flush, 1, NULL, DOMID_SELF));
 #endif
-}
-
-/*
- * Only a paravirtual domain has frames in its linear mapping that must be
- * unmapped. No CPU of it may keep an old translation, because the hypervisor
- * does not flush the TLB when it maps a grant there.
- */
-void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages)
-{
-	xenmem_reservation_va_mapping_reset(count, pages);
-	xen_rust_flush_translations();
-}
-
-void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames)
-{
-	xenmem_reservation_va_mapping_update(count, pages, frames);
 }
 
 void *xen_rust_vmap(struct page **pages, unsigned int count)

@@ -39,10 +39,9 @@ void xen_rust_cond_resched(void);
 void xen_rust_notify_remote(unsigned int port);
 void xen_rust_init_delayed_work(struct delayed_work *work, work_func_t function);
 int xen_rust_set_dma_mask(struct device *device);
+bool xen_rust_dma_coherent(struct device *device);
 void xen_rust_set_dma_ops(struct device *device, const struct dma_map_ops *operations);
 struct page *xen_rust_address_to_page(const void *address);
-void xen_rust_reset_linear_mapping(unsigned long count, struct page **pages);
-void xen_rust_update_linear_mapping(unsigned long count, struct page **pages, xen_pfn_t *frames);
 void xen_rust_flush_translations(void);
 void *xen_rust_vmap(struct page **pages, unsigned int count);
 struct scatterlist *xen_rust_sg_read_dma(struct scatterlist *entry, u64 *address,

@@ -3,21 +3,22 @@
 //! Frames allocated for DMA whose memory was given to the hypervisor, so that grants can be mapped
 //! at them.
 //!
+//! They are for devices that are not coherent with the caches of the CPU: for these the DMA API
+//! maps its memory in the kernel and in processes with other attributes than ordinary memory. For a
+//! coherent device it uses the same attributes, so that any other frames are as good. A domain with
+//! a device that is not coherent is auto-translated: paravirtual domains exist only on x86, all
+//! devices of which are coherent.
+//!
 //! The C counterpart is `gnttab_dma_alloc_pages()`, which only kernels with
-//! `CONFIG_XEN_GRANT_DMA_ALLOC` have, and which takes machine addresses for physical ones in a
-//! paravirtual domain.
+//! `CONFIG_XEN_GRANT_DMA_ALLOC` have.
 //!
 //! C headers: `include/xen/mem-reservation.h`,
 //! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h).
 
-use super::{
-    domain,
-    gfn::XEN_PAGE_SIZE, //
-};
+use super::gfn::XEN_PAGE_SIZE;
 use crate::xen::{
     bindings,
     kernel::{
-        errno,
         faux_device::FauxDevice,
         page_array::PageArray, //
     },
@@ -80,11 +81,12 @@ unsafe impl Sync for DmaMemory {}
 
 impl DmaMemory {
     /// Allocates `count` frames for DMA by `device` and gives their memory to the hypervisor. May
-    /// sleep.
+    /// sleep. Auto-translated domains only.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if no range of that size is free; `EFAULT` if the hypervisor does not take the
+    /// `ENOMEM` if no range of that size is free: the limit is that of the page allocator, unless
+    /// the kernel has a contiguous memory area (CMA); `EFAULT` if the hypervisor does not take the
     /// memory.
     pub(crate) fn new(count: usize, caching: Caching, device: Arc<FauxDevice>) -> Result<Self> {
         i32::try_from(count).map_err(|_| ENOMEM)?;
@@ -104,18 +106,15 @@ impl DmaMemory {
         })
         .inspect_err(|_| clear_private(&mut pages))?;
 
-        // SAFETY: This function owns the pages, and nothing uses their memory.
-        unsafe { bindings::xen_rust_reset_linear_mapping(count, pages.as_mut_ptr()) };
-        // SAFETY: `frames` is an array of `count` frames that this function owns and that are not
-        // mapped any more.
+        // SAFETY: `frames` is an array of `count` frames that this function owns, and nothing uses
+        // their memory.
         let given =
             unsafe { bindings::xenmem_reservation_decrease(count as c_int, frames.as_mut_ptr()) };
         let given = usize::try_from(given).unwrap_or(0).min(count);
         if given < count {
-            // Frames from index `given` on still have their old memory, and only need to be mapped
-            // again.
+            // Frames from index `given` on still have their old memory.
             clear_private(&mut pages);
-            if populate(&mut pages, &mut frames, given).is_err() {
+            if populate(&pages, &mut frames, given).is_err() {
                 allocation.leak();
             }
             return Err(EFAULT);
@@ -136,15 +135,14 @@ impl DmaMemory {
     }
 
     /// Maps the frames at `vma` from its file offset on, with the requested caching (C:
-    /// `dma_mmap_attrs()`). May sleep. Not in paravirtual domains.
+    /// `dma_mmap_attrs()`). May sleep.
     ///
     /// The page-table entries hold no references: the frames must stay as long as the VMA, or a
     /// copy or part of it.
     ///
     /// # Errors
     ///
-    /// `ENXIO` if the range is not within the frames; `ENOMEM`; `EOPNOTSUPP` in a paravirtual
-    /// domain.
+    /// `ENXIO` if the range is not within the frames; `ENOMEM`.
     pub(super) fn map_at(&self, vma: &VmaNew) -> Result {
         self.allocation.map_at(vma)
     }
@@ -173,7 +171,7 @@ impl Drop for DmaMemory {
         let count = self.pages.len();
         // SAFETY: `allocation` is not used after this.
         let allocation = unsafe { ManuallyDrop::take(&mut self.allocation) };
-        if populate(&mut self.pages, &mut self.frames, count).is_err() {
+        if populate(&self.pages, &mut self.frames, count).is_err() {
             allocation.leak();
         }
     }
@@ -186,20 +184,19 @@ fn clear_private(pages: &mut KVVec<*mut bindings::page>) {
     unsafe { bindings::gnttab_pages_clear_private(pages.len() as c_int, pages.as_mut_ptr()) };
 }
 
-/// Populates the first `count` of `pages` with memory of the hypervisor, and maps it, and the
-/// frames in `frames` of the other pages, at the linear addresses of the kernel. May sleep,
-/// allocates nothing.
+/// Populates the first `count` of `pages` with memory of the hypervisor. May sleep, allocates
+/// nothing.
 ///
 /// # Errors
 ///
 /// `ENOMEM` if the hypervisor has no memory. Some of the pages then have none: they must never be
 /// used again.
 fn populate(
-    pages: &mut KVVec<*mut bindings::page>,
-    frames: &mut KVVec<bindings::xen_pfn_t>,
+    pages: &[*mut bindings::page],
+    frames: &mut [bindings::xen_pfn_t],
     count: usize,
 ) -> Result {
-    for (frame, page) in frames.iter_mut().zip(pages.iter()).take(count) {
+    for (frame, page) in frames.iter_mut().zip(pages).take(count) {
         // SAFETY: The page is valid.
         let address = unsafe { bindings::xen_rust_page_physical(*page) };
         *frame = (address / XEN_PAGE_SIZE as u64) as bindings::xen_pfn_t;
@@ -212,62 +209,27 @@ fn populate(
         pr_err!("Xen gave {populated} of {count} pages back: all of them are lost\n");
         return Err(ENOMEM);
     }
-    // SAFETY: The frames are those of the pages: the hypervisor wrote the first `count`, the others
-    // were not changed.
-    unsafe {
-        bindings::xen_rust_update_linear_mapping(
-            pages.len(),
-            pages.as_mut_ptr(),
-            frames.as_mut_ptr(),
-        )
-    };
     Ok(())
 }
 
-/// Memory that a device can use.
+/// Memory that the DMA API allocated for a device.
 ///
 /// # Invariants
 ///
-/// `address` is that of `size` bytes from `origin`, which have not been freed. The bytes have a
-/// `struct page` each.
+/// `address` and `handle` are those of `size` bytes that `dma_alloc_attrs()` allocated for `device`
+/// with the attributes of `caching`, and that have not been freed. The pages have a `struct page`
+/// each.
 struct Allocation {
     address: NonNull<c_void>,
     size: usize,
-    origin: Origin,
-}
-
-/// Allocator of the memory.
-enum Origin {
-    /// The DMA API.
-    Dma {
-        device: Arc<FauxDevice>,
-        handle: bindings::dma_addr_t,
-        caching: Caching,
-    },
-    /// The page allocator, in a paravirtual domain. There the DMA API would have the hypervisor
-    /// exchange frames until they are contiguous in machine addresses, only for this module to give
-    /// them away, and would undo the exchange when they are no longer the same. Devices of such a
-    /// domain, which only x86 has, are coherent with the caches of the CPU, with any caching that
-    /// is requested.
-    Pages,
+    device: Arc<FauxDevice>,
+    handle: bindings::dma_addr_t,
+    caching: Caching,
 }
 
 impl Allocation {
     fn new(count: usize, caching: Caching, device: Arc<FauxDevice>) -> Result<Self> {
         let size = count.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let flags = bindings::GFP_KERNEL | bindings::__GFP_NOWARN;
-        if domain::is_paravirtual() {
-            // SAFETY: The function takes any size, and returns NULL if it cannot allocate that
-            // much.
-            let address =
-                unsafe { bindings::alloc_pages_exact_noprof(size, flags | bindings::__GFP_ZERO) };
-            // INVARIANT: The page allocator just returned it.
-            return Ok(Self {
-                address: NonNull::new(address).ok_or(ENOMEM)?,
-                size,
-                origin: Origin::Pages,
-            });
-        }
         let mut handle = 0;
         // SAFETY: The device is valid, and `handle` can be written.
         let address = unsafe {
@@ -275,7 +237,7 @@ impl Allocation {
                 device.as_raw(),
                 size,
                 &mut handle,
-                flags,
+                bindings::GFP_KERNEL | bindings::__GFP_NOWARN,
                 caching.attributes(),
             )
         };
@@ -283,11 +245,9 @@ impl Allocation {
         Ok(Self {
             address: NonNull::new(address).ok_or(ENOMEM)?,
             size,
-            origin: Origin::Dma {
-                device,
-                handle,
-                caching,
-            },
+            device,
+            handle,
+            caching,
         })
     }
 
@@ -299,24 +259,16 @@ impl Allocation {
     }
 
     fn map_at(&self, vma: &VmaNew) -> Result {
-        let Origin::Dma {
-            device,
-            handle,
-            caching,
-        } = &self.origin
-        else {
-            return Err(errno::not_supported());
-        };
         // SAFETY: By the type invariants, the DMA API allocated the memory, with these values.
         // `vma` is being set up, with the mmap lock held.
         to_result(unsafe {
             bindings::dma_mmap_attrs(
-                device.as_raw(),
+                self.device.as_raw(),
                 vma.as_ptr(),
                 self.address.as_ptr(),
-                *handle,
+                self.handle,
                 self.size,
-                caching.attributes(),
+                self.caching.attributes(),
             )
         })
     }
@@ -325,37 +277,22 @@ impl Allocation {
     /// the same: it must not outlive the module.
     fn leak(self) {
         let this = ManuallyDrop::new(self);
-        if let Origin::Dma { device, .. } = &this.origin {
-            // SAFETY: `this` is never dropped, so that this is the last use of the reference.
-            drop(unsafe { ptr::read(device) });
-        }
+        // SAFETY: `this` is never dropped, so that this is the last use of the reference.
+        drop(unsafe { ptr::read(&this.device) });
     }
 }
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        match &self.origin {
-            Origin::Dma {
-                device,
-                handle,
-                caching,
-            } => {
-                // SAFETY: By the type invariants, the DMA API allocated the memory, with these
-                // values.
-                unsafe {
-                    bindings::dma_free_attrs(
-                        device.as_raw(),
-                        self.size,
-                        self.address.as_ptr(),
-                        *handle,
-                        caching.attributes(),
-                    )
-                }
-            }
-            Origin::Pages => {
-                // SAFETY: By the type invariants, the page allocator allocated the memory.
-                unsafe { bindings::free_pages_exact(self.address.as_ptr(), self.size) }
-            }
-        }
+        // SAFETY: By the type invariants, the DMA API allocated the memory, with these values.
+        unsafe {
+            bindings::dma_free_attrs(
+                self.device.as_raw(),
+                self.size,
+                self.address.as_ptr(),
+                self.handle,
+                self.caching.attributes(),
+            )
+        };
     }
 }

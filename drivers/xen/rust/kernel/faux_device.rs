@@ -55,6 +55,13 @@ impl FauxDevice {
         to_result(unsafe { bindings::xen_rust_set_dma_mask(self.as_raw()) })
     }
 
+    /// Returns true if the device is coherent with the caches of the CPU (C:
+    /// `dev_is_dma_coherent()`). The DMA API ignores attributes of caching for such a device.
+    pub(crate) fn is_dma_coherent(&self) -> bool {
+        // SAFETY: By the type invariant, the device is valid.
+        unsafe { bindings::xen_rust_dma_coherent(self.as_raw()) }
+    }
+
     /// Returns the device. It lives as long as `self`.
     pub(crate) fn as_raw(&self) -> *mut bindings::device {
         // SAFETY: By the type invariant, the device is valid.

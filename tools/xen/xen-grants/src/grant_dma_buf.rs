@@ -29,7 +29,8 @@ use crate::grant_table::GrantTable;
 use crate::sys;
 use crate::PAGE_SIZE;
 
-/// Memory that the driver maps the grants of an export into.
+/// Memory that the driver maps the grants of an export into. On x86, the devices of which are
+/// coherent, all kinds are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
     /// Ordinary pages. They suit most importers.
