@@ -26,12 +26,12 @@ PACKAGE = "xen-gntdev-rust-dkms"
 TEMPLATES = REPOSITORY / "scripts" / "debian"
 VERSION = "0.1"
 
-# Sources that a build reads. The unit tests' module and the Kconfig files belong to a kernel tree.
+# Sources that a build reads. The modules for tests and the Kconfig files belong to a kernel tree.
 SOURCES = ("drivers/xen/gntdev", "drivers/xen/rust", "include", "scripts/xenrust")
 SCRIPT = "scripts/build-installed"
 # The script that DKMS runs, which runs the former.
 STEP = "scripts/pre-build"
-LEFT_OUT = re.compile(r"Kconfig|kunit|\w*kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
+LEFT_OUT = re.compile(r"Kconfig|kunit|test|\w*kunit\.rs|\..*|.*\.pyc|__pycache__|.*~")
 
 # Templates of the package's control files: name, mode, and True if comments stay.
 CONTROL_FILES = {"control": (0o644, False), "triggers": (0o644, False), "postinst": (0o755, True),
