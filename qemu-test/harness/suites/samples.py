@@ -33,6 +33,10 @@ take-screen after
 IN_DOMU = "share-memfd grant & show-frame draw; wait"
 PROGRAMS = ("share-memfd", "show-frame")
 
+# The rules look into the memory of the card, which the kernel otherwise keeps for the driver.
+CARD_MEMORY = "iomem=relaxed"
+CARD_SECONDS = 130
+
 DOMAIN = re.compile(r"^domain (\d+)$", re.M)
 MEMFD_LINES = (r"^grant \d+: page 3 of a memfd of domain {}$",
                r"^grant \d+: the same page, after the domU has changed it$")
@@ -53,7 +57,8 @@ def auto_translated(context: Context) -> list[Job]:
 
 
 def _samples(context: Context, guests: GuestType) -> list[Job]:
-    card = gntdev_boot(context, guests, 40, "dmabuf-card", title="card", display=True)
+    card = gntdev_boot(context, guests, CARD_SECONDS, "dmabuf-card", title="card", display=True,
+                       cmdline=CARD_MEMORY)
     if context.gntdev == Driver.C:
         return [SkippedJob("the samples", "Linux's C driver cannot export a dma-buf on x86"), card]
     spec = Spec(dom0=guests, domu=guests, gntdev=context.gntdev, events=context.events,

@@ -218,8 +218,8 @@ rules![
         Ok(())
     },
 
-    /// Frames for device memory are exchanged with the hypervisor and back. Frames that came back
-    /// wrong would fail their next user.
+    /// If devices are not coherent, frames for device memory are exchanged with the hypervisor and
+    /// back. Frames that came back wrong would fail their next user.
     #[rule("ordinary memory can be exported after that of devices")]
     #[expect_c_differs(NO_EXPORT)]
     fn kinds_in_turn(world: &mut World) -> Verdict {

@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod notice;
 pub mod offset;
 pub mod peer;
+mod pictures;
 pub mod threads;
 pub mod visibility;
 pub mod volume;

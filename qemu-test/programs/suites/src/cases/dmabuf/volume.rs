@@ -20,7 +20,11 @@ use xen_grants::PAGE_SIZE;
 
 use super::buffers::assert_ends;
 use super::buffers::file_buffer;
+use super::buffers::KINDS;
 use super::buffers::NO_EXPORT;
+use super::pictures::Picture;
+use super::pictures::FULL_HD;
+use super::pictures::ULTRA_HD;
 use crate::granter::grants_of;
 use crate::granter::Access;
 use crate::suite::rules;
@@ -227,6 +231,31 @@ rules![
         drop((mapping, buffer));
         assert_ends(&device, number);
         assert_released(&grants_of(domid, &references));
+        Ok(())
+    },
+
+    #[rule("an export of a picture's size is made of any memory")]
+    #[long]
+    #[expect_c_differs(NO_EXPORT)]
+    fn pictures(world: &mut World) -> Verdict {
+        let device = Gntdev::open()?;
+        for pages in [FULL_HD, ULTRA_HD] {
+            let mut picture = Picture::new(world, pages, 1203)?;
+            for (flags, kind) in KINDS {
+                let what = format!("{pages} pages, {kind} memory");
+                let buffer = picture
+                    .export(world, &device, flags)
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
+                picture.assert_in(&buffer, &what)?;
+                if pages == FULL_HD {
+                    picture.assert_written(world, &buffer)?;
+                }
+                let number = buffer.number();
+                drop(buffer);
+                assert_ends(&device, number);
+                picture.assert_released();
+            }
+        }
         Ok(())
     },
 
