@@ -10,6 +10,7 @@ mod buffers;
 pub mod card;
 pub mod export;
 pub mod import;
+pub mod importer;
 pub mod lifetime;
 pub mod mapping;
 pub mod notice;
@@ -52,4 +53,9 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
 /// The rules that need a graphics card.
 pub fn of_card() -> Vec<&'static Rule> {
     card::RULES.iter().collect()
+}
+
+/// The rules that need the importer for tests, a module of the kernel.
+pub fn of_importer() -> Vec<&'static Rule> {
+    importer::RULES.iter().collect()
 }
