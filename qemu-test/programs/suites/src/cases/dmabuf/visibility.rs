@@ -107,6 +107,27 @@ rules![
         Ok(())
     },
 
+    #[rule("the framework traces the descriptor of an export")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn descriptor_traced(world: &mut World) -> Verdict {
+        const FRAMEWORK: &str = "dma_buf";
+        if !Trace::is_available(FRAMEWORK) {
+            return skip_case("this kernel has no trace events of dma-bufs");
+        }
+        let share = world.share(1)?;
+        let device = Gntdev::open()?;
+        let trace = Trace::begin(FRAMEWORK, &["dma_buf_fd"], 64)?;
+        let buffer = device.export(0, world.granter.domid(), &share.references())?;
+        let found = trace
+            .events()?
+            .into_iter()
+            .find(|event| event.thread == process::id() && event.name == "dma_buf_fd");
+        let event = found.expect("no event");
+        let number = buffer.number().to_string();
+        assert_eq!(event.field("fd"), Some(number.as_str()));
+        Ok(())
+    },
+
     #[rule("exports and imports are traced")]
     fn traced(world: &mut World) -> Verdict {
         if world.driver == Driver::C {
