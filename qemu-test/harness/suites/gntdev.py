@@ -14,6 +14,8 @@ from ..spec import Spec
 DOMU_MEMORY = 256
 # Xen's table of a domain's mappings has 256 entries in each frame.
 SMALL_TABLE = "gnttab_max_maptrack_frames=4"
+# All devices of dom0 take bounce buffers.
+BOUNCE = "swiotlb=force"
 
 
 @suite("pv", order=40,
@@ -31,6 +33,18 @@ def auto_translated(context: Context) -> list[Job]:
     return [gntdev_boot(context, GuestType.PVH, 150, "dmabuf-domu", "gntdev-domu")]
 
 
+@suite("bounce", order=52, lists=(SuiteList.DOM0, SuiteList.LOCKDEP))
+def bounces_of_paravirtual(context: Context) -> list[Job]:
+    """A device that takes bounce buffers imports dma-bufs of a PV domU's grants in a PV dom0."""
+    return [gntdev_boot(context, GuestType.PV, 40, "dmabuf-importer", cmdline=BOUNCE)]
+
+
+@suite("bounce-pvh", order=54, lists=(SuiteList.DOM0,))
+def bounces_of_auto_translated(context: Context) -> list[Job]:
+    """A device that takes bounce buffers imports dma-bufs of a PVH domU's grants in a PVH dom0."""
+    return [gntdev_boot(context, GuestType.PVH, 60, "dmabuf-importer", cmdline=BOUNCE)]
+
+
 @suite("full", order=55, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def full_table(context: Context) -> list[Job]:
     """A PV and a PVH dom0 whose table of mappings is full."""
@@ -39,10 +53,11 @@ def full_table(context: Context) -> list[Job]:
 
 
 def gntdev_boot(context: Context, guests: GuestType, seconds: float, *programs: str,
-                title: str = "", display: bool = False, xen_cmdline: str = "") -> Job:
+                title: str = "", display: bool = False, cmdline: str = "",
+                xen_cmdline: str = "") -> Job:
     """The PROGRAMS in a dom0 with a domU that grants, both of one type, for about SECONDS."""
     spec = Spec(dom0=guests, domu=guests, domu_run="granter", domu_mem=DOMU_MEMORY,
-                xen_cmdline=xen_cmdline,
+                cmdline=cmdline, xen_cmdline=xen_cmdline,
                 limits=limits.suite(context.family), display=display,
                 add=needs.additions(context, *programs),
                 domu_add=needs.additions(context, "granter"))
