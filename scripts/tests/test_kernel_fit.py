@@ -32,7 +32,8 @@ class Config(unittest.TestCase):
         text = (REPOSITORY / "drivers/xen/gntdev/Kconfig").read_text(encoding="utf-8")
         driver = text.partition("config XEN_GNTDEV_RUST\n")[2].partition("\nconfig ")[0]
         wanted = set(re.findall(r"^\tselect (\w+)$", driver, re.M))
-        wanted |= set(re.search(r"^\tdepends on (\w+) && (\w+)$", driver, re.M).groups())
+        for line in re.findall(r"^\tdepends on ([\w &]+)$", driver, re.M):
+            wanted |= set(line.split(" && "))
         self.assertEqual({f"CONFIG_{name}" for name in wanted},
                          set(kernel_fit.NEEDED_OPTIONS) - {"CONFIG_MODULES"})
 

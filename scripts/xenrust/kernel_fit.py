@@ -13,6 +13,7 @@ NEEDED_OPTIONS = {
     "CONFIG_MODULES": "y",
     "CONFIG_XEN": "y",
     "CONFIG_RUST": "y",
+    "CONFIG_ARCH_HAS_DMA_OPS": "y",
     "CONFIG_MMU_NOTIFIER": "y",
     "CONFIG_FIND_NORMAL_PAGE": "y",
     "CONFIG_DMA_SHARED_BUFFER": "y",
