@@ -14,9 +14,11 @@ use crate::{
         Port,
         Unmask, //
     },
-    xen::event::hypervisor::Hypervisor, //
+    xen::event::{
+        atomic::AtomicU32,
+        hypervisor::Hypervisor, //
+    },
 };
-use core::sync::atomic::AtomicU32;
 use kernel::prelude::*;
 
 /// Port number of an interrupt that has no port yet, such as a physical one.

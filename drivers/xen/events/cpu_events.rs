@@ -20,6 +20,7 @@ use crate::{
     xen::{
         event::{
             hypervisor::Hypervisor,
+            atomic::AtomicU32,
             shared_page::{
                 PublishedPage,
                 SharedWords, //
@@ -30,7 +31,6 @@ use crate::{
 };
 use core::sync::atomic::{
     AtomicBool,
-    AtomicU32,
     AtomicU64,
     Ordering::Relaxed, //
 };

@@ -11,6 +11,7 @@ pub(crate) mod kernel {
 }
 
 pub(crate) mod event {
+    pub(crate) mod atomic;
     pub(crate) mod event_channel_op;
     pub(crate) mod evtchn_ops;
     pub(crate) mod hypervisor;

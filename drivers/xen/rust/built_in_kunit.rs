@@ -9,6 +9,7 @@ pub(crate) mod kernel {
 }
 
 pub(crate) mod event {
+    pub(crate) mod atomic;
     pub(crate) mod hypervisor;
     pub(crate) mod locked_word;
     #[allow(dead_code)]

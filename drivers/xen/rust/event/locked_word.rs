@@ -6,12 +6,14 @@
 //! prefix on a guest with one CPU. But the hypervisor and other guests run on other CPUs. C code
 //! has the `sync_` family of operations for this; the atomics of [`core`] are never patched.
 //!
-//! The code does not depend on the kernel: a model checker on the host compiles this file, too.
+//! The code does not depend on the kernel: a model checker on the host compiles this file, too, and
+//! explores the interleavings that the orderings below allow.
 //!
 //! [`kernel::sync::atomic`]: srctree/rust/kernel/sync/atomic.rs
 
-use core::sync::atomic::{
+use super::atomic::{
     fence,
+    spin_loop,
     AtomicU32,
     Ordering::{
         AcqRel,
@@ -86,6 +88,6 @@ impl SharedWord for AtomicU32 {
 
     #[inline(always)]
     fn relax() {
-        core::hint::spin_loop();
+        spin_loop();
     }
 }

@@ -10,7 +10,9 @@
 //!   hypervisor        operations that the FIFO ABI asks of the hypervisor, as an interface
 //!   event_channel_op  implementation of that by the event channel hypercall
 //!   shared_page       pages of words that the hypervisor reads and writes as well
-//!   locked_word       atomic operations on such words
+//!   page_reserve      pages for the event array, allocated ahead
+//!   locked_word       operations on such words, with their orderings
+//!   atomic            atomic operations that these consist of
 //! ```
 //!
 //! Files of this room use the room `kernel`.

@@ -7,6 +7,7 @@
 //!
 //! C header: [`include/xen/page.h`](srctree/include/xen/page.h).
 
+use super::atomic::AtomicU32;
 use core::{
     ops::Deref,
     ptr::{
@@ -15,7 +16,6 @@ use core::{
     },
     sync::atomic::{
         AtomicPtr,
-        AtomicU32,
         Ordering::{
             Acquire,
             Relaxed,
@@ -35,7 +35,8 @@ pub(crate) const WORDS_PER_PAGE: usize = 1024;
 /// Words of a page.
 pub(crate) type SharedWords = [AtomicU32; WORDS_PER_PAGE];
 
-/// Page of words, initially zero, that the hypervisor does not know. Dropping it frees the memory.
+/// Page of words, initially zero, that the hypervisor does not know. Dropping it frees the memory,
+/// which must not happen under a raw spinlock.
 ///
 /// # Invariants
 ///
