@@ -10,6 +10,7 @@
 use crate::{
     event_array::EventArray,
     event_queue::{
+        Astray,
         ControlBlock,
         Priority,
         QueueState,
@@ -96,27 +97,39 @@ impl CpuEvents {
         self.known.load(Relaxed)
     }
 
-    /// Takes all events out of the queues, and calls `deliver` with those that are deliverable.
-    /// Only the CPU whose events these are may call it, with interrupts disabled.
+    /// Takes all events out of the queues, and calls `deliver` with those that are deliverable, and
+    /// `astray` with each queue that has ended because its head or a link was bad. Only the CPU
+    /// whose events these are may call it, with interrupts disabled.
     #[inline(always)]
-    pub(crate) fn consume(&self, array: &EventArray, deliver: impl FnMut(Port)) {
+    pub(crate) fn consume(
+        &self,
+        array: &EventArray,
+        deliver: impl FnMut(Port),
+        astray: impl FnMut(Astray),
+    ) {
         let Some(block) = self.block.get().and_then(control_block) else {
             return;
         };
         self.queues
-            .consume(&block, |port| array.word(port), deliver);
+            .consume(&block, |port| array.word(port), deliver, astray);
     }
 
     /// Takes all events out of the queues of a CPU that has gone offline, and calls `leave` with
-    /// those that it should have delivered. They stay pending.
+    /// those that it should have delivered. They stay pending. See [`Self::consume`] for `astray`.
     ///
     /// No event word may stay in a queue that no CPU serves: the hypervisor would not put it into
     /// another one, also if the event is bound to another CPU.
-    pub(crate) fn drain(&self, array: &EventArray, mut leave: impl FnMut(Port)) {
-        self.consume(array, |port| {
+    pub(crate) fn drain(
+        &self,
+        array: &EventArray,
+        mut leave: impl FnMut(Port),
+        astray: impl FnMut(Astray),
+    ) {
+        let count = |port| {
             self.drained.fetch_add(1, Relaxed);
             leave(port);
-        });
+        };
+        self.consume(array, count, astray);
     }
 
     /// Returns the number of deliverable events that calls of [`Self::drain`] have found.

@@ -21,6 +21,11 @@
 //! bit. Therefore the head is read after the ready bit was seen, and not before the link that
 //! marked the queue as empty. The code does not depend on the kernel, as in `event_word.rs`.
 //!
+//! A head or a link that was overwritten ends its queue for good. The words behind it cannot be
+//! found, so they stay linked. The hypervisor, whose tail is one of them, appends each new event to
+//! it and sets neither a head nor a ready bit any more. There is no operation that resets one
+//! queue, so the caller is told once for each queue, and can only say so.
+//!
 //! Xen header: `include/xen/interface/event_channel.h`.
 
 #![forbid(unsafe_code)]
@@ -123,62 +128,80 @@ impl<'a, A: SharedWord> ControlBlock<'a, A> {
     }
 }
 
-/// Counters of the queues of a vCPU since boot.
-struct Counts {
-    /// Number of events taken out, by priority; also events that had been masked or acknowledged
-    /// before.
-    consumed: [AtomicU64; PRIORITIES],
-    /// Number of heads and links that named no event word.
-    astray: AtomicU64,
+/// Position of the guest in one queue, and the counters of that queue.
+///
+/// The counter of events shares a cache line with the position, which is written for each event in
+/// any case.
+#[repr(align(16))]
+struct Position {
+    /// Number of events that were taken out since boot, with those that had been masked or
+    /// acknowledged before their turn came.
+    consumed: AtomicU64,
+    /// The next link to follow; the control block has it if this names no port.
+    next: AtomicU32,
+    /// Number of heads and links since boot that led out of the queue.
+    astray: AtomicU32,
+}
+
+impl Position {
+    /// Position in a queue that nobody has begun with.
+    const fn new() -> Self {
+        Self {
+            consumed: AtomicU64::new(0),
+            next: AtomicU32::new(0),
+            astray: AtomicU32::new(0),
+        }
+    }
+}
+
+/// A queue that was found to lead out of itself, and has ended for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Astray {
+    /// Priority of the queue.
+    pub(crate) priority: Priority,
+    /// Port that the head or the link names, which has no event word, or one that is in no queue;
+    /// [`None`] if the head names no port.
+    pub(crate) port: Option<Port>,
 }
 
 /// Positions of the guest in the queues of one vCPU, and their counters.
 ///
 /// Only one CPU at a time may consume: the vCPU itself, or the CPU that drains the queues after it
 /// has gone offline. Others may read the state.
-pub(crate) struct Queues {
-    /// Next link to follow; 0 if the next port is the head in the control block.
-    next: [AtomicU32; PRIORITIES],
-    counts: Counts,
-}
+pub(crate) struct Queues([Position; PRIORITIES]);
 
 impl Queues {
     /// Makes the state of queues from which nothing has been taken.
     pub(crate) const fn new() -> Self {
-        Self {
-            next: [const { AtomicU32::new(0) }; PRIORITIES],
-            counts: Counts {
-                consumed: [const { AtomicU64::new(0) }; PRIORITIES],
-                astray: AtomicU64::new(0),
-            },
-        }
+        Self([const { Position::new() }; PRIORITIES])
     }
 
     /// Resets the positions after the control block was reset.
     pub(crate) fn restart(&self) {
-        for next in &self.next {
-            next.store(0, Relaxed);
+        for position in &self.0 {
+            position.next.store(0, Relaxed);
         }
     }
 
     /// Takes all events out of the queues and calls `deliver` with those that are pending and not
     /// masked. After each event it continues with the first priority that has events.
     ///
-    /// `word` returns the event word of a port; if there is none, the rest of that queue is dropped
-    /// until the hypervisor sets another head.
+    /// `word` finds the event word of a port. `astray` is called at the first head or link of a
+    /// queue that leads out of it, which is the end of that queue.
     #[inline(always)]
     pub(crate) fn consume<'a, A: SharedWord + 'a>(
         &self,
         block: &ControlBlock<'_, A>,
         word: impl Fn(Port) -> Option<EventWord<'a, A>>,
         mut deliver: impl FnMut(Port),
+        mut astray: impl FnMut(Astray),
     ) {
         // The first read has to be a swap, even if it finds nothing. The caller has announced it by
         // clearing the upcall flag. The swap orders it against the hypervisor, which sets a ready
         // bit, finds the flag cleared and sends another upcall.
         let mut ready = ReadySet::take(block.ready());
         while let Some(priority) = ready.first() {
-            if self.consume_one(block, priority, &word, &mut deliver) == 0 {
+            if !self.consume_one(block, priority, &word, &mut deliver, &mut astray) {
                 ready.remove(priority);
             }
             // A bit that is set after this read comes with another upcall.
@@ -188,7 +211,7 @@ impl Queues {
         }
     }
 
-    /// Takes the first event out of one queue and returns the link to the next one.
+    /// Takes the first event out of one queue, and returns whether there is a next one.
     #[inline(always)]
     fn consume_one<'a, A: SharedWord + 'a>(
         &self,
@@ -196,29 +219,51 @@ impl Queues {
         priority: Priority,
         word: impl Fn(Port) -> Option<EventWord<'a, A>>,
         deliver: &mut impl FnMut(Port),
-    ) -> u32 {
+        astray: &mut impl FnMut(Astray),
+    ) -> bool {
         let queue = priority.index();
-        let mut link = self.next[queue].load(Relaxed);
-        if link == 0 {
+        let position = &self.0[queue];
+        let mut first = Port::from_link(position.next.load(Relaxed));
+        if first.is_none() {
             // The last word marked the queue as empty. The head must not be read before that.
             A::read_barrier();
-            link = block.head(priority).load();
+            first = Port::from_link(block.head(priority).load());
         }
-        let found = Port::from_link(link).and_then(|port| Some((port, word(port)?)));
+        let found = first.and_then(|port| Some((port, word(port)?)));
         let Some((port, word)) = found else {
-            self.next[queue].store(0, Relaxed);
-            increment(&self.counts.astray);
-            return 0;
+            self.lead_astray(queue, first, astray);
+            return false;
         };
-        let link = word.unlink();
-        self.next[queue].store(link, Relaxed);
-        increment(&self.counts.consumed[queue]);
+        let place = word.unlink();
+        position.next.store(place.link(), Relaxed);
+        increment(&position.consumed);
         // Read after the unlinking: an event that is sent or unmasked from now on is linked again,
         // so none is lost.
         if word.is_deliverable() {
             deliver(port);
         }
-        link
+        if place.is_tail() {
+            return false;
+        }
+        if place.is_nowhere() {
+            self.lead_astray(queue, Some(port), astray);
+            return false;
+        }
+        true
+    }
+
+    /// Gives up the queue of a priority: its head or a link is bad, and names `port`.
+    #[cold]
+    #[inline(never)]
+    fn lead_astray(&self, queue: usize, port: Option<Port>, astray: &mut impl FnMut(Astray)) {
+        let priority = Priority(queue as u32);
+        let position = &self.0[priority.index()];
+        position.next.store(0, Relaxed);
+        let before = position.astray.load(Relaxed);
+        position.astray.store(before.saturating_add(1), Relaxed);
+        if before == 0 {
+            astray(Astray { priority, port });
+        }
     }
 }
 
@@ -248,17 +293,19 @@ impl Queues {
         block: &ControlBlock<'_, A>,
         priority: Priority,
     ) -> QueueState {
-        let queue = priority.index();
+        let position = &self.0[priority.index()];
+        let next = Port::from_link(position.next.load(Relaxed));
         QueueState {
-            ready: block.ready().load() & (1 << queue) != 0,
+            ready: block.ready().load() & (1 << priority.index()) != 0,
             head: block.head(priority).load(),
-            next: self.next[queue].load(Relaxed),
-            consumed: self.counts.consumed[queue].load(Relaxed),
+            next: next.map_or(0, Port::number),
+            consumed: position.consumed.load(Relaxed),
         }
     }
 
-    /// Returns the number of heads and links that named no event word since boot.
+    /// Number of heads and links of all queues since boot that led out of their queue.
     pub(crate) fn astray(&self) -> u64 {
-        self.counts.astray.load(Relaxed)
+        let astray = |position: &Position| u64::from(position.astray.load(Relaxed));
+        self.0.iter().map(astray).sum()
     }
 }

@@ -150,17 +150,17 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
         }
     }
 
-    /// Takes the word out of the queue that it is the head of, and returns the link to the next
-    /// one: see [`Port::from_link`].
+    /// Takes the word out of the queue that it is the head of, and returns the place that it had
+    /// there.
     ///
     /// Reading the link and clearing `LINKED` are one step. Between two steps the hypervisor could
     /// link another event to this one, which would be lost.
     #[inline(always)]
-    pub(crate) fn unlink(&self) -> u32 {
+    pub(crate) fn unlink(&self) -> Place {
         let mut seen = self.0.load();
         loop {
             match self.0.compare_exchange(seen, seen & !(LINKED | LINK)) {
-                Ok(()) => return seen & LINK,
+                Ok(()) => return Place(seen & (LINKED | LINK)),
                 Err(now) => seen = now,
             }
         }
@@ -175,6 +175,32 @@ impl<'a, A: SharedWord> EventWord<'a, A> {
             linked: word & LINKED != 0,
             link: word & LINK,
         }
+    }
+}
+
+/// Place of an event word in its queue: the bits `LINKED` and `LINK`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    /// True if the word was the last one of its queue.
+    #[inline(always)]
+    pub(crate) fn is_tail(self) -> bool {
+        self.0 == LINKED
+    }
+
+    /// True if the word was in no queue.
+    #[inline(always)]
+    pub(crate) fn is_nowhere(self) -> bool {
+        self.0 < LINKED
+    }
+
+    /// The link to the next word with bits that [`Port::from_link`] leaves out; the rest is 0 at
+    /// the tail.
+    #[inline(always)]
+    pub(crate) fn link(self) -> u32 {
+        self.0
     }
 }
 

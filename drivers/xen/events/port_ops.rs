@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    event_queue::Astray,
     event_word::Port,
     state::{
         CPUS,
@@ -64,8 +65,11 @@ impl PortOps for FifoPortOps {
 
     #[inline(always)]
     fn handle_events(cpu: PossibleCpu, upcall: &mut Upcall<'_>) {
-        CPUS.get(cpu)
-            .consume(&EVENT_ARRAY, |port| upcall.deliver(port.number()));
+        CPUS.get(cpu).consume(
+            &EVENT_ARRAY,
+            |port| upcall.deliver(port.number()),
+            |astray| report(PossibleCpu::current(), astray),
+        );
     }
 
     fn resume() {
@@ -90,12 +94,26 @@ impl PortOps for FifoPortOps {
     fn take_down(cpu: PossibleCpu) {
         // The interrupts have moved to other CPUs meanwhile, and their events must follow: the
         // hypervisor puts a pending event that is unmasked into the queue of its CPU.
-        CPUS.get(cpu)
-            .drain(&EVENT_ARRAY, |port| relink(port.number()));
+        CPUS.get(cpu).drain(
+            &EVENT_ARRAY,
+            |port| relink(port.number()),
+            |astray| report(cpu, astray),
+        );
     }
 }
 
-/// Switches the domain to the FIFO ABI. `cpu` is the boot CPU.
+/// Says that a queue of `cpu` has ended. Happens at most once for each queue.
+fn report(cpu: PossibleCpu, astray: Astray) {
+    pr_crit!(
+        "CPU {}: the queue of priority {} leads to port {}, which is not in it; \
+         the events of this queue are lost from now on\n",
+        cpu.number(),
+        astray.priority.index(),
+        astray.port.map_or(0, Port::number)
+    );
+}
+
+/// Switches the domain to the FIFO ABI. `cpu` is the boot CPU, and no other one runs.
 ///
 /// # Errors
 ///

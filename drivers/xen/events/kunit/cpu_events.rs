@@ -8,6 +8,7 @@ use crate::{
     cpu_events::CpuEvents,
     event_array::EventArray,
     event_queue::Priority,
+    event_word::Port,
     kunit::{
         fake_hypervisor::FakeHypervisor,
         words::{
@@ -31,7 +32,7 @@ mod tests {
     fn a_cpu_that_was_never_online_has_no_events() {
         let (cpu, array) = (CpuEvents::new(), EventArray::new());
         let mut count = 0;
-        cpu.consume(&array, |_| count += 1);
+        cpu.consume(&array, |_| count += 1, |_| ());
         assert_eq!(count, 0);
         assert!(!cpu.is_known());
     }
@@ -75,7 +76,7 @@ mod tests {
 
         // The ready bit that the old hypervisor had set is cleared.
         let array = EventArray::new();
-        cpu.consume(&array, |_| ());
+        cpu.consume(&array, |_| (), |_| ());
         assert_eq!(cpu.astray(), 0);
         Ok(())
     }
@@ -106,12 +107,13 @@ mod tests {
 
         let mut left = [0; 2];
         let mut count = 0;
-        cpu.drain(&array, |port| {
+        let leave = |port: Port| {
             if let Some(slot) = left.get_mut(count) {
                 *slot = port.number();
             }
             count += 1;
-        });
+        };
+        cpu.drain(&array, leave, |_| ());
         assert_eq!(count, 2);
         assert_eq!(left, [9, 7]);
         assert_eq!(cpu.drained(), 2);
@@ -122,14 +124,14 @@ mod tests {
         assert!(state(&array, 9).is_some_and(|state| state.pending));
 
         // The queues are empty for the CPU when it comes back.
-        cpu.consume(&array, |_| count += 1);
+        cpu.consume(&array, |_| count += 1, |_| ());
         assert_eq!(count, 2);
         assert_eq!(cpu.astray(), 0);
         Ok(())
     }
 
     #[test]
-    fn a_head_that_names_no_word_is_left_alone() -> Result {
+    fn a_head_that_names_no_word_ends_its_queue() -> Result {
         let (cpu, array, mut xen) = (CpuEvents::new(), EventArray::new(), FakeHypervisor::new());
         xen.words.push((4, PENDING | LINKED), GFP_KERNEL)?;
         // The head of priority 0 is a port without a page, that of priority 1 is port 0. The upper
@@ -140,9 +142,21 @@ mod tests {
         array.grow(port(1)?, &mut xen)?;
 
         let mut last = 0;
-        cpu.consume(&array, |port| last = port.number());
+        let mut told = [(0, 0); 3];
+        let mut count = 0;
+        cpu.consume(
+            &array,
+            |port| last = port.number(),
+            |astray| {
+                if let Some(slot) = told.get_mut(count) {
+                    *slot = (astray.priority.index(), astray.port.map_or(0, Port::number));
+                }
+                count += 1;
+            },
+        );
         assert_eq!(last, 4);
         assert_eq!(cpu.astray(), 2);
+        assert_eq!(told, [(0, 70_000), (1, 0), (0, 0)]);
         Ok(())
     }
 }

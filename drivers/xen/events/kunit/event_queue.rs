@@ -44,6 +44,9 @@ mod tests {
         queues: Queues,
     }
 
+    /// Priority and port of the queues of a [`Machine`] that were said to have ended.
+    type Ended = KVec<(usize, u32)>;
+
     impl Machine {
         fn new() -> Self {
             Self {
@@ -77,7 +80,15 @@ mod tests {
         /// Serves the queues and returns the ports in the order of delivery. The n-th handler sends
         /// the n-th of `sends`, a port and its priority.
         fn serve(&self, sends: &[(u32, usize)]) -> Result<KVec<u32>> {
+            let (order, ended) = self.serve_and_tell(sends)?;
+            assert_eq!(ended.len(), 0);
+            Ok(order)
+        }
+
+        /// The same, and the queues that have ended.
+        fn serve_and_tell(&self, sends: &[(u32, usize)]) -> Result<(KVec<u32>, Ended)> {
             let mut order = KVec::with_capacity(PORTS, GFP_KERNEL)?;
+            let mut ended = KVec::with_capacity(PORTS, GFP_KERNEL)?;
             self.queues.consume(
                 &ControlBlock::new(&self.block),
                 |port| self.words.get(port.number() as usize).map(EventWord::new),
@@ -90,8 +101,13 @@ mod tests {
                     // makes the comparison of the order fail.
                     let _ = order.push(port.number(), GFP_ATOMIC);
                 },
+                // The same holds here.
+                |astray| {
+                    let port = astray.port.map_or(0, Port::number);
+                    let _ = ended.push((astray.priority.index(), port), GFP_ATOMIC);
+                },
             );
-            Ok(order)
+            Ok((order, ended))
         }
     }
 
@@ -186,6 +202,68 @@ mod tests {
         machine.send(2, 7);
         EventWord::new(machine.word(1)).clear_pending();
         assert_eq!(&machine.serve(&[])?[..], &[2]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_to_a_port_without_a_word_ends_its_queue() -> Result {
+        let machine = Machine::new();
+        for number in [1, 2, 3] {
+            machine.send(number, 7);
+        }
+        machine.send(4, 9);
+        // The wild link takes the place of that from the first port to the second.
+        machine
+            .word(1)
+            .store(PENDING | LINKED | (PORTS as u32 + 1), Relaxed);
+        let (order, ended) = machine.serve_and_tell(&[])?;
+        assert_eq!(&order[..], &[1, 4]);
+        assert_eq!(&ended[..], &[(7, PORTS as u32 + 1)]);
+        assert_eq!(machine.queues.astray(), 1);
+
+        // The tail is still linked, so the hypervisor sets no head. Other queues go on.
+        machine.send(5, 7);
+        machine.send(6, 9);
+        assert_eq!(&machine.serve(&[])?[..], &[6]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_to_a_word_in_no_queue_ends_its_queue() -> Result {
+        let machine = Machine::new();
+        for number in [1, 2, 3] {
+            machine.send(number, 7);
+        }
+        machine.word(1).store(PENDING | LINKED | 9, Relaxed);
+        let (order, ended) = machine.serve_and_tell(&[])?;
+        assert_eq!(&order[..], &[1]);
+        assert_eq!(&ended[..], &[(7, 9)]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_circle_of_links_ends_its_queue() -> Result {
+        let machine = Machine::new();
+        for number in [1, 2, 3] {
+            machine.send(number, 7);
+        }
+        machine.word(2).store(PENDING | LINKED | 1, Relaxed);
+        let (order, ended) = machine.serve_and_tell(&[])?;
+        assert_eq!(&order[..], &[1, 2]);
+        assert_eq!(&ended[..], &[(7, 1)]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_of_a_queue_is_told_once() -> Result {
+        let machine = Machine::new();
+        for round in 0..3 {
+            machine.block[2 + 5].store(PORTS as u32, Relaxed);
+            machine.block[0].store(1 << 5, Relaxed);
+            let (_, ended) = machine.serve_and_tell(&[])?;
+            assert_eq!(ended.len(), usize::from(round == 0));
+        }
+        assert_eq!(machine.queues.astray(), 3);
         Ok(())
     }
 
