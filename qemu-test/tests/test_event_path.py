@@ -102,6 +102,12 @@ class Strangers(unittest.TestCase):
     def test_the_handler_is_none(self):
         self.assertEqual(event_cost.strangers(self.FINE, self.FUNCTION), [])
 
+    def test_the_report_of_a_lost_queue_is_none(self):
+        report = ("_RINvMs2_NtCs1_11fifo_events11event_queueNtB6_6Queues11lead_astray"
+                  "NCNvXNtB8_8port_ops_0EB8_")
+        disassembly = f"{self.FINE}    200a:\tcall   5000 <{report}>\n"
+        self.assertEqual(event_cost.strangers(disassembly, self.FUNCTION), [])
+
     def test_whatever_else_is(self):
         for text in ("call   5000 <_RNvNtCs1_4core9panicking18panic_bounds_check>",
                      "ja     5000 <_printk>", "call   *%rax", "jmp    *0x8(%rax)", "ud2",
