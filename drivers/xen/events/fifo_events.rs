@@ -40,11 +40,13 @@ mod event_queue;
 mod event_word;
 mod port_ops;
 mod state;
+mod refusal;
 mod view;
 
 use crate::{
     port_ops::FifoPortOps,
     view::View,
+    refusal::Refusal,
     xen::{
         event::evtchn_ops::{
             fifo_init,
@@ -82,15 +84,29 @@ fifo_init!(choose_implementation);
 /// Called by `xen_init_IRQ()` unless `xen.fifo_events=0` was given.
 fn choose_implementation() -> Result {
     if !USE_RUST.load(Relaxed) {
-        install_c()?;
+        install_c().inspect_err(explain)?;
         view::runs(view::Implementation::C);
         return Ok(());
     }
-    port_ops::start(PossibleCpu::current())?;
+    port_ops::start(PossibleCpu::current()).inspect_err(explain)?;
     pr_info!("Using FIFO-based ABI, with the port operations in Rust\n");
     install::<FifoPortOps>();
     view::runs(view::Implementation::Rust);
     Ok(())
+}
+
+/// Says why the 2-level ABI is going to be used, unless the hypervisor lacks the other one.
+fn explain(error: &Error) {
+    match Refusal::from(*error) {
+        Refusal::NotOffered => {}
+        Refusal::InUse => pr_warn!(
+            "the hypervisor still uses the FIFO ABI of the kernel before this one ({error:?}), so \
+             events cannot be received. kexec needs a soft reset of the domain, which the first \
+             kernel requests (SHUTDOWN_soft_reset) and the toolstack executes; otherwise restart \
+             the domain, or boot the first kernel with xen.fifo_events=0\n"
+        ),
+        Refusal::Other => pr_warn!("the FIFO ABI cannot be used: {error:?}\n"),
+    }
 }
 
 /// Parts other than the port operations, which are set up once the kernel has file systems.

@@ -17,6 +17,8 @@ mod cpu_events;
 mod event_array;
 mod event_queue;
 mod event_word;
+#[allow(dead_code)]
+mod refusal;
 
 mod kunit {
     mod words;
@@ -27,6 +29,8 @@ mod kunit {
     mod cpu_events;
     mod event_array;
     mod event_queue;
+    mod page_reserve;
+    mod refusal;
 }
 
 use kernel::prelude::*;
