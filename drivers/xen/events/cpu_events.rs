@@ -20,8 +20,8 @@ use crate::{
     event_word::Port,
     xen::{
         event::{
-            hypervisor::Hypervisor,
             atomic::AtomicU32,
+            hypervisor::Hypervisor,
             shared_page::{
                 PublishedPage,
                 SharedWords, //
@@ -59,8 +59,7 @@ impl CpuEvents {
     }
 
     /// Makes sure that the hypervisor knows the control block of `cpu`, whose events these are. May
-    /// sleep if the CPU was never online, unless interrupts are disabled. Must not be called
-    /// concurrently.
+    /// sleep if the CPU was never online. Must not be called concurrently.
     ///
     /// # Errors
     ///
@@ -137,7 +136,7 @@ impl CpuEvents {
         self.drained.load(Relaxed)
     }
 
-    /// Returns the number of heads and links that named no event word.
+    /// Returns the number of heads and links that led out of their queue.
     pub(crate) fn astray(&self) -> u64 {
         self.queues.astray()
     }

@@ -14,19 +14,22 @@ use crate::{
         Port, //
     },
     xen::event::{
+        atomic::{
+            AtomicU32,
+            Ordering::{
+                Acquire,
+                Relaxed,
+                Release, //
+            },
+        },
         hypervisor::Hypervisor,
         shared_page::{
             PublishedPage,
             Refused,
-            SharedPage,
             SharedWords,
             WORDS_PER_PAGE, //
         }, //
     },
-};
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering::Relaxed, //
 };
 use kernel::prelude::*;
 
@@ -36,7 +39,8 @@ pub(crate) const MAX_PAGES: usize = Port::LIMIT as usize / WORDS_PER_PAGE;
 /// Event array of this domain.
 pub(crate) struct EventArray {
     pages: [PublishedPage; MAX_PAGES],
-    /// Number of pages, from the first one on, that the hypervisor knows.
+    /// Number of pages, from the first one on, that the hypervisor knows. A CPU that acquires it
+    /// finds them, with their words masked.
     known: AtomicU32,
 }
 
@@ -59,38 +63,25 @@ impl EventArray {
 
     /// Returns the number of pages that the hypervisor knows.
     pub(crate) fn page_count(&self) -> usize {
-        self.known.load(Relaxed) as usize
+        self.known.load(Acquire) as usize
     }
 
     /// Makes sure that the hypervisor knows the page of the word of `port`, and all pages before
-    /// that. The words of a new page are masked. May sleep, unless interrupts are disabled: the
-    /// ports of physical interrupts are set up while their descriptors are locked. May be called
+    /// that. The words of a new page are masked. Never sleeps, as the ports of physical interrupts
+    /// are set up under a raw spinlock, that of the interrupt's descriptor. May be called
     /// concurrently.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and those of the hypervisor. Pages that were added before stay. A new page that is
-    /// refused is freed; a page that is refused after a restore stays for the next attempt, because
-    /// ports of it were in use.
+    /// `ENOMEM` if there is no page that can be had without sleeping, and those of the hypervisor.
+    /// Pages that were added before stay. A new page that is refused goes back to the reserve; a
+    /// page that is refused after a restore stays for the next attempt, because ports of it were in
+    /// use.
     pub(crate) fn grow(&self, port: Port, hypervisor: &mut impl Hypervisor) -> Result {
         let wanted = port.number() as usize / WORDS_PER_PAGE + 1;
-        for index in self.page_count()..wanted {
-            let slot = self.pages.get(index).ok_or(EINVAL)?;
-            // Nothing is allocated or freed while the array is locked.
-            let mut new = if slot.is_empty() {
-                Some(hypervisor.new_page()?)
-            } else {
-                None
-            };
-            hypervisor.alone(|hypervisor| -> Result {
-                // Another CPU may have added the page meanwhile.
-                if self.page_count() != index {
-                    return Ok(());
-                }
-                Self::add_page(slot, &mut new, hypervisor)?;
-                self.known.fetch_add(1, Relaxed);
-                Ok(())
-            })?;
+        // The count may become less meanwhile, when the domain is restored.
+        while self.page_count() < wanted {
+            hypervisor.alone(|hypervisor| self.add_page(wanted, hypervisor))?;
         }
         Ok(())
     }
@@ -100,24 +91,30 @@ impl EventArray {
         self.known.store(0, Relaxed);
     }
 
-    /// Takes the page out of `new` only if the hypervisor accepts it.
-    fn add_page(
-        slot: &PublishedPage,
-        new: &mut Option<SharedPage>,
-        hypervisor: &mut impl Hypervisor,
-    ) -> Result {
-        let Some(page) = new.take() else {
-            return slot.hand_over_again(|page| {
+    /// Adds one page, unless other CPUs have added so many as are wanted. No other CPU may do it at
+    /// the same time.
+    fn add_page(&self, wanted: usize, hypervisor: &mut impl Hypervisor) -> Result {
+        let index = self.page_count();
+        if index >= wanted {
+            return Ok(());
+        }
+        let slot = self.pages.get(index).ok_or(EINVAL)?;
+        if slot.is_empty() {
+            let page = hypervisor.take_page().ok_or(ENOMEM)?;
+            mask_all(&page);
+            let handed_over = slot.hand_over(page, |page| hypervisor.expand_array(page));
+            handed_over.map_err(|Refused { page, error }| {
+                hypervisor.put_page(page);
+                error
+            })?;
+        } else {
+            slot.hand_over_again(|page| {
                 mask_all(&page);
                 hypervisor.expand_array(page)
-            });
-        };
-        mask_all(&page);
-        slot.hand_over(page, |page| hypervisor.expand_array(page))
-            .map_err(|Refused { page, error }| {
-                *new = Some(page);
-                error
-            })
+            })?;
+        }
+        self.known.fetch_add(1, Release);
+        Ok(())
     }
 }
 

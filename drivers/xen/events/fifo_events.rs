@@ -24,8 +24,9 @@
 //!
 //! Each CPU takes events out of its own queues only. Pages are added to the array under a lock of
 //! its own, the innermost one. It is a raw spinlock, because some ports are set up with the raw
-//! lock of an interrupt descriptor held. Lookups of event words take no lock: a published page is
-//! never freed. CPUs go online and offline one at a time.
+//! lock of an interrupt descriptor held. Under it nothing is freed or waits for the page allocator:
+//! the pages come from a reserve, which a work item fills. Lookups of event words take no lock: a
+//! published page is never freed. CPUs go online and offline one at a time.
 
 #![deny(unsafe_code)]
 
@@ -39,14 +40,14 @@ mod event_array;
 mod event_queue;
 mod event_word;
 mod port_ops;
-mod state;
 mod refusal;
+mod state;
 mod view;
 
 use crate::{
     port_ops::FifoPortOps,
-    view::View,
     refusal::Refusal,
+    view::View,
     xen::{
         event::evtchn_ops::{
             fifo_init,

@@ -6,8 +6,8 @@
 //! kernel that does not run on Xen. Each file in `kunit/` has the tests of the source file of the
 //! same name, but for `words` and `fake_hypervisor`, which the tests share.
 //!
-//! A page that the hypervisor has accepted is never freed. The same holds for pages that the fake
-//! hypervisor accepts: a run of the tests leaks some megabytes.
+//! A page that Xen has accepted is never freed. Pages that the fake hypervisor accepts are freed
+//! with the array or the control block that has them, by `unpublish.rs`.
 
 #[path = "../rust/built_in_kunit.rs"]
 mod xen;

@@ -13,7 +13,10 @@ use crate::{
     },
     xen::{
         event::{
-            event_channel_op::Xen,
+            event_channel_op::{
+                fill_page_reserve,
+                Xen, //
+            },
             evtchn_ops::{
                 panic,
                 relink,
@@ -117,7 +120,10 @@ fn report(cpu: PossibleCpu, astray: Astray) {
 ///
 /// # Errors
 ///
-/// `ENOSYS` if the hypervisor lacks the ABI, and others; nothing has then changed.
+/// Those of [`Hypervisor::init_control`], and `ENOMEM`; nothing has changed then.
+///
+/// [`Hypervisor::init_control`]: crate::xen::event::hypervisor::Hypervisor::init_control
 pub(crate) fn start(cpu: PossibleCpu) -> Result {
+    fill_page_reserve()?;
     CPUS.get(cpu).bring_up(cpu, &mut Xen)
 }

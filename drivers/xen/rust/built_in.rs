@@ -16,5 +16,6 @@ pub(crate) mod event {
     pub(crate) mod evtchn_ops;
     pub(crate) mod hypervisor;
     pub(crate) mod locked_word;
+    pub(crate) mod page_reserve;
     pub(crate) mod shared_page;
 }

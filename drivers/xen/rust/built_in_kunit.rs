@@ -13,5 +13,8 @@ pub(crate) mod event {
     pub(crate) mod hypervisor;
     pub(crate) mod locked_word;
     #[allow(dead_code)]
+    pub(crate) mod page_reserve;
+    #[allow(dead_code)]
     pub(crate) mod shared_page;
+    mod unpublish;
 }

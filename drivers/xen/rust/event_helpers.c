@@ -6,10 +6,14 @@
 
 #include <linux/cleanup.h>
 #include <linux/cpumask.h>
+#include <linux/gfp.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
+#include <linux/mm.h>
+#include <linux/numa.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <xen/events.h>
 #include <xen/page.h>
 #include <xen/xen.h>
@@ -54,6 +58,12 @@ int xen_rust_unmask(evtchn_port_t port)
  * to another CPU, here to the one where it already is: with the descriptor
  * locked, it masks and unmasks the event, the latter only if no other reason is
  * left.
+ *
+ * do_mask() and do_unmask() with EVT_MASK_REASON_TEMPORARY are all of it that
+ * is needed, but they are private to events_base.c, which is not changed.
+ * irq_retrigger() calls them too, but makes an event pending that the handler
+ * may have acknowledged meanwhile. irq_set_affinity() would count as a choice
+ * of the user, and disable_irq() must not race with free_irq().
  */
 void xen_rust_relink(evtchn_port_t port)
 {
@@ -78,9 +88,27 @@ void xen_rust_relink(evtchn_port_t port)
 				       cpumask_of(cpu), false);
 }
 
-bool xen_rust_may_sleep(void)
+/*
+ * A page of zeroes, or NULL. Unlike GFP_ATOMIC this is allowed under a raw
+ * spinlock with PREEMPT_RT, too; it gives up if it would have to wait.
+ */
+void *xen_rust_page_nolock(void)
 {
-	return !irqs_disabled();
+	struct page *page = alloc_pages_nolock(0, NUMA_NO_NODE, 0);
+
+	return page ? page_address(page) : NULL;
+}
+
+static void fill_page_reserve(struct work_struct *work)
+{
+	xen_rust_fill_page_reserve();
+}
+
+static DECLARE_WORK(page_reserve_work, fill_page_reserve);
+
+void xen_rust_schedule_page_reserve(void)
+{
+	schedule_work(&page_reserve_work);
 }
 
 /* Ports are set up with the lock of all bindings held, or that of a descriptor. */

@@ -17,7 +17,13 @@ int xen_rust_expand_array(void *event_words);
 int xen_rust_unmask(evtchn_port_t port);
 void xen_rust_relink(evtchn_port_t port);
 
-bool xen_rust_may_sleep(void);
+/* A page of zeroes, or NULL. Any context but that of an interrupt. */
+void *xen_rust_page_nolock(void);
+/* Fills the reserve of pages for the event array, in Rust. May sleep. */
+void xen_rust_fill_page_reserve(void);
+/* Has it filled soon. Any context. */
+void xen_rust_schedule_page_reserve(void);
+
 unsigned long xen_rust_lock_event_array(void);
 void xen_rust_unlock_event_array(unsigned long flags);
 

@@ -33,10 +33,12 @@ use kernel::prelude::*;
 pub(crate) struct FakeHypervisor<'a> {
     /// Number of pages that it still accepts; any number if `None`.
     pub(crate) accepts: Option<usize>,
-    /// Number of pages that can still be allocated; any number if `None`.
+    /// Number of pages that can still be allocated or taken; any number if `None`.
     pub(crate) memory: Option<usize>,
-    /// Number of pages that were allocated.
+    /// Number of pages that were allocated or taken.
     pub(crate) allocated: usize,
+    /// Number of pages that were put back.
+    pub(crate) put_back: usize,
     /// Addresses of the pages of the event array that it accepted.
     pub(crate) array: KVec<usize>,
     /// Addresses of the pages of control blocks that it accepted.
@@ -52,6 +54,8 @@ pub(crate) struct FakeHypervisor<'a> {
     pub(crate) rival: Option<(&'a EventArray, Port)>,
     /// Result of the other CPU.
     pub(crate) rival_result: Option<Result>,
+    /// Array that a restore of the domain restarts just before the next change of an array.
+    pub(crate) restored: Option<&'a EventArray>,
     /// Array that is searched for each of its pages while that is handed over.
     pub(crate) watched: Option<&'a EventArray>,
     /// True once a page was found in `watched` before the hypervisor had accepted it.
@@ -103,6 +107,14 @@ impl Hypervisor for FakeHypervisor<'_> {
         SharedPage::new()
     }
 
+    fn take_page(&mut self) -> Option<SharedPage> {
+        self.new_page().ok()
+    }
+
+    fn put_page(&mut self, _page: SharedPage) {
+        self.put_back += 1;
+    }
+
     fn init_control(&mut self, page: HandedOver<'_>, _cpu: PossibleCpu) -> Result {
         take_one(&mut self.accepts, ENOSPC)?;
         write(&page, &self.block_words);
@@ -131,6 +143,9 @@ impl Hypervisor for FakeHypervisor<'_> {
     fn alone<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         if let Some((array, port)) = self.rival.take() {
             self.rival_result = Some(array.grow(port, self));
+        }
+        if let Some(array) = self.restored.take() {
+            array.restart();
         }
         change(self)
     }

@@ -7,6 +7,7 @@
 use super::{
     evtchn_ops::panic,
     hypervisor::Hypervisor,
+    page_reserve::PageReserve,
     shared_page::{
         HandedOver,
         SharedPage, //
@@ -16,22 +17,58 @@ use crate::xen::{
     bindings,
     kernel::per_cpu::PossibleCpu, //
 };
+use core::ptr::NonNull;
 use kernel::{
     error::to_result,
     prelude::*, //
 };
+
+/// Pages for the event array.
+static RESERVE: PageReserve = PageReserve::new();
+
+/// Fills the reserve of pages for the event array for the first time, while only one CPU runs.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn fill_page_reserve() -> Result {
+    RESERVE.fill()
+}
+
+/// Fills the reserve of pages again; a work item, so that it can sleep and runs once at a time. If
+/// there is no memory it is tried again when the next page is taken.
+#[no_mangle]
+extern "C" fn xen_rust_fill_page_reserve() {
+    let _ = RESERVE.fill();
+}
+
+/// Allocates a page without waiting for any lock; [`None`] if that fails, which it may at any time.
+fn page_nolock() -> Option<SharedPage> {
+    // SAFETY: The function can be called under a raw spinlock, and outside of one.
+    let words = NonNull::new(unsafe { bindings::xen_rust_page_nolock() })?;
+    // SAFETY: The page was just allocated, and consists of zeroes.
+    Some(unsafe { SharedPage::from_raw(words.cast()) })
+}
 
 /// The hypervisor that this kernel runs on.
 pub(crate) struct Xen;
 
 impl Hypervisor for Xen {
     fn new_page(&mut self) -> Result<SharedPage> {
-        // SAFETY: The function can be called in any context.
-        if unsafe { bindings::xen_rust_may_sleep() } {
-            SharedPage::new()
-        } else {
-            SharedPage::new_atomic()
-        }
+        SharedPage::new()
+    }
+
+    fn take_page(&mut self) -> Option<SharedPage> {
+        // The reserve is empty if many ports were set up before the work item could run, or if a
+        // port has a number far beyond all others.
+        let page = RESERVE.take().or_else(page_nolock);
+        // SAFETY: Work can be scheduled from any context.
+        unsafe { bindings::xen_rust_schedule_page_reserve() };
+        page
+    }
+
+    fn put_page(&mut self, page: SharedPage) {
+        RESERVE.put(page);
     }
 
     fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result {

@@ -27,8 +27,8 @@ pub(crate) trait PortOps: 'static {
     /// Returns the limit of port numbers that can be used without another [`Self::setup`].
     fn nr_channels() -> u32;
     /// Prepares for events of `port`, which is masked afterwards. Also called with port 0, for an
-    /// interrupt that has no port yet. May sleep, unless interrupts are disabled, which they are
-    /// when the descriptor of a physical interrupt is locked. May be called concurrently.
+    /// interrupt that has no port yet. Must not sleep, as the descriptor of a physical interrupt is
+    /// locked by a raw spinlock. May be called concurrently.
     fn setup(port: u32) -> Result;
     /// Acknowledges the event of `port`.
     fn clear_pending(port: u32);

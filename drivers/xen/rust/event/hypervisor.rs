@@ -15,20 +15,28 @@ use kernel::prelude::*;
 ///
 /// No operation unregisters a page. An error means that the hypervisor does not know the page.
 pub(crate) trait Hypervisor {
-    /// Allocates a page for one of the operations. May sleep, unless interrupts are disabled.
+    /// Allocates a page for [`Self::init_control`]. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     fn new_page(&mut self) -> Result<SharedPage>;
 
+    /// Takes a page for [`Self::expand_array`] from a reserve; [`None`] if there is none. Never
+    /// sleeps, and is called in [`Self::alone`] only.
+    fn take_page(&mut self) -> Option<SharedPage>;
+
+    /// Puts a page back that [`Self::take_page`] returned. Never sleeps, and is called in the same
+    /// [`Self::alone`].
+    fn put_page(&mut self, page: SharedPage);
+
     /// Registers the start of `page` as the control block of `cpu` (`EVTCHNOP_init_control`). The
     /// first call switches the domain from the 2-level ABI to the FIFO ABI.
     ///
     /// # Errors
     ///
-    /// `ENOSYS` if the hypervisor lacks the ABI, `EINVAL` if the vCPU already has a control block,
-    /// and others.
+    /// `ENOSYS` or `EOPNOTSUPP` if the hypervisor lacks the ABI or does not offer it to this
+    /// domain, `EINVAL` if the vCPU has a control block, and others.
     fn init_control(&mut self, page: HandedOver<'_>, cpu: PossibleCpu) -> Result;
 
     /// Registers `page` as the next one of the event array (`EVTCHNOP_expand_array`). Events that

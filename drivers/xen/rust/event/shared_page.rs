@@ -57,31 +57,30 @@ impl SharedPage {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
-        Self::with_flags(bindings::GFP_KERNEL)
-    }
-
-    /// Allocates a page without sleeping.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new_atomic() -> Result<Self> {
-        Self::with_flags(bindings::GFP_ATOMIC)
-    }
-
-    fn with_flags(flags: bindings::gfp_t) -> Result<Self> {
-        // SAFETY: The function can be called with any of the flags above, in the contexts that they
-        // are for.
-        let address = unsafe { bindings::get_free_pages_noprof(flags | bindings::__GFP_ZERO, 0) };
+        // SAFETY: The function can be called where the caller may sleep.
+        let address = unsafe {
+            bindings::get_free_pages_noprof(bindings::GFP_KERNEL | bindings::__GFP_ZERO, 0)
+        };
         let words = NonNull::new(address as *mut SharedWords).ok_or(ENOMEM)?;
         // INVARIANT: The page was just allocated.
         Ok(Self { words })
     }
 
-    fn into_raw(self) -> NonNull<SharedWords> {
+    pub(super) fn into_raw(self) -> NonNull<SharedWords> {
         let words = self.words;
         core::mem::forget(self);
         words
+    }
+
+    /// The page that [`Self::into_raw`] was called on, or a new one.
+    ///
+    /// # Safety
+    ///
+    /// `words` must come from [`Self::into_raw`], or be a page of zeroes from the page allocator.
+    /// Nobody else may use it.
+    pub(super) unsafe fn from_raw(words: NonNull<SharedWords>) -> Self {
+        // INVARIANT: By this function's safety requirements it is a page that nobody else owns.
+        Self { words }
     }
 }
 
@@ -107,7 +106,7 @@ impl Drop for SharedPage {
 /// # Invariants
 ///
 /// The pointer is null or came from [`SharedPage::into_raw`]. Such a page is never freed.
-pub(crate) struct PublishedPage(AtomicPtr<SharedWords>);
+pub(crate) struct PublishedPage(pub(super) AtomicPtr<SharedWords>);
 
 impl PublishedPage {
     /// Makes a slot without a page.
