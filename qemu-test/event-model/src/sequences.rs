@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Long random sequences on one CPU, compared with a model that is simple enough to be evidently
-//! correct.
+//! Long random sequences on one CPU, compared with a model that is so simple that it is right.
 
 use crate::{
+    atomic::AtomicU32,
     event_word::{EventWord, Port},
-    hypervisor::{HypervisorWord, Memory, QueueLock},
     machine::Machine,
     xen::event::locked_word::SharedWord,
 };
@@ -13,10 +12,6 @@ use proptest::prelude::*;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    sync::{
-        atomic::{AtomicU32, Ordering::SeqCst},
-        Mutex, MutexGuard,
-    },
 };
 
 const VCPUS: usize = 3;
@@ -24,36 +19,6 @@ const PORTS: usize = 40;
 const PRIORITIES: usize = 16;
 const STEPS: usize = 1500;
 const SEQUENCES: u32 = 400;
-
-/// Memory of the host.
-struct HostMemory;
-
-impl Memory for HostMemory {
-    type Word = AtomicU32;
-    type Lock = Mutex<u32>;
-}
-
-impl HypervisorWord for AtomicU32 {
-    fn fetch_or(&self, bits: u32) -> u32 {
-        AtomicU32::fetch_or(self, bits, SeqCst)
-    }
-
-    fn fetch_and(&self, bits: u32) -> u32 {
-        AtomicU32::fetch_and(self, bits, SeqCst)
-    }
-
-    fn exchange_if(&self, expected: u32, new: u32) -> Result<u32, u32> {
-        AtomicU32::compare_exchange(self, expected, new, SeqCst, SeqCst)
-    }
-}
-
-impl QueueLock for Mutex<u32> {
-    type Guard<'a> = MutexGuard<'a, u32>;
-
-    fn lock(&self) -> MutexGuard<'_, u32> {
-        Mutex::lock(self).expect("there is one thread")
-    }
-}
 
 /// Step of a sequence.
 #[derive(Clone, Debug)]
@@ -63,25 +28,28 @@ enum Step {
     Unmask(usize),
     Acknowledge(usize),
     Move(usize, usize, usize),
-    /// A vCPU serves its queues. The handlers send these events, in order.
+    /// The domain is saved and restored.
+    Resume,
+    /// A vCPU serves its queues. The handlers send these events, one after the other.
     Serve(usize, Vec<usize>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let port = || 1..=PORTS;
     prop_oneof![
-        8 => port().prop_map(Step::Send),
-        2 => port().prop_map(Step::Mask),
-        3 => port().prop_map(Step::Unmask),
-        1 => port().prop_map(Step::Acknowledge),
-        1 => (port(), 0..VCPUS, 0..PRIORITIES).prop_map(|(port, vcpu, priority)|
+        400 => port().prop_map(Step::Send),
+        100 => port().prop_map(Step::Mask),
+        150 => port().prop_map(Step::Unmask),
+        50 => port().prop_map(Step::Acknowledge),
+        50 => (port(), 0..VCPUS, 0..PRIORITIES).prop_map(|(port, vcpu, priority)|
             Step::Move(port, vcpu, priority)),
-        2 => (0..VCPUS, prop::collection::vec(port(), 0..6)).prop_map(|(vcpu, sends)|
+        1 => Just(Step::Resume),
+        100 => (0..VCPUS, prop::collection::vec(port(), 0..6)).prop_map(|(vcpu, sends)|
             Step::Serve(vcpu, sends)),
     ]
 }
 
-/// A channel of the model.
+/// One channel of the model.
 #[derive(Clone, Default)]
 struct Channel {
     pending: bool,
@@ -91,7 +59,7 @@ struct Channel {
     priority: usize,
 }
 
-/// The model: its queues are plain queues, and nothing is concurrent.
+/// The model: queues are queues, and nothing happens at the same time.
 struct Model {
     channels: Vec<Channel>,
     queues: Vec<Vec<VecDeque<usize>>>,
@@ -120,7 +88,7 @@ impl Model {
 
     fn unmask(&mut self, port: usize) {
         let channel = &mut self.channels[port];
-        // Unmasking an event that is not masked has no effect, also on an event that is stuck.
+        // Unmasking what is not masked does nothing, even to an event that is stuck.
         if channel.masked {
             channel.masked = false;
             if channel.pending {
@@ -129,7 +97,7 @@ impl Model {
         }
     }
 
-    /// Takes the next event to be delivered.
+    /// The next event to be delivered.
     fn next(&mut self, vcpu: usize) -> Option<usize> {
         loop {
             let port = self.queues[vcpu].iter_mut().find_map(VecDeque::pop_front)?;
@@ -155,7 +123,7 @@ impl Model {
     }
 }
 
-fn serve(machine: &Machine<HostMemory>, vcpu: usize, sends: &[usize]) -> Vec<usize> {
+fn serve(machine: &Machine, vcpu: usize, sends: &[usize]) -> Vec<usize> {
     let order = RefCell::new(Vec::new());
     let sends = RefCell::new(sends.iter());
     machine.upcall(vcpu, |port| {
@@ -177,7 +145,7 @@ fn random_sequences_agree_with_the_model() {
         ..ProptestConfig::default()
     };
     proptest!(config, |(steps in prop::collection::vec(step(), STEPS))| {
-        let machine = Machine::<HostMemory>::new(VCPUS, PORTS);
+        let mut machine = Machine::new(VCPUS, PORTS);
         let mut model = Model::new();
         for step in &steps {
             match *step {
@@ -186,7 +154,7 @@ fn random_sequences_agree_with_the_model() {
                     model.send(number);
                 }
                 Step::Mask(number) => {
-                    machine.word(number).mask();
+                    machine.mask(number);
                     model.channels[number].masked = true;
                 }
                 Step::Unmask(number) => {
@@ -194,13 +162,17 @@ fn random_sequences_agree_with_the_model() {
                     model.unmask(number);
                 }
                 Step::Acknowledge(number) => {
-                    machine.acknowledge(number);
+                    machine.drop_event(number);
                     model.channels[number].pending = false;
                 }
                 Step::Move(number, vcpu, priority) => {
                     machine.domain.set_queue(number, vcpu, priority);
                     let channel = &mut model.channels[number];
                     (channel.vcpu, channel.priority) = (vcpu, priority);
+                }
+                Step::Resume => {
+                    machine.resume();
+                    model = Model::new();
                 }
                 Step::Serve(vcpu, ref sends) => {
                     let order = serve(&machine, vcpu, sends);
@@ -233,9 +205,15 @@ fn random_sequences_agree_with_the_model() {
 fn unlinking_leaves_the_rest_of_the_word() {
     let shared = AtomicU32::new(u32::MAX);
     let word = EventWord::new(&shared);
-    assert_eq!(word.unlink(), 0x1ffff);
+    let place = word.unlink();
+    assert_eq!(Port::from_link(place.link()), Port::new(0x1ffff));
+    assert!(!place.is_tail() && !place.is_nowhere());
     assert_eq!(SharedWord::load(&shared), 0xdffe_0000);
-    assert_eq!(Port::from_link(word.unlink()), None);
+    let place = word.unlink();
+    assert_eq!(Port::from_link(place.link()), None);
+    assert!(place.is_nowhere() && !place.is_tail());
+    shared.fetch_or(1 << 29, std::sync::atomic::Ordering::Relaxed);
+    assert!(word.unlink().is_tail());
 }
 
 #[test]
