@@ -32,8 +32,10 @@ PARTED_CYCLES = f"{ALL_CYCLES} --parts 8"
 # The kernel that checks its locks takes its time.
 CHECKED_STORM = "event-storm --ports 300 --seconds 6"
 CHECKED_CYCLES = "event-channels --cycles 8"
+# A link in the event page of a PVH domU is overwritten.
+WILD_LINK = "event-astray"
 
-PROGRAMS = ("event-storm", "event-channels", "event-saved")
+PROGRAMS = ("event-storm", "event-channels", "event-saved", "event-astray")
 DOMU_PROGRAMS = ("agent", "event-peer", "event-cpus")
 # Interrupts of thousands of ports take memory, and so do those of a domain that was restored.
 DOMU_MEMORY = 256
@@ -54,7 +56,8 @@ def paravirtual(context: Context) -> list[Job]:
         _events(context, GuestType.PV, 2, 60, {"event-storm": TWO_LEVEL_STORM}, "2-level ABI",
                 events=EventOperations.TWO_LEVEL),
         _events(context, GuestType.PV, 2, 300, {
-            "event-storm": PARTED_STORM, "event-channels": PARTED_CYCLES}, "PVH domU",
+            "event-storm": PARTED_STORM, "event-channels": PARTED_CYCLES,
+            "event-astray": WILD_LINK}, "PVH domU",
                 domu=GuestType.PVH)]
 
 
@@ -64,7 +67,8 @@ def auto_translated(context: Context) -> list[Job]:
     that go and come back."""
     return [
         *_all_events(context, GuestType.PVH, 200, {
-            "event-storm": SHORT_STORM, "event-channels": FEW_CYCLES}),
+            "event-storm": SHORT_STORM, "event-channels": FEW_CYCLES,
+            "event-astray": WILD_LINK}),
         # To save a PVH domU takes minutes: its addresses are looked through up to 4 GiB. On one
         # thread the emulator mostly lives for it.
         _events(context, GuestType.PVH, 2, 300, {"event-saved": ALL_SAVED}, "domU saved",

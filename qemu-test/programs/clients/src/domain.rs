@@ -53,6 +53,7 @@ pub struct Plan {
     kind: Kind,
     system: bool,
     vcpus: u32,
+    parameters: String,
     lines: String,
     environment: Vec<(String, String)>,
 }
@@ -74,6 +75,7 @@ impl Plan {
             kind,
             system,
             vcpus: 1,
+            parameters: String::new(),
             lines: String::new(),
             environment: Vec::new(),
         }
@@ -82,6 +84,13 @@ impl Plan {
     /// With `count` processors instead of one.
     pub fn vcpus(mut self, count: u32) -> Self {
         self.vcpus = count;
+        self
+    }
+
+    /// Adds a parameter of the kernel.
+    pub fn parameter(mut self, parameter: &str) -> Self {
+        self.parameters.push(' ');
+        self.parameters.push_str(parameter);
         self
     }
 
@@ -135,9 +144,9 @@ impl Plan {
         let events = env::var("EVENTS_ARGUMENTS").unwrap_or_default();
         format!(
             "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"{kernel}\"\nvcpus = {}\n\
-             extra = \"console=hvc0 panic=-1 loglevel=8 {events}\"\non_crash = \"preserve\"\n\
+             extra = \"console=hvc0 panic=-1 loglevel=8 {events}{}\"\non_crash = \"preserve\"\n\
              {ramdisk}memory = {memory}\n{}",
-            self.vcpus, self.lines
+            self.vcpus, self.parameters, self.lines
         )
     }
 }

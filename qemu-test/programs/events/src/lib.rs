@@ -15,8 +15,10 @@
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+pub mod astray;
 pub mod board;
 pub mod debug_key;
+pub mod event_page;
 pub mod hotplug;
 pub mod link;
 pub mod ops;

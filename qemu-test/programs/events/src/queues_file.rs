@@ -34,7 +34,7 @@ pub struct Processor {
     pub block: bool,
     /// Events that were found in its queues when it had gone.
     pub drained: u64,
-    /// Heads and links that named no event word.
+    /// Heads and links that led out of their queue.
     pub astray: u64,
 }
 
@@ -207,6 +207,14 @@ impl QueuesFile {
         self.processors
             .values()
             .map(|processor| processor.drained)
+            .sum()
+    }
+
+    /// Heads and links of all processors that led out of their queue.
+    pub fn astray(&self) -> u64 {
+        self.processors
+            .values()
+            .map(|processor| processor.astray)
             .sum()
     }
 

@@ -12,6 +12,7 @@ pub mod descriptor_passing;
 pub mod domain_list;
 pub mod event_channel;
 pub mod fence;
+pub mod foreign_memory;
 pub mod free_memory;
 pub mod gntdev;
 pub mod grant_dma_buf;

@@ -24,6 +24,7 @@ use clients::domain::Plan as DomainPlan;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
+use events::astray;
 use events::board::Plan;
 use events::link::Link;
 use events::ops::Ops;
@@ -77,6 +78,7 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     check_processors(&agent, false, true, "before the domU is saved")?;
     link.walk(2)?;
     link.check(tally::Rule::Coalescing)?;
+    check_astray(&agent, "before it is saved")?;
 
     // The peer keeps its ports open through all of this. Its file knows ports that are not any
     // more, so it must not go on with them.
@@ -103,6 +105,7 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     storm(&link)?;
     Events::of(&agent)?.check(&before)?;
     talk(domid)?;
+    check_astray(&agent, "after it was restored")?;
     drop(link);
     domain.destroy()?;
     domain::wait_gone(domid)?;
@@ -134,6 +137,15 @@ fn check_processors(agent: &Agent, online: bool, block: bool, when: &str) -> io:
         assert_eq!(found, expected, "processor {number} {when}");
     }
     Ok(())
+}
+
+/// Fails if a queue of dom0 or of the domU has led out of itself, if the port operations tell.
+fn check_astray(agent: &Agent, when: &str) -> io::Result<()> {
+    let Some(file) = file_of_queues(agent)? else {
+        return Ok(());
+    };
+    astray::none(&file, &format!("the domU {when}"))?;
+    astray::none(&QueuesFile::of_this_domain()?, "dom0")
 }
 
 /// The domain's file of queues, if it runs the port operations that have one.

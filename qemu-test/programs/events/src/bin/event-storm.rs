@@ -16,6 +16,7 @@ use clients::agent::Agent;
 use clients::command::succeed;
 use clients::suite;
 use clients::suite::Rule;
+use events::astray;
 use events::board::Plan;
 use events::link::Link;
 use events::ops::Ops;
@@ -82,11 +83,19 @@ fn main() -> ExitCode {
         format!("{processors} vCPUs: the 2-level ABI ends before port {BEYOND_TWO_LEVEL}"),
         end_of_two_level,
     ));
+    rules.push(Rule::new(
+        format!("{processors} vCPUs: {}", astray::NONE),
+        none_astray,
+    ));
     let status = suite::run_those("event-storm", &rules, &options.wanted);
     if let Ok(link) = link() {
         link.close();
     }
     status
+}
+
+fn none_astray() -> Verdict {
+    astray::none_in_both_domains(&Agent::of(RemoteGranter::domid_of_domu()?)?)
 }
 
 fn operations(processors: usize) -> Verdict {

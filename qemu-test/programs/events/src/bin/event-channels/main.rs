@@ -12,9 +12,11 @@ mod queues;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clients::agent::Agent;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
+use events::astray;
 use events::board::End;
 use events::board::Field;
 use events::board::Plan;
@@ -25,6 +27,7 @@ use events::options::Options;
 use events::tally;
 use guest_test::ktap::Stop;
 use guest_test::ktap::Verdict;
+use suites::remote::RemoteGranter;
 use suites::wait::until;
 
 /// Number of lanes: four for each priority.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         "Xen's debug key e and debugfs agree on the queues of both domains",
         queues::agree,
     ));
+    rules.push(Rule::new(astray::NONE, none_astray));
     suite::run_those("event-channels", &rules, &options.wanted)
 }
 
@@ -90,6 +94,10 @@ fn plan(longest_burst: u32, threads: bool) -> Plan {
         longest_burst,
         threads,
     }
+}
+
+fn none_astray() -> Verdict {
+    astray::none_in_both_domains(&Agent::of(RemoteGranter::domid_of_domu()?)?)
 }
 
 fn fifo_only() -> Verdict {
