@@ -68,6 +68,12 @@ class EventSuites(unittest.TestCase):
                 astray = [job.spec for job in boots(suite) if "event-astray" in job.commands]
                 self.assertEqual([spec.domu for spec in astray], [GuestType.PVH])
 
+    def test_processors_are_drained_several_at_a_time_where_there_are_four(self):
+        for suite in (events.paravirtual, events.auto_translated):
+            for job in boots(suite):
+                drains = "drained" in job.commands.get("event-channels", "")
+                self.assertEqual(drains, job.spec.dom0_vcpus == 4)
+
     def test_a_pvh_domu_is_saved_where_the_emulator_lives_for_it(self):
         for job in boots(events.auto_translated):
             self.assertEqual(job.spec.instruction_clock, "event-saved" in job.commands)

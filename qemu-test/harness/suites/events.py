@@ -34,8 +34,10 @@ CHECKED_STORM = "event-storm --ports 300 --seconds 6"
 CHECKED_CYCLES = "event-channels --cycles 8"
 # A link in the event page of a PVH domU is overwritten.
 WILD_LINK = "event-astray"
+# Three processors of each domain have gone at a time.
+DRAINED = "event-channels drained"
 
-PROGRAMS = ("event-storm", "event-channels", "event-saved", "event-astray")
+PROGRAMS = ("event-storm", "event-channels", "event-saved", "event-astray", "event-cpus")
 DOMU_PROGRAMS = ("agent", "event-peer", "event-cpus")
 # Interrupts of thousands of ports take memory, and so do those of a domain that was restored.
 DOMU_MEMORY = 256
@@ -96,7 +98,8 @@ def _all_events(context: Context, guests: GuestType, seconds: float,
     """The COMMANDS with 2 vCPUs, for about SECONDS, and short storms with less and with more."""
     return [_events(context, guests, 2, seconds, commands, "2 vCPUs"),
             _events(context, guests, 1, 60, {"event-storm": SHORT_STORM}, "1 vCPU"),
-            _events(context, guests, 4, 90, {"event-storm": CROWDED_STORM}, "4 vCPUs")]
+            _events(context, guests, 4, 120, {
+                "event-storm": CROWDED_STORM, "event-channels": DRAINED}, "4 vCPUs")]
 
 
 def _events(context: Context, dom0: GuestType, vcpus: int, seconds: float,

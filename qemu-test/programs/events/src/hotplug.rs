@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use clients::limit::PATIENCE;
+use guest_test::hypercall::Hypercalls;
 use suites::wait::until;
 
 /// The line of /proc/interrupts of one event channel.
@@ -39,6 +41,78 @@ pub fn cycle(count: u32) -> io::Result<u64> {
     Ok(events_beyond_first(&channels()?) - before)
 }
 
+/// Takes all processors but the first away, and binds `ports` to their vCPUs in turn: events on
+/// these ports stay in the queues of processors that have gone. The kernel has moved the interrupts
+/// of the ports to the first processor, and does not know of the binding.
+pub fn strand(ports: &[u32]) -> io::Result<()> {
+    let gone = others();
+    if gone.is_empty() {
+        return Err(io::Error::other("there is no processor that could go"));
+    }
+    for processor in &gone {
+        set_online(*processor, false)?;
+    }
+    let hypercalls = Hypercalls::open()?;
+    for (port, processor) in ports.iter().zip(gone.iter().cycle()) {
+        hypercalls.bind_vcpu(*port, *processor)?;
+    }
+    Ok(())
+}
+
+/// Name of the step that fails in [`fail_to_return`], and of the one in which the kernel prepares a
+/// processor for events.
+const FAILING: &str = "timers:prepare";
+const PREPARING: &str = "xen/evtchn:prepare";
+
+/// Lets each processor that was taken away fail to come back, before it runs: the kernel has
+/// prepared it for events, and undoes that as it does for a processor that goes.
+pub fn fail_to_return() -> io::Result<()> {
+    let steps = fs::read_to_string("/sys/devices/system/cpu/hotplug/states")?;
+    let step = step_after(&steps, FAILING, PREPARING)?;
+    for processor in others() {
+        fs::write(file(processor, "hotplug/fail"), step.to_string())?;
+        match fs::write(file(processor, "online"), "1") {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => {
+                return Err(io::Error::other(format!(
+                    "processor {processor} comes back, and should not: {result:?}"
+                )))
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Number of the step `name` in the kernel's list, if it comes after the step `earlier`.
+fn step_after(steps: &str, name: &str, earlier: &str) -> io::Result<u32> {
+    let number = |name: &str| {
+        steps
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(_, found)| found.trim() == name)
+            .and_then(|(number, _)| number.trim().parse::<u32>().ok())
+    };
+    number(name)
+        .zip(number(earlier))
+        .filter(|(number, earlier)| number > earlier)
+        .map(|(number, _)| number)
+        .ok_or_else(|| io::Error::other(format!("no step {name} after {earlier} in {steps:?}")))
+}
+
+/// Gives all processors back.
+pub fn give_back() -> io::Result<()> {
+    others()
+        .into_iter()
+        .try_for_each(|processor| set_online(processor, true))
+}
+
+/// Processors that can go: all but the first.
+fn others() -> Vec<u32> {
+    (1..)
+        .take_while(|processor| Path::new(&file(*processor, "online")).exists())
+        .collect()
+}
+
 /// Numbers of events of this crate's programs, by processor; only those that run are listed.
 pub fn events_by_processor() -> io::Result<Vec<u64>> {
     Ok(sum_by_processor(&channels()?))
@@ -61,11 +135,16 @@ fn attract(processor: u32) -> io::Result<()> {
 }
 
 fn set_online(processor: u32, online: bool) -> io::Result<()> {
-    let path = format!("/sys/devices/system/cpu/cpu{processor}/online");
-    fs::write(&path, if online { "1" } else { "0" }).map_err(|error| {
+    let state = if online { "1" } else { "0" };
+    fs::write(file(processor, "online"), state).map_err(|error| {
         let what = if online { "come back" } else { "go" };
         io::Error::other(format!("processor {processor} does not {what}: {error}"))
     })
+}
+
+/// Path of a file of the processor.
+fn file(processor: u32, name: &str) -> String {
+    format!("/sys/devices/system/cpu/cpu{processor}/{name}")
 }
 
 fn sum_by_processor(interrupts: &[Interrupt]) -> Vec<u64> {
@@ -123,5 +202,14 @@ mod tests {
         assert_eq!(interrupts, expected);
         assert_eq!(sum_by_processor(&interrupts), [17, 3]);
         assert_eq!(events_beyond_first(&interrupts), 3);
+    }
+
+    #[test]
+    fn a_step_is_found_only_after_the_other() {
+        let steps = "  0: offline\n 51: xen/evtchn:prepare\n 57: timers:prepare\n";
+        assert_eq!(step_after(steps, FAILING, PREPARING).unwrap(), 57);
+        assert!(step_after(steps, PREPARING, FAILING).is_err());
+        assert!(step_after(steps, "evtchn:prepare", "offline").is_err());
+        assert!(step_after(" 57: timers:prepare\n", FAILING, PREPARING).is_err());
     }
 }

@@ -198,6 +198,14 @@ impl Link {
         self.settle()
     }
 
+    /// One end sends one event on every lane. None need arrive.
+    pub fn send_from(&self, end: End, seed: u32) -> io::Result<()> {
+        match end {
+            End::Dom0 => self.side().walk(seed),
+            End::Domu => self.obtain(Command::Walk { seed }),
+        }
+    }
+
     /// Both ends send until `stop` says so; all is received.
     pub fn storm(&self, plan: Plan, stop: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
         self.obtain(Command::Storm(plan))?;

@@ -27,14 +27,17 @@ extern "C" {
 
 /// Number of the event channel hypercall.
 const EVENT_CHANNEL_OPERATION: c_uint = 32;
+/// Number of the operation that sets the vCPU of a port.
+const BIND_VCPU: u64 = 8;
 /// Number of the operation that sets the priority of a port.
 const SET_PRIORITY: u64 = 13;
 
-/// Argument of that operation.
+/// Argument of these operations.
 #[repr(C)]
-struct SetPriority {
+struct Setting {
     port: u32,
-    priority: u32,
+    /// Number of the vCPU, or the priority.
+    value: u32,
 }
 
 /// An open file of the hypercall device.
@@ -57,21 +60,27 @@ impl Hypercalls {
     /// Sets the `priority` of events on `port`, which is one of this domain: 0 is handled first, 15
     /// last.
     pub fn set_priority(&self, port: u32, priority: u32) -> io::Result<()> {
+        self.set(SET_PRIORITY, port, priority)
+    }
+
+    /// Lets the hypervisor put events on `port`, which is one of this domain, into the queues of
+    /// the vCPU with this number. The kernel does not know of it, and binds the port again when it
+    /// moves the interrupt.
+    pub fn bind_vcpu(&self, port: u32, vcpu: u32) -> io::Result<()> {
+        self.set(BIND_VCPU, port, vcpu)
+    }
+
+    fn set(&self, operation: u64, port: u32, value: u32) -> io::Result<()> {
         let handle = self.handle.as_ptr();
         // SAFETY: The handle is open.
-        let buffer = unsafe { xencall_alloc_buffer(handle, size_of::<SetPriority>()) };
+        let buffer = unsafe { xencall_alloc_buffer(handle, size_of::<Setting>()) };
         if buffer.is_null() {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: The buffer is new, large enough, and page-aligned.
-        unsafe {
-            buffer
-                .cast::<SetPriority>()
-                .write(SetPriority { port, priority })
-        };
+        unsafe { buffer.cast::<Setting>().write(Setting { port, value }) };
         // SAFETY: The hypervisor reads the buffer, which is valid during the call.
-        let result =
-            unsafe { xencall2(handle, EVENT_CHANNEL_OPERATION, SET_PRIORITY, buffer as u64) };
+        let result = unsafe { xencall2(handle, EVENT_CHANNEL_OPERATION, operation, buffer as u64) };
         let result = check(result);
         // SAFETY: The buffer is one of this handle, and nothing uses it any more.
         unsafe { xencall_free_buffer(handle, buffer) };

@@ -80,6 +80,11 @@ fn main() -> ExitCode {
             format!("processors of the domU go and come back {times} times under events{part}");
         Rule::new(name, move || processors::go_in_domu(times))
     }));
+    for (end, domain) in [(End::Dom0, "dom0"), (End::Domu, "the domU")] {
+        let name =
+            format!("events in the queues of processors of {domain} that have gone are drained");
+        rules.push(Rule::new(name, move || processors::drain(end)));
+    }
     rules.push(Rule::new(
         "Xen's debug key e and debugfs agree on the queues of both domains",
         queues::agree,
