@@ -32,6 +32,8 @@ use crate::{
         },
         kernel::vma::{
             self,
+            Fault,
+            FaultHandler,
             VmaOwner,
             VmaTable, //
         },
@@ -153,7 +155,7 @@ fn map(buffer: &Arc<Buffer<Export>>, mapping: NewMapping<'_>) -> Result {
 /// process.
 struct ProcessView {
     /// The first field, so that the entries are unmapped before the buffer can be released.
-    _user: UserMapping<()>,
+    user: UserMapping<()>,
     pages: ProcessPages,
 }
 
@@ -174,7 +176,7 @@ impl ProcessView {
         let export = pages.buffer().exporter();
         let grants = export.grants_at(vma::first_page(vma), count)?;
         let user = UserMapping::new(vma, grants, access, ())?;
-        let view = Arc::new(Self { _user: user, pages }, GFP_KERNEL)?;
+        let view = Arc::new(Self { user, pages }, GFP_KERNEL)?;
         vma::attach(vma, view);
         Ok(())
     }
@@ -184,7 +186,7 @@ impl VmaOwner for ProcessView {
     type Pages = MappedFrames;
 
     fn table() -> &'static VmaTable<Self> {
-        static TABLE: VmaTable<ProcessView> = VmaTable::new();
+        static TABLE: VmaTable<ProcessView> = VmaTable::with_faults();
         &TABLE
     }
 
@@ -194,6 +196,12 @@ impl VmaOwner for ProcessView {
 
     fn first_page(&self) -> usize {
         0
+    }
+}
+
+impl FaultHandler for ProcessView {
+    fn fault(&self, fault: &Fault<'_>) -> Result {
+        self.user.map_again(fault)
     }
 }
 

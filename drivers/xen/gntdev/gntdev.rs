@@ -39,7 +39,8 @@
 //!
 //! The order of taking them:
 //!
-//! 1. the mmap lock of the process (held by the kernel in `mmap()` and when a VMA is closed);
+//! 1. the mmap lock of the process (held by the kernel in `mmap()`, when a VMA is closed, and while
+//!    a page fault is handled);
 //! 2. the reservation lock of a dma-buf (held by its framework in some operations), and inside of
 //!    it, or without it, `DmaBuf::mappings`, the mappings of the buffer for devices;
 //! 3. `RegionIndex::lock`: the regions of a file, and inside of it the spinlock of its maple tree;

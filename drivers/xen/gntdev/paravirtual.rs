@@ -4,7 +4,8 @@
 //!
 //! Each grant is mapped twice: at the kernel address of a frame, so that the kernel can do I/O to
 //! the page for the program, and at the page-table entry of the program. Only the hypervisor may
-//! change that entry, so an MMU notifier has it unmapped before the kernel changes it.
+//! change that entry, so an MMU notifier has it unmapped before the kernel changes it, and a page
+//! that the process keeps is mapped again when it is accessed.
 
 #![forbid(unsafe_code)]
 
@@ -17,13 +18,16 @@ use crate::{
                 Access,
                 GrantReference, //
             },
-            unmap::UnmapOperations,
             user_mapping::{
                 BeforeUnmap,
+                EntryArrays,
                 UserMapping, //
             },
         },
-        kernel::mmu_notifier::Event,
+        kernel::{
+            mmu_notifier::Event,
+            vma::Fault, //
+        },
     },
 };
 use core::ops::Range;
@@ -40,15 +44,14 @@ pub(crate) struct ParavirtualMapping {
 }
 
 impl ParavirtualMapping {
-    /// See [`crate::region_mapping::RegionMapping::new`]. `unmap` is the room for the operations
-    /// that unmap the page-table entries.
+    /// See [`crate::region_mapping::RegionMapping::new`]. `entries` become part of the mapping.
     pub(crate) fn new(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>> + Clone,
         access: Access,
         kernel: &Arc<NotifyingMapping>,
         operations: &mut MapOperations,
-        unmap: &mut UnmapOperations,
+        entries: &mut EntryArrays,
     ) -> Result<Self> {
         // The grants are mapped at the kernel's addresses when the notifier is there: a signal can
         // interrupt that, and then there is nothing to undo yet. A program whose signals come fast
@@ -59,7 +62,7 @@ impl ParavirtualMapping {
             access,
             kernel.clone(),
             operations,
-            unmap,
+            entries,
             |kernel, operations| kernel.map(grants, access, operations),
         )
         .inspect_err(|_| kernel.undo())?;
@@ -69,6 +72,11 @@ impl ParavirtualMapping {
     /// See [`crate::region_mapping::RegionMapping::kernel`].
     pub(crate) fn kernel(&self) -> &NotifyingMapping {
         self.user.other()
+    }
+
+    /// See [`UserMapping::map_again`].
+    pub(crate) fn map_again(&self, fault: &Fault<'_>) -> Result {
+        self.user.map_again(fault)
     }
 }
 
@@ -82,10 +90,10 @@ impl BeforeUnmap for NotifyingMapping {
     }
 
     fn after_unmap(&self, pages: Range<usize>, event: Event) {
-        // Without its page-table entry a page cannot be mapped again, so its grant is not needed
-        // any more. But if entries only change, another CPU may just have looked the page up and be
-        // about to take a reference. The grant then stays mapped until the mapping ends, as does
-        // that of a page which is referenced now.
+        // The process does not get the page again, so its grant is not needed any more. But if
+        // entries only change, another CPU may just have looked the page up and be about to take a
+        // reference. The grant then stays mapped until the mapping ends, as does that of a page
+        // which is referenced now.
         if event == Event::Unmap {
             self.unmap_unreferenced(pages);
         }

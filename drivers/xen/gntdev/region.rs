@@ -24,6 +24,8 @@ use crate::{
         },
         kernel::vma::{
             self,
+            Fault,
+            FaultHandler,
             VmaOwner,
             VmaTable, //
         },
@@ -206,7 +208,12 @@ impl VmaOwner for Region {
 
     fn table() -> &'static VmaTable<Self> {
         static TABLE: VmaTable<Region> = VmaTable::new();
-        &TABLE
+        static WITH_FAULTS: VmaTable<Region> = VmaTable::with_faults();
+        if RegionMapping::can_map_again() {
+            &WITH_FAULTS
+        } else {
+            &TABLE
+        }
     }
 
     fn pages(&self) -> Option<&MappedFrames> {
@@ -230,5 +237,12 @@ impl VmaOwner for Region {
             memory.leave_frames_to_worker();
         }
         drop(region);
+    }
+}
+
+impl FaultHandler for Region {
+    fn fault(&self, fault: &Fault<'_>) -> Result {
+        let mapped = self.mapped.as_ref().ok_or(EFAULT)?;
+        mapped.mapping.map_again(fault)
     }
 }

@@ -11,16 +11,19 @@ use crate::{
         NotifyingMapping,
         UnmapNotify, //
     },
-    xen::grant::{
-        domain,
-        map::MapOperations,
-        mapping::GrantMapping,
-        operation::{
-            Access,
-            GrantReference, //
+    xen::{
+        grant::{
+            domain,
+            map::MapOperations,
+            mapping::GrantMapping,
+            operation::{
+                Access,
+                GrantReference, //
+            },
+            unpopulated_pages::UnpopulatedPages,
+            user_mapping::EntryArrays, //
         },
-        unmap::UnmapOperations,
-        unpopulated_pages::UnpopulatedPages, //
+        kernel::vma::Fault,
     },
 };
 use kernel::{
@@ -34,8 +37,8 @@ use kernel::{
 pub(crate) struct RegionMemory {
     kernel: Arc<NotifyingMapping>,
     operations: MapOperations,
-    /// Room for the operations that unmap page-table entries; none in an auto-translated domain.
-    unmap_entries: UnmapOperations,
+    /// Room for what is kept of page-table entries; none in an auto-translated domain.
+    entries: EntryArrays,
 }
 
 impl RegionMemory {
@@ -46,15 +49,15 @@ impl RegionMemory {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(count: usize) -> Result<Self> {
-        let entries = if domain::is_paravirtual() { count } else { 0 };
+        let entry_count = if domain::is_paravirtual() { count } else { 0 };
         let operations = MapOperations::with_capacity(count)?;
-        let unmap_entries = UnmapOperations::with_capacity(entries)?;
+        let entries = EntryArrays::with_capacity(entry_count)?;
         let frames = UnpopulatedPages::new(count)?;
         let grants = GrantMapping::empty(frames.into(), None)?;
         Ok(Self {
             kernel: Arc::new(NotifyingMapping::new(grants), GFP_KERNEL)?,
             operations,
-            unmap_entries,
+            entries,
         })
     }
 
@@ -95,16 +98,11 @@ impl RegionMapping {
         let RegionMemory {
             kernel,
             operations,
-            unmap_entries,
+            entries,
         } = memory;
         let mapping = if domain::is_paravirtual() {
             Self::Paravirtual(ParavirtualMapping::new(
-                vma,
-                grants,
-                access,
-                kernel,
-                operations,
-                unmap_entries,
+                vma, grants, access, kernel, operations, entries,
             )?)
         } else {
             Self::AutoTranslated(AutoTranslatedMapping::new(
@@ -113,6 +111,25 @@ impl RegionMapping {
         };
         mapping.kernel().tell(notify);
         Ok(mapping)
+    }
+
+    /// Returns true if page-table entries can be missing that [`Self::map_again`] makes.
+    pub(crate) fn can_map_again() -> bool {
+        domain::is_paravirtual()
+    }
+
+    /// Maps the grant again whose page-table entry is missing for `fault`. Called with the mmap
+    /// lock held for reading. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the process does not have the page any more, or no right to the access, or if
+    /// Xen refuses the grant; `ENOMEM`.
+    pub(crate) fn map_again(&self, fault: &Fault<'_>) -> Result {
+        match self {
+            Self::AutoTranslated(_) => Err(EFAULT),
+            Self::Paravirtual(mapping) => mapping.map_again(fault),
+        }
     }
 
     /// Returns the mapping of the grants at kernel addresses.

@@ -109,6 +109,21 @@ bool xen_rust_range_blockable(const struct mmu_notifier_range *range)
 	return mmu_notifier_range_blockable(range);
 }
 
+void xen_rust_interval_set_seq(struct mmu_interval_notifier *notifier, unsigned long sequence)
+{
+	mmu_interval_set_seq(notifier, sequence);
+}
+
+bool xen_rust_interval_read_retry(struct mmu_interval_notifier *notifier, unsigned long sequence)
+{
+	return mmu_interval_read_retry(notifier, sequence);
+}
+
+bool xen_rust_fault_is_write(const struct vm_fault *fault)
+{
+	return fault->flags & FAULT_FLAG_WRITE;
+}
+
 bool xen_rust_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);

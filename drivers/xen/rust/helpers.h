@@ -20,6 +20,7 @@ struct module;
 struct page;
 struct scatterlist;
 struct sg_table;
+struct vm_fault;
 
 struct module *xen_rust_this_module(void);
 bool xen_rust_domain(void);
@@ -34,6 +35,9 @@ int xen_rust_page_count(struct page *page);
 u64 xen_rust_pte_machine_address(pte_t *pte);
 int xen_rust_grant_table_op(unsigned int command, void *operations, unsigned int count);
 bool xen_rust_range_blockable(const struct mmu_notifier_range *range);
+void xen_rust_interval_set_seq(struct mmu_interval_notifier *notifier, unsigned long sequence);
+bool xen_rust_interval_read_retry(struct mmu_interval_notifier *notifier, unsigned long sequence);
+bool xen_rust_fault_is_write(const struct vm_fault *fault);
 bool xen_rust_fatal_signal_pending(void);
 void xen_rust_cond_resched(void);
 void xen_rust_notify_remote(unsigned int port);

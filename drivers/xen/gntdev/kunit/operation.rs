@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_mapping_names_a_special_page_table_entry() {
+    fn a_user_mapping_names_a_special_and_soft_dirty_page_table_entry() {
         let map = map_operation(GRANT, Target::UserPageTableEntry(0x5008), Access::ReadOnly);
         assert_eq!(map.host_addr, 0x5008);
         assert_eq!(
@@ -96,7 +96,7 @@ mod tests {
                 | bindings::GNTMAP_readonly
                 | bindings::GNTMAP_application_map
                 | bindings::GNTMAP_contains_pte
-                | 1 << bindings::_GNTMAP_guest_avail0
+                | 0b101 << bindings::_GNTMAP_guest_avail0
         );
     }
 

@@ -140,6 +140,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_mapped_again_is_unmapped_again() -> Result {
+        let mut operations = operations(&[0, 1, 2])?;
+        operations.for_each_mapped_run(0..8, |_, operations| answer(operations, &[]));
+        let mut again = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        again.handle = 1;
+        again.status = bindings::GNTST_bad_gntref as i16;
+        assert!(!operations.replace(1, &again));
+        assert!(!operations.any_mapped());
+        again.status = bindings::GNTST_okay as i16;
+        assert!(operations.replace(1, &again));
+        assert!(operations.is_mapped(1));
+        assert!(!operations.replace(8, &again));
+        operations.for_each_mapped_run(0..8, |run, operations| {
+            assert_eq!(run, 1..2);
+            answer(operations, &[])
+        });
+        assert!(!operations.any_mapped());
+        Ok(())
+    }
+
+    #[test]
     fn all_mapped_are_one_run() -> Result {
         assert_eq!(runs(&[0, 1, 2, 3, 4, 5, 6, 7], 0..8)?.as_slice(), &[(0, 8)]);
         Ok(())

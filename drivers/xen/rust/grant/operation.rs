@@ -77,14 +77,17 @@ impl Target {
     /// Returns the flags of a map or unmap operation at this target.
     ///
     /// The first guest-available bit becomes the "special" bit of the page-table entry, which tells
-    /// the memory management that no `struct page` can be derived from the frame number.
+    /// the memory management that no `struct page` can be derived from the frame number. The third
+    /// one becomes the soft-dirty bit, and the hypervisor sets the accessed and the dirty bit. So
+    /// the kernel has no bit to set if a write fault finds the entry present, which another thread
+    /// has just had mapped.
     const fn flags(self) -> u32 {
         match self {
             Target::Kernel(_) => 0,
             Target::UserPageTableEntry(_) => {
                 bindings::GNTMAP_application_map
                     | bindings::GNTMAP_contains_pte
-                    | 1 << bindings::_GNTMAP_guest_avail0
+                    | 0b101 << bindings::_GNTMAP_guest_avail0
             }
         }
     }

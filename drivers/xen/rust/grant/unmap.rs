@@ -68,6 +68,19 @@ impl UnmapOperations {
         Ok(())
     }
 
+    /// Puts the operation that undoes `map`, which the hypervisor has completed, at `index`, where
+    /// no grant may be mapped. Returns true if `map` succeeded.
+    pub(crate) fn replace(&mut self, index: usize, map: &bindings::gnttab_map_grant_ref) -> bool {
+        let Some(operation) = self.operations.get_mut(index) else {
+            return false;
+        };
+        let before = usize::from(is_mapped(operation));
+        *operation = operation::unmap_operation(map);
+        let mapped = is_mapped(operation);
+        self.mapped = self.mapped + usize::from(mapped) - before;
+        mapped
+    }
+
     /// Returns the number of operations.
     pub(crate) fn len(&self) -> usize {
         self.operations.len()

@@ -3,7 +3,9 @@
 //! Grants mapped at page-table entries of a process, in paravirtual domains.
 //!
 //! The hypervisor writes the page-table entry itself, and only the hypervisor may clear it: the
-//! kernel may not write an entry with the frame of another domain.
+//! kernel may not write an entry with the frame of another domain. So an MMU notifier unmaps the
+//! grant before the kernel changes the entry. If the change does not take the page from the
+//! process, the grant is mapped again at the next access.
 //!
 //! C header: `include/xen/grant_table.h`.
 
@@ -20,10 +22,14 @@ use super::{
 };
 use crate::xen::{
     bindings,
-    kernel::mmu_notifier::{
-        Event,
-        IntervalNotifier,
-        Invalidate, //
+    kernel::{
+        mmu_notifier::{
+            Event,
+            IntervalNotifier,
+            Invalidate,
+            Invalidation, //
+        },
+        vma::Fault, //
     },
 };
 use core::{
@@ -33,10 +39,18 @@ use core::{
     slice, //
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     error::to_result,
-    mm::virt::VmaNew,
+    mm::virt::{
+        flags,
+        VmaNew,
+        VmaRef, //
+    },
     new_mutex,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::{
         Arc,
@@ -45,17 +59,19 @@ use kernel::{
 };
 
 /// Grants of other domains, mapped at the page-table entries of a VMA, in order, as long as the
-/// kernel leaves the entries as they are.
+/// kernel leaves the pages there.
 ///
-/// Before the kernel changes an entry, an MMU notifier unmaps its grant. Dropping it unmaps the
-/// remaining grants; may sleep, but must not happen inside of a notifier.
+/// Before the kernel changes an entry, an MMU notifier unmaps its grant. After an
+/// [`Event::Protection`], [`Self::map_again`] maps it; after other events nothing does. Dropping it
+/// unmaps the remaining grants; may sleep, but must not happen inside of a notifier.
 pub(crate) struct UserMapping<T: BeforeUnmap> {
     notifier: Pin<KBox<IntervalNotifier<Guard<T>>>>,
 }
 
-/// Actions around the unmapping of entries. The methods are called inside of an MMU notifier, for
-/// pages counted from the start of the VMA, some of which may already be unmapped.
-/// [`Invalidate::invalidate`] says what they may do.
+/// Actions when entries are unmapped for good. The methods are called inside of an MMU notifier,
+/// for pages counted from the start of the VMA, some of which may already be unmapped.
+/// [`Invalidate::invalidate`] says what they may do. They are not called for an
+/// [`Event::Protection`], after which the process still has the pages.
 pub(crate) trait BeforeUnmap: Send + Sync + 'static {
     /// Called before the entries of `pages` are unmapped, because of `event`.
     fn before_unmap(&self, _pages: Range<usize>, _event: Event) {}
@@ -87,6 +103,49 @@ struct Guard<T> {
     other: T,
 }
 
+/// Arrays of a [`UserMapping`], with one element for each page.
+#[derive(Default)]
+pub(crate) struct EntryArrays {
+    /// Operations that unmap the entries.
+    unmap: UnmapOperations,
+    /// Grants by page; `None` for a page that the process does not have any more.
+    grants: KVVec<Option<GrantReference>>,
+}
+
+impl EntryArrays {
+    /// Makes arrays with room for `count` pages, charged to the memory cgroup of the calling
+    /// process. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(count: usize) -> Result<Self> {
+        Ok(Self {
+            unmap: UnmapOperations::with_capacity(count)?,
+            grants: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
+        })
+    }
+
+    /// Replaces the grants by those of `operations`. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there is no room for so many.
+    fn set_grants(&mut self, operations: &[bindings::gnttab_map_grant_ref]) -> Result {
+        self.grants.clear();
+        for operation in operations {
+            let grant = GrantReference {
+                domain: operation.dom,
+                reference: operation.ref_,
+            };
+            self.grants
+                .push_within_capacity(Some(grant))
+                .map_err(|_| ENOSPC)?;
+        }
+        Ok(())
+    }
+}
+
 impl<T: BeforeUnmap> UserMapping<T> {
     /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is called when
     /// entries are unmapped. A forked process does not get the VMA: its entries would not be
@@ -102,13 +161,21 @@ impl<T: BeforeUnmap> UserMapping<T> {
         other: T,
     ) -> Result<Self> {
         let mut operations = MapOperations::with_capacity(grants.len())?;
-        let mut unmap = UnmapOperations::with_capacity(grants.len())?;
-        let (operations, unmap) = (&mut operations, &mut unmap);
-        Self::with_arrays(vma, grants, access, other, operations, unmap, |_, _| Ok(()))
+        let mut arrays = EntryArrays::with_capacity(grants.len())?;
+        let (operations, arrays) = (&mut operations, &mut arrays);
+        Self::with_arrays(
+            vma,
+            grants,
+            access,
+            other,
+            operations,
+            arrays,
+            |_, _| Ok(()),
+        )
     }
 
     /// As [`Self::new`], with arrays that the caller has allocated: all memory that grows with the
-    /// number of grants, except for page tables. `unmap` becomes part of the mapping. Once the
+    /// number of grants, except for page tables. `arrays` become part of the mapping. Once the
     /// notifier is registered, and before entries are mapped, `prepare` is called with `other` and
     /// `operations`.
     ///
@@ -117,14 +184,14 @@ impl<T: BeforeUnmap> UserMapping<T> {
     /// `ENOMEM`; `EINTR` if a signal is pending: the first notifier of a process takes many locks,
     /// and the kernel gives that up for a signal; the error of `prepare`; `EINVAL` if there are not
     /// as many grants as pages, or if Xen refused one of them; `ENOSPC` if it has no room for more
-    /// mappings. None is left mapped then, and both arrays can be used again.
+    /// mappings. None is left mapped then, and all arrays can be used again.
     pub(crate) fn with_arrays(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
         other: T,
         operations: &mut MapOperations,
-        unmap: &mut UnmapOperations,
+        arrays: &mut EntryArrays,
         prepare: impl FnOnce(&T, &mut MapOperations) -> Result,
     ) -> Result<Self> {
         vma.set_dontcopy();
@@ -138,9 +205,45 @@ impl<T: BeforeUnmap> UserMapping<T> {
         )?;
         prepare(&notifier.target().other, operations)?;
         // Nothing invalidates the range in between: it is not in use before `mmap()` is done.
-        let entries = Entries::new(vma, grants, access, operations, unmap)?;
+        let entries = Entries::new(vma, grants, access, operations, arrays)?;
         *notifier.target().entries.lock() = Some(entries);
         Ok(Self { notifier })
+    }
+
+    /// Maps the grant whose page-table entry is missing for `fault`, if it was unmapped because of
+    /// an [`Event::Protection`]. The rights are those of the VMA now. May sleep.
+    ///
+    /// Returns without having mapped it if the kernel is changing the entry: the next attempt waits
+    /// for that.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the process does not have the page any more, for an access that the first
+    /// mapping or the VMA does not allow, or if Xen refuses the grant; `ENOMEM`.
+    pub(crate) fn map_again(&self, fault: &Fault<'_>) -> Result {
+        let page = self.notifier.page_at(fault.address()).ok_or(EFAULT)?;
+        let guard = self.notifier.target();
+        let sequence = self.notifier.read_begin();
+        let operation = match &*guard.entries.lock() {
+            Some(entries) => entries.map_operation(page, fault).ok_or(EFAULT)?,
+            None => return Err(EFAULT),
+        };
+        let mut map = [operation];
+        // Without the lock, because it allocates missing page tables. If they are freed again,
+        // there is a change of the range before that.
+        set_targets(&mut map, fault.vma(), fault.address())?;
+
+        let mut entries = guard.entries.lock();
+        if self.notifier.has_changed(sequence) {
+            return Ok(());
+        }
+        match &mut *entries {
+            // SAFETY: The target is the entry of the page in this address space. There has been no
+            // change of the range since before it was looked up, and none goes on while the lock is
+            // held, so that its page table is still there.
+            Some(entries) => unsafe { entries.map_again(page, &mut map) },
+            None => Err(EFAULT),
+        }
     }
 
     /// Returns the actions that [`Self::new`] was given.
@@ -158,12 +261,24 @@ impl<T: BeforeUnmap> Drop for UserMapping<T> {
 }
 
 impl<T: BeforeUnmap> Invalidate for Guard<T> {
-    fn invalidate(&self, pages: Range<usize>, event: Event) {
-        self.other.before_unmap(pages.clone(), event);
-        if let Some(entries) = &mut *self.entries.lock() {
-            entries.unmap(pages.clone());
+    fn invalidate(&self, pages: Range<usize>, event: Event, invalidation: Invalidation<'_>) {
+        let for_good = event != Event::Protection;
+        if for_good {
+            self.other.before_unmap(pages.clone(), event);
         }
-        self.other.after_unmap(pages, event);
+        {
+            let mut entries = self.entries.lock();
+            invalidation.announce();
+            if let Some(entries) = &mut *entries {
+                entries.unmap(pages.clone());
+                if for_good {
+                    entries.forget(pages.clone());
+                }
+            }
+        }
+        if for_good {
+            self.other.after_unmap(pages, event);
+        }
     }
 }
 
@@ -172,10 +287,11 @@ impl<T: BeforeUnmap> Invalidate for Guard<T> {
 ///
 /// # Invariants
 ///
-/// The operations of `unmap` stand for mappings at page-table entries of a process.
+/// The operations of `arrays.unmap` stand for mappings at page-table entries of a process.
 struct Entries {
-    /// Unmap operations, one for each page.
-    unmap: UnmapOperations,
+    arrays: EntryArrays,
+    /// Rights that the grants were first mapped with.
+    access: Access,
 }
 
 impl Entries {
@@ -185,20 +301,22 @@ impl Entries {
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
         access: Access,
         operations: &mut MapOperations,
-        unmap: &mut UnmapOperations,
+        arrays: &mut EntryArrays,
     ) -> Result<Self> {
         let count = (vma.end() - vma.start()) >> PAGE_SHIFT;
         if count != grants.len() {
             return Err(EINVAL);
         }
-        unmap.clear()?;
+        arrays.unmap.clear()?;
         let nowhere_yet = iter::repeat(Target::UserPageTableEntry(0));
         let map = operations.set(grants, nowhere_yet, access)?;
-        set_targets(map, vma)?;
+        arrays.set_grants(map)?;
+        set_targets(map, vma, vma.start())?;
         // INVARIANT: There are no operations yet. Those that are added below undo operations that
         // `set_targets()` has pointed at page-table entries.
         let mut entries = Self {
-            unmap: mem::take(unmap),
+            arrays: mem::take(arrays),
+            access,
         };
 
         // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
@@ -206,19 +324,82 @@ impl Entries {
         // the kernel uses the entries for something else.
         unsafe { hypercall::map_at_entries(map) };
 
-        if !entries.unmap.add(map)? {
+        if !entries.arrays.unmap.add(map)? {
             let refusal = operation::refusal(map);
             entries.unmap(0..count);
-            *unmap = mem::take(&mut entries.unmap);
+            *arrays = mem::take(&mut entries.arrays);
             return Err(refusal);
         }
         Ok(entries)
     }
 
+    /// Returns the operation that maps the grant of `page` again for `fault`, without its target.
+    /// `None` if the process does not have the page any more, or no right to the access.
+    fn map_operation(
+        &self,
+        page: usize,
+        fault: &Fault<'_>,
+    ) -> Option<bindings::gnttab_map_grant_ref> {
+        let grant = (*self.arrays.grants.get(page)?)?;
+        let nowhere_yet = Target::UserPageTableEntry(0);
+        let access = self.access_for(fault)?;
+        Some(operation::map_operation(grant, nowhere_yet, access))
+    }
+
+    /// Returns the rights to map a page with for `fault`: those of the VMA now. `None` if the fault
+    /// is an access without rights, by a debugger for example, or if the VMA has rights that the
+    /// grants were not mapped with.
+    fn access_for(&self, fault: &Fault<'_>) -> Option<Access> {
+        let vma = fault.vma().flags();
+        if vma & flags::WRITE != 0 {
+            return (self.access == Access::ReadWrite).then_some(Access::ReadWrite);
+        }
+        let allowed = vma & flags::READ != 0 && !fault.is_write();
+        allowed.then_some(Access::ReadOnly)
+    }
+
+    /// Completes `map`, an operation on the grant of `page`, unless the grant is mapped already:
+    /// another thread may have touched the page, too. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if Xen refuses the grant.
+    ///
+    /// # Safety
+    ///
+    /// The target of `map` must be the page-table entry of the page, which must stay allocated
+    /// until the lock of `self` is released.
+    unsafe fn map_again(
+        &mut self,
+        page: usize,
+        map: &mut [bindings::gnttab_map_grant_ref; 1],
+    ) -> Result {
+        if self.arrays.unmap.is_mapped(page) {
+            return Ok(());
+        }
+        // SAFETY: By this function's safety requirements. `self` unmaps the grant before the kernel
+        // uses the entry for something else.
+        unsafe { hypercall::map_at_entries(map) };
+        // INVARIANT: The operation undoes `map`, whose target is a page-table entry.
+        if self.arrays.unmap.replace(page, &map[0]) {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Remembers that the process does not have `pages` any more.
+    fn forget(&mut self, pages: Range<usize>) {
+        if let Some(grants) = self.arrays.grants.get_mut(pages) {
+            grants.fill(None);
+        }
+    }
+
     /// Unmaps the grants at the pages of `range`, some of which may already be unmapped. On return
     /// no CPU has a translation to these pages. May sleep, allocates nothing.
     fn unmap(&mut self, range: Range<usize>) {
-        self.unmap
+        self.arrays
+            .unmap
             // SAFETY: By the type invariants.
             .for_each_mapped_run(range, |_, operations| unsafe {
                 hypercall::unmap_from_entries(operations)
@@ -228,16 +409,24 @@ impl Entries {
 
 impl Drop for Entries {
     fn drop(&mut self) {
-        let count = self.unmap.len();
+        let count = self.arrays.unmap.len();
         self.unmap(0..count);
     }
 }
 
-/// Sets the target of each of `operations` to the page-table entry of the page of `vma` with the
-/// same index.
+/// Sets the target of each of `operations` to the page-table entry of a page of `vma`, in order,
+/// from the address `start` on.
 ///
 /// May sleep: it allocates missing page tables.
-fn set_targets(operations: &mut [bindings::gnttab_map_grant_ref], vma: &VmaNew) -> Result {
+///
+/// # Errors
+///
+/// `EFAULT` if the pages are not within `vma`; `ENOMEM`.
+fn set_targets(
+    operations: &mut [bindings::gnttab_map_grant_ref],
+    vma: &VmaRef,
+    start: usize,
+) -> Result {
     type MapOperations<'a> = slice::IterMut<'a, bindings::gnttab_map_grant_ref>;
 
     /// Called for each page in order, with the lock of the page table held.
@@ -260,14 +449,18 @@ fn set_targets(operations: &mut [bindings::gnttab_map_grant_ref], vma: &VmaNew) 
         }
     }
 
+    let length = operations.len() * PAGE_SIZE;
+    if start < vma.start() || start.checked_add(length).is_none_or(|end| end > vma.end()) {
+        return Err(EFAULT);
+    }
     let mut operations: MapOperations<'_> = operations.iter_mut();
-    // SAFETY: The range is that of a VMA of this address space, whose mmap lock is held because the
-    // VMA is being set up. `set_target()` takes such an iterator.
+    // SAFETY: The range is within a VMA of this address space, a lock of which is held, so that its
+    // page tables are not taken down. `set_target()` takes such an iterator.
     to_result(unsafe {
         bindings::apply_to_page_range(
             vma.mm().as_raw(),
-            vma.start(),
-            vma.end() - vma.start(),
+            start,
+            length,
             Some(set_target),
             (&raw mut operations).cast(),
         )

@@ -35,7 +35,8 @@ pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
     /// so it must always be the same.
     fn table() -> &'static VmaTable<Self>;
 
-    /// Returns the pages for the file offsets from [`Self::first_page`] on.
+    /// Returns the pages for the file offsets from [`Self::first_page`] on, for page-table entries
+    /// whose frame numbers do not lead to a `struct page`.
     fn pages(&self) -> Option<&Self::Pages>;
 
     /// Returns the file offset of the first page, in pages.
@@ -44,6 +45,42 @@ pub(crate) trait VmaOwner: Send + Sync + Sized + 'static {
     /// Drops the reference of a VMA that is closed. Called with the mmap lock held.
     fn close(this: Arc<Self>) {
         drop(this);
+    }
+}
+
+/// Owner that can make a missing page-table entry when it is needed.
+pub(crate) trait FaultHandler: VmaOwner {
+    /// Makes the entry for `fault`. On success the access is repeated, so that it is no error to
+    /// have made none if the next attempt can do it. Called with the mmap lock held for reading.
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; any other error is a bus error of the program.
+    fn fault(&self, fault: &Fault<'_>) -> Result;
+}
+
+/// Access to an address of a VMA that has no page-table entry (C: `struct vm_fault`).
+pub(crate) struct Fault<'a> {
+    raw: &'a bindings::vm_fault,
+}
+
+impl Fault<'_> {
+    /// Returns the VMA.
+    pub(crate) fn vma(&self) -> &VmaRef {
+        // SAFETY: The VMA of a fault is valid, and a lock of it is held while the fault is handled.
+        unsafe { VmaRef::from_raw(self.raw.__bindgen_anon_1.vma) }
+    }
+
+    /// Returns the address of the page.
+    pub(crate) fn address(&self) -> usize {
+        self.raw.__bindgen_anon_1.address
+    }
+
+    /// Returns true if the access is a write.
+    pub(crate) fn is_write(&self) -> bool {
+        // SAFETY: The shim reads the structure.
+        unsafe { bindings::xen_rust_fault_is_write(self.raw) }
     }
 }
 
@@ -57,7 +94,8 @@ pub(crate) struct VmaTable<T: VmaOwner> {
 unsafe impl<T: VmaOwner> Sync for VmaTable<T> {}
 
 impl<T: VmaOwner> VmaTable<T> {
-    /// Makes the table, for a `static`.
+    /// Makes the table, for a `static`. An access to an address without a page-table entry is a bus
+    /// error.
     pub(crate) const fn new() -> Self {
         Self {
             operations: bindings::vm_operations_struct {
@@ -117,6 +155,33 @@ impl<T: VmaOwner> VmaTable<T> {
             .checked_sub(owner.first_page())
             .and_then(|index| owner.pages()?.pages().get(index).copied())
             .unwrap_or(ptr::null_mut())
+    }
+}
+
+impl<T: FaultHandler> VmaTable<T> {
+    /// As [`Self::new`], with an owner that makes missing page-table entries.
+    pub(crate) const fn with_faults() -> Self {
+        let mut table = Self::new();
+        table.operations.fault = Some(Self::fault);
+        table
+    }
+
+    /// # Safety
+    ///
+    /// `fault` must be a fault in a VMA that has these operations.
+    unsafe extern "C" fn fault(fault: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: By this function's safety requirements. Nothing writes to the structure during
+        // the call.
+        let raw = unsafe { &*fault };
+        let fault = Fault { raw };
+        // SAFETY: By this function's safety requirements. The VMA stays open during the call: a
+        // lock of it is held.
+        let owner = unsafe { Self::owner(fault.vma().as_ptr()) };
+        match owner.fault(&fault) {
+            Ok(()) => bindings::VM_FAULT_NOPAGE,
+            Err(error) if error == ENOMEM => bindings::VM_FAULT_OOM,
+            Err(_) => bindings::VM_FAULT_SIGBUS,
+        }
     }
 }
 
