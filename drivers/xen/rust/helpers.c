@@ -124,6 +124,19 @@ bool xen_rust_fault_is_write(const struct vm_fault *fault)
 	return fault->flags & FAULT_FLAG_WRITE;
 }
 
+/*
+ * Without lockdep the kernel has no function that answers instead of warning.
+ * The answer is exact for a caller that holds the lock in either way.
+ */
+bool xen_rust_mmap_write_locked(const struct mm_struct *mm)
+{
+#ifdef CONFIG_PREEMPT_RT
+	return rw_base_is_write_locked(&mm->mmap_lock.rwbase);
+#else
+	return atomic_long_read(&mm->mmap_lock.count) & RWSEM_WRITER_LOCKED;
+#endif
+}
+
 bool xen_rust_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);

@@ -7,6 +7,7 @@
 #define _XEN_RUST_HELPERS_H
 
 #include <linux/dma-direction.h>
+#include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -38,6 +39,7 @@ bool xen_rust_range_blockable(const struct mmu_notifier_range *range);
 void xen_rust_interval_set_seq(struct mmu_interval_notifier *notifier, unsigned long sequence);
 bool xen_rust_interval_read_retry(struct mmu_interval_notifier *notifier, unsigned long sequence);
 bool xen_rust_fault_is_write(const struct vm_fault *fault);
+bool xen_rust_mmap_write_locked(const struct mm_struct *mm);
 bool xen_rust_fatal_signal_pending(void);
 void xen_rust_cond_resched(void);
 void xen_rust_notify_remote(unsigned int port);

@@ -139,6 +139,11 @@ impl<T: VmaOwner> VmaTable<T> {
     /// Returns the page behind a page-table entry whose frame number does not lead to a
     /// `struct page`. Called with the lock of the page table held.
     ///
+    /// There is none for callers that hold the mmap lock for writing. A lookup that takes a
+    /// reference to the page holds it for reading. A writer that wants the page is about to write
+    /// the entry, which the kernel may not do: a write of 1 or 3 to `/proc/PID/clear_refs` clears
+    /// the accessed bit of each entry that has a page, and does not tell MMU notifiers.
+    ///
     /// # Safety
     ///
     /// `vma` must be a VMA that has these operations, and `address` be in it.
@@ -146,6 +151,10 @@ impl<T: VmaOwner> VmaTable<T> {
         vma: *mut bindings::vm_area_struct,
         address: usize,
     ) -> *mut bindings::page {
+        // SAFETY: By this function's safety requirements.
+        if unsafe { bindings::xen_rust_mmap_write_locked((*vma).vm_mm) } {
+            return ptr::null_mut();
+        }
         // SAFETY: By this function's safety requirements.
         let owner = unsafe { Self::owner(vma) };
         // SAFETY: By this function's safety requirements; these fields do not change during the
