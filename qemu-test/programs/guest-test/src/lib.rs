@@ -24,6 +24,7 @@ pub mod interruption;
 pub mod kernel_module;
 pub mod ktap;
 pub mod mapping;
+pub mod page_monitor;
 pub mod pattern;
 pub mod perf_event;
 pub mod platform;

@@ -17,6 +17,7 @@ pub mod locks;
 pub mod lookup;
 pub mod memory_calls;
 pub mod own_grants;
+pub mod page_monitors;
 pub mod regions;
 pub mod remote_domain;
 pub mod table;
@@ -36,6 +37,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         failures::RULES,
         lifetime::RULES,
         memory_calls::RULES,
+        page_monitors::RULES,
         threads::RULES,
         unmap_notify::end_of_region::RULES,
         unmap_notify::actions::RULES,

@@ -30,6 +30,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         mapping::unmap::RULES,
         mapping::fork::RULES,
         mapping::memory_calls::RULES,
+        mapping::page_monitors::RULES,
         wait::end::RULES,
         wait::holders::RULES,
         wait::concurrent::RULES,
