@@ -97,6 +97,18 @@ impl EventChannels {
         })
     }
 
+    /// Closes `port`. The other end, if it was connected, is offered again.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` if the port is not this file's.
+    pub fn close(&self, port: u32) -> Result<()> {
+        // SAFETY: The handle is open.
+        check("xenevtchn_unbind", unsafe {
+            sys::xenevtchn_unbind(self.handle.as_ptr(), port)
+        })
+    }
+
     /// Sends an event to the other end of `port`.
     ///
     /// # Errors

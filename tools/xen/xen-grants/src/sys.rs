@@ -137,6 +137,7 @@ extern "C" {
         domid: u32,
         remote_port: u32,
     ) -> c_int;
+    pub(crate) fn xenevtchn_unbind(handle: *mut Evtchn, port: u32) -> c_int;
     pub(crate) fn xenevtchn_notify(handle: *mut Evtchn, port: u32) -> c_int;
     pub(crate) fn xenevtchn_pending(handle: *mut Evtchn) -> c_int;
     pub(crate) fn xenevtchn_unmask(handle: *mut Evtchn, port: u32) -> c_int;
