@@ -4,6 +4,9 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
@@ -219,6 +222,25 @@ impl Link {
     pub fn storm_for(&self, plan: Plan, duration: Duration) -> io::Result<()> {
         let end = Instant::now() + duration;
         self.storm(plan, &|| Instant::now() >= end)
+    }
+
+    /// As [`Self::storm`], until `work` is done in another thread; returns its result.
+    pub fn storm_while<T: Send>(
+        &self,
+        plan: Plan,
+        work: impl FnOnce() -> io::Result<T> + Send,
+    ) -> io::Result<T> {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let working = scope.spawn(|| {
+                let result = work();
+                done.store(true, Ordering::SeqCst);
+                result
+            });
+            let stormed = self.storm(plan, &|| done.load(Ordering::SeqCst));
+            let worked = working.join().expect("the work does not panic");
+            stormed.and(worked)
+        })
     }
 
     /// Gives the ports of both ends the priorities of their lanes.

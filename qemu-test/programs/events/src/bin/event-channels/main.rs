@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Rules of the FIFO ABI beyond many ports: priorities and their order, events that race with
-//! unmasking, processors that go and come back, and the hypervisor's view of the queues.
+//! unmasking, ports that are closed and bound again, processors that go and come back, and the
+//! hypervisor's view of the queues.
 
 #![forbid(unsafe_code)]
 
 mod pause;
 mod processors;
 mod queues;
+mod rebinding;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +37,10 @@ const FEW: usize = 64;
 
 /// Duration of a part of a rule in which more time finds more.
 const A_WHILE: Duration = Duration::from_secs(5);
+
+/// Number of times that a port is bound again for each time that a processor goes: 10,000 for all
+/// of the latter.
+const REBOUND_PER_CYCLE: u32 = 50;
 
 const SEED: u32 = 2;
 
@@ -68,6 +74,12 @@ fn main() -> ExitCode {
             unmask_race,
         ),
     ];
+    // The rules come in parts for another type of domU, which has no end of this port.
+    if options.parts == 1 {
+        let times = REBOUND_PER_CYCLE * options.cycles;
+        let name = format!("a port is closed and bound again {times} times under events");
+        rules.push(Rule::new(name, move || rebinding::rebind(times)));
+    }
     rules.extend(options.all_parts().map(|part| {
         let times = part.share(in_dom0);
         let name = format!("processors of dom0 go and come back {times} times under events{part}");

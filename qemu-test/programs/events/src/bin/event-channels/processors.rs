@@ -3,9 +3,6 @@
 //! Processors that go and come back while both domains send events.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::thread;
 
 use clients::agent::Agent;
 use clients::command::succeed;
@@ -83,7 +80,7 @@ fn go_under_events(
         Ok(file.map(|file| file.drained()))
     };
     let before = drained()?;
-    let events = storm_while(link, cycle)?;
+    let events = link.storm_while(plan(4, false), cycle)?;
     println!("# {events} events came to processors that went {count} times");
     assert!(events >= count.into(), "{events} events, {count} times");
     if let Some((now, before)) = drained()?.zip(before) {
@@ -155,19 +152,4 @@ pub fn drain(end: End) -> Verdict {
     assert_eq!(drained, FEW as u64, "events that were drained");
     link.check(tally::Rule::Exact)?;
     Ok(())
-}
-
-/// Sends events from both sides until `work` is done.
-fn storm_while(link: &Link, work: impl FnOnce() -> io::Result<u64> + Send) -> io::Result<u64> {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let working = scope.spawn(|| {
-            let result = work();
-            done.store(true, Ordering::SeqCst);
-            result
-        });
-        let stormed = link.storm(plan(4, false), &|| done.load(Ordering::SeqCst));
-        let worked = working.join().expect("the work does not panic");
-        stormed.and(worked)
-    })
 }
