@@ -232,6 +232,22 @@ impl Domain {
         result
     }
 
+    /// Writes the domain to the file at `path`; the domain goes on.
+    pub fn checkpoint(&self, path: &str) -> io::Result<()> {
+        succeed("xl", &["save", "-c", NAME, path]).map(drop)
+    }
+
+    /// Tries to write the domain to the file at `path`, where there is too little room. Fails if xl
+    /// does not notice. The domain goes on.
+    pub fn fail_to_save(&self, path: &str) -> io::Result<()> {
+        let mut xl = Command::new("xl");
+        let ended = command::run(xl.args(["save", NAME, path]), PATIENCE)?;
+        match ended.status {
+            0 => Err(io::Error::other(format!("{path} has room for the domain"))),
+            _ => Ok(()),
+        }
+    }
+
     /// Ends it at once.
     pub fn destroy(self) -> io::Result<()> {
         let result = succeed("xl", &["destroy", NAME]).map(drop);

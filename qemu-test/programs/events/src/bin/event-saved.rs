@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `xl save` and `xl restore` of a domU with thousands of connected ports.
+//! `xl save` and `xl restore` of a domU with thousands of connected ports, and saves under events
+//! after which the domU goes on.
 //!
 //! Restored, a domU has none of its connections: the ports are of the domain that was saved. It
 //! must build its queues and its event array anew, with ports for its console, xenstore and timers
 //! first, and let the array grow again. A processor that is away all the while gets its queues when
 //! it comes back.
+//!
+//! A domU that goes on keeps its ports, and dom0 keeps its pages mapped: those in which both ends
+//! count their events. Events that come while it is suspended wait for it.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clients::agent::Agent;
+use clients::command::succeed;
 use clients::console::Console;
 use clients::domain;
 use clients::domain::Domain;
@@ -43,6 +48,16 @@ const AWAY: u32 = 1;
 
 const A_WHILE: Duration = Duration::from_secs(3);
 
+/// Ports of the domU that goes on.
+const FEW: usize = 64;
+
+/// Number of times that it is saved.
+const CHECKPOINTS: u32 = 20;
+
+/// File system with room for the first pages of a domU, and a file in it.
+const SMALL: &str = "/run/small";
+const SMALL_FILE: &str = "/run/small/saved-domain";
+
 fn main() -> ExitCode {
     let options = match Options::of_program() {
         Ok(options) => options,
@@ -60,7 +75,18 @@ fn main() -> ExitCode {
         "a {kind} domU of {VCPUS} vCPUs, one of them offline, with {ports} ports is saved, \
          restored, gets the vCPU back and connects as many"
     );
-    let rules = [Rule::new(name, move || saved(kind, ports))];
+    let mut rules = vec![Rule::new(name, move || saved(kind, ports))];
+    // To save a PVH domU takes minutes under the emulator.
+    if kind == Kind::Pv {
+        rules.push(Rule::new(
+            format!("a {kind} domU is saved {CHECKPOINTS} times under events, and goes on"),
+            move || checkpointed(kind),
+        ));
+        rules.push(Rule::new(
+            format!("a {kind} domU whose save fails under events goes on"),
+            move || not_saved(kind),
+        ));
+    }
     suite::run_those("event-saved", &rules, &options.wanted)
 }
 
@@ -106,6 +132,48 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     Events::of(&agent)?.check(&before)?;
     talk(domid)?;
     check_astray(&agent, "after it was restored")?;
+    drop(link);
+    domain.destroy()?;
+    domain::wait_gone(domid)?;
+    Ok(())
+}
+
+fn checkpointed(kind: Kind) -> Verdict {
+    goes_on(kind, |domain| {
+        (0..CHECKPOINTS).try_for_each(|_| domain.checkpoint("/dev/null"))
+    })
+}
+
+fn not_saved(kind: Kind) -> Verdict {
+    fs::create_dir(SMALL)?;
+    succeed("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", SMALL])?;
+    let verdict = goes_on(kind, |domain| domain.fail_to_save(SMALL_FILE));
+    succeed("umount", &[SMALL])?;
+    fs::remove_dir(SMALL)?;
+    verdict
+}
+
+/// Sends events between dom0 and a domU until `save` is done with it. The domU is then the same as
+/// before, with the same ports, and no event was lost.
+fn goes_on(kind: Kind, save: impl FnOnce(&Domain) -> io::Result<()> + Send) -> Verdict {
+    let domain = DomainPlan::with_agent(kind).vcpus(VCPUS).create()?;
+    let domid = domain.domid();
+    let agent = Agent::of(domid)?;
+    let boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
+    let link = Link::open(domid, FEW)?;
+    let plan = Plan {
+        seed: 3,
+        longest_burst: 4,
+        threads: false,
+    };
+    link.storm_while(plan, || save(&domain))?;
+    link.check(tally::Rule::Coalescing)?;
+    link.storm_for(plan, A_WHILE)?;
+    link.check(tally::Rule::Coalescing)?;
+    let same_boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
+    assert_eq!(same_boot, boot, "the domU was started anew");
+    assert_eq!(agent.run("sleep 1; echo awake")?, "awake\n");
+    talk(domid)?;
     drop(link);
     domain.destroy()?;
     domain::wait_gone(domid)?;
