@@ -15,6 +15,7 @@ pub mod lifetime;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
+pub mod map_fixed;
 pub mod memory_calls;
 pub mod own_grants;
 pub mod page_monitors;
@@ -36,6 +37,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         arguments::RULES,
         failures::RULES,
         lifetime::RULES,
+        map_fixed::RULES,
         memory_calls::RULES,
         page_monitors::RULES,
         threads::RULES,
