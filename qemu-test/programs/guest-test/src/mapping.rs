@@ -14,6 +14,7 @@ use std::ptr;
 use rustix::mm;
 use rustix::mm::Advice;
 use rustix::mm::MapFlags;
+use rustix::mm::MlockAllFlags;
 use rustix::mm::MprotectFlags;
 use rustix::mm::MremapFlags;
 use rustix::mm::ProtFlags;
@@ -44,20 +45,41 @@ pub fn private(
     pages: usize,
     protection: Protection,
 ) -> io::Result<Mapping> {
-    let (length, flags) = (pages * PAGE_SIZE, prot_flags(protection));
+    map_file(file, offset, pages, protection, MapFlags::PRIVATE)
+}
+
+/// Maps `pages` pages of `file` from byte `offset` on, and has the kernel touch each before the
+/// call returns (`MAP_POPULATE`). The kernel reports no error if it cannot.
+pub fn populated(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    pages: usize,
+    protection: Protection,
+) -> io::Result<Mapping> {
+    let flags = MapFlags::SHARED | MapFlags::POPULATE;
+    map_file(file, offset, pages, protection, flags)
+}
+
+fn map_file(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    pages: usize,
+    protection: Protection,
+    flags: MapFlags,
+) -> io::Result<Mapping> {
+    let (nowhere, length) = (ptr::null_mut(), pages * PAGE_SIZE);
+    let protection = prot_flags(protection);
     // SAFETY: Without a fixed address the kernel only uses free ones.
-    let address = unsafe {
-        mm::mmap(
-            ptr::null_mut(),
-            length,
-            flags,
-            MapFlags::PRIVATE,
-            file,
-            offset,
-        )
-    }?;
+    let address = unsafe { mm::mmap(nowhere, length, protection, flags, file, offset) }?;
     // SAFETY: The mapping is new, and the object its only owner.
     Ok(unsafe { Mapping::from_raw(address as usize, length) })
+}
+
+/// Locks all memory of the process, and all that it maps from now on: mlockall(2).
+pub fn lock_all() -> io::Result<()> {
+    Ok(mm::mlockall(
+        MlockAllFlags::CURRENT | MlockAllFlags::FUTURE,
+    )?)
 }
 
 fn prot_flags(protection: Protection) -> ProtFlags {
@@ -89,6 +111,9 @@ pub trait MappingCalls: Sized {
 
     /// Drops the page-table entries: madvise(2) with MADV_DONTNEED.
     fn discard(&self) -> io::Result<()>;
+
+    /// Has the kernel touch each page as a write would: madvise(2) with MADV_POPULATE_WRITE.
+    fn populate_for_writing(&self) -> io::Result<()>;
 
     /// Returns for each page whether it is in memory: mincore(2).
     fn residency(&self) -> io::Result<Vec<bool>>;
@@ -164,6 +189,11 @@ impl MappingCalls for Mapping {
     fn discard(&self) -> io::Result<()> {
         // SAFETY: As in `protect`.
         Ok(unsafe { mm::madvise(pointer(self), self.len(), Advice::LinuxDontNeed) }?)
+    }
+
+    fn populate_for_writing(&self) -> io::Result<()> {
+        // SAFETY: As in `protect`; no byte changes.
+        Ok(unsafe { mm::madvise(pointer(self), self.len(), Advice::LinuxPopulateWrite) }?)
     }
 
     fn residency(&self) -> io::Result<Vec<bool>> {

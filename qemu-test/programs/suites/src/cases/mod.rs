@@ -19,6 +19,7 @@ pub mod map_fixed;
 pub mod memory_calls;
 pub mod own_grants;
 pub mod page_monitors;
+pub mod populate;
 pub mod regions;
 pub mod remote_domain;
 pub mod table;
@@ -40,6 +41,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         map_fixed::RULES,
         memory_calls::RULES,
         page_monitors::RULES,
+        populate::RULES,
         threads::RULES,
         unmap_notify::end_of_region::RULES,
         unmap_notify::actions::RULES,

@@ -31,6 +31,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         mapping::fork::RULES,
         mapping::memory_calls::RULES,
         mapping::page_monitors::RULES,
+        mapping::populate::RULES,
         wait::end::RULES,
         wait::holders::RULES,
         wait::concurrent::RULES,

@@ -6,4 +6,5 @@ pub mod access;
 pub mod fork;
 pub mod memory_calls;
 pub mod page_monitors;
+pub mod populate;
 pub mod unmap;
