@@ -14,8 +14,10 @@
 
 use std::fs;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clients::agent::Agent;
 use clients::blocks;
@@ -23,9 +25,14 @@ use clients::command::succeed;
 use clients::domain;
 use clients::domain::Kind;
 use clients::domain::Plan;
+use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
+use guest_test::errno::ENOSPC;
 use guest_test::ktap::Verdict;
+use suites::granter::Granter;
+use suites::granter::Share;
+use suites::remote::RemoteGranter;
 
 /// In a tmpfs, the only file system here that can do direct I/O.
 const IMAGE: &str = "/run/disk.img";
@@ -74,14 +81,29 @@ fn main() -> ExitCode {
             move || disk(kind, access, grants),
         ));
     }
+    rules.push(Rule::new(
+        "a PV domU's disk goes on after imports have taken all of its grant references",
+        without_references,
+    ));
     suite::run("client-disk", &rules)
 }
 
-fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
-    File::create(IMAGE)?.set_len((MIB << 20) as u64)?;
-    let mut plan = Plan::with_agent(kind).line(&format!(
+/// Plan of a domU with a disk of `mib` MiB.
+fn with_disk(kind: Kind, mib: usize) -> io::Result<Plan> {
+    File::create(IMAGE)?.set_len((mib << 20) as u64)?;
+    Ok(Plan::with_agent(kind).line(&format!(
         "disk = [ \"format=raw,vdev=xvda,access=rw,backendtype=qdisk,target={IMAGE}\" ]"
-    ));
+    )))
+}
+
+fn connect_disk(agent: &Agent) -> io::Result<()> {
+    agent.run("insmod /lib/modules/xen-blkfront.ko")?;
+    agent.run("for try in $(seq 100); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
+    Ok(())
+}
+
+fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
+    let mut plan = with_disk(kind, MIB)?;
     if access == Access::Map {
         plan = plan.environment("LD_PRELOAD", WITHOUT_COPY);
     }
@@ -96,8 +118,7 @@ fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
     domain.unpause()?;
 
     let agent = Agent::of(domid)?;
-    agent.run("insmod /lib/modules/xen-blkfront.ko")?;
-    agent.run("for try in $(seq 100); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
+    connect_disk(&agent)?;
     let message = agent.run("dmesg | grep 'blkfront: xvda'")?;
     let expected = match grants {
         Grants::Fresh => "persistent grants: disabled",
@@ -125,4 +146,57 @@ fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
         fs::remove_file(DENIED)?;
     }
     Ok(())
+}
+
+/// The domU grants pages of files to dom0 until it has no reference left. Its disk, which takes
+/// references for each request, waits then, and goes on when the files' are free again.
+fn without_references() -> Verdict {
+    /// 512 references each.
+    const FRAMES: usize = 4;
+    const SMALL: usize = 4;
+    const SEED: u32 = 40;
+    let plan = with_disk(Kind::Pv, SMALL)?.line(&format!("max_grant_frames = {FRAMES}"));
+    let domain = plan.create()?;
+    let domid = domain.domid();
+    let agent = Agent::of(domid)?;
+    connect_disk(&agent)?;
+    agent.run("granter >/dev/null 2>&1 &")?;
+    let mut granter = RemoteGranter::connect(domid)?;
+    let shares = take_references(&mut granter)?;
+    let taken: usize = shares.iter().map(Share::pages).sum();
+    println!("# imports took {taken} grant references");
+    assert!(taken > (FRAMES - 1) * 512, "{taken} grant references");
+
+    let request = agent.ask(&format!("disk-check /dev/xvda {SMALL} {SEED}"))?;
+    // The front end of a busy host has not begun by then.
+    let answer = agent.answer(&request, Duration::from_secs(2));
+    println!("# without references the disk waits: {}", answer.is_err());
+    for share in shares {
+        granter.unshare(share)?;
+    }
+    let ended = agent.answer(&request, PATIENCE)?;
+    assert_eq!(ended.status, 0, "in the domU: {}", ended.output);
+    domain.destroy()?;
+    domain::wait_gone(domid)?;
+    blocks::check(Path::new(IMAGE), SMALL, SEED)?;
+    fs::remove_file(IMAGE)?;
+    Ok(())
+}
+
+/// Has files imported, smaller ones from time to time, until there is no reference for one page.
+fn take_references(granter: &mut RemoteGranter) -> io::Result<Vec<Share>> {
+    let mut shares = Vec::new();
+    for pages in [128, 32, 8, 1] {
+        let error = loop {
+            match granter.share_file(pages) {
+                Ok(share) => shares.push(share),
+                Err(error) => break error,
+            }
+        };
+        let expected = io::Error::from_raw_os_error(ENOSPC).to_string();
+        if !error.to_string().contains(&expected) {
+            return Err(error);
+        }
+    }
+    Ok(shares)
 }

@@ -17,6 +17,7 @@ pub mod notice;
 pub mod offset;
 pub mod peer;
 mod pictures;
+pub mod references;
 pub mod threads;
 pub mod visibility;
 pub mod volume;
@@ -41,6 +42,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         arguments::addresses::RULES,
         arguments::grants::RULES,
         import::RULES,
+        references::RULES,
         peer::RULES,
         offset::RULES,
         threads::RULES,
