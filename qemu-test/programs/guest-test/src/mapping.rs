@@ -18,7 +18,9 @@ use rustix::mm::MlockAllFlags;
 use rustix::mm::MprotectFlags;
 use rustix::mm::MremapFlags;
 use rustix::mm::ProtFlags;
+use rustix::pipe::splice;
 use rustix::pipe::PipeFlags;
+use rustix::pipe::SpliceFlags;
 use xen_grants::bytes::Bytes;
 use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
@@ -268,6 +270,15 @@ impl Pipe {
         let fd = self.writer.as_fd().as_raw_fd();
         // SAFETY: One range is passed, which is the mapping's.
         count(unsafe { libc::vmsplice(fd, &raw const range, 1, 0) })
+    }
+
+    /// Moves `count` bytes to `file` by splice(2). A socket of TCP takes references to the pages.
+    pub fn give_pages(&self, file: BorrowedFd<'_>, count: usize) -> io::Result<()> {
+        let mut left = count;
+        while left > 0 {
+            left -= splice(&self.reader, None, file, None, left, SpliceFlags::empty())?;
+        }
+        Ok(())
     }
 
     /// Reads `count` bytes.

@@ -22,5 +22,6 @@ pub mod remote;
 pub mod step;
 pub mod suite;
 pub mod task;
+pub mod tcp;
 pub mod wait;
 pub mod world;

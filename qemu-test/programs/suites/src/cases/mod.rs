@@ -11,6 +11,7 @@ pub mod dmabuf;
 pub mod failures;
 pub mod full_table;
 pub mod grant_copy;
+pub mod kernel_users;
 pub mod lifetime;
 pub mod limits;
 pub mod locks;
@@ -42,6 +43,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         memory_calls::RULES,
         page_monitors::RULES,
         populate::RULES,
+        kernel_users::RULES,
         threads::RULES,
         unmap_notify::end_of_region::RULES,
         unmap_notify::actions::RULES,

@@ -33,6 +33,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         mapping::memory_calls::RULES,
         mapping::page_monitors::RULES,
         mapping::populate::RULES,
+        mapping::kernel_users::RULES,
         wait::end::RULES,
         wait::holders::RULES,
         wait::concurrent::RULES,

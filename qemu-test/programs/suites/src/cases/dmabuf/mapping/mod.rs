@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod fork;
+pub mod kernel_users;
 pub mod memory_calls;
 pub mod page_monitors;
 pub mod populate;
