@@ -2,17 +2,31 @@
 
 //! One open file, used by many threads at once.
 
+use std::error::Error;
+use std::fs::File;
 use std::thread;
 
 use guest_test::errno::EINVAL;
 use guest_test::errno::ENOENT;
+use guest_test::gntdev;
 use guest_test::gntdev::Gntdev;
+use guest_test::ktap::Stop;
 use guest_test::ktap::Verdict;
+use guest_test::pattern::pattern;
 use guest_test::pattern::Pattern;
+use vm_memory::Bytes;
+use vm_memory::FileOffset;
+use vm_memory::GuestAddress;
+use vm_memory::GuestMemoryMmap;
+use vm_memory::GuestRegionMmap;
+use vm_memory::MmapRange;
+use vm_memory::MmapRegion;
+use vm_memory::MmapXenFlags;
 use xen_grants::mapping::Protection;
 use xen_grants::GrantRef;
 use xen_grants::PAGE_SIZE;
 
+use crate::granter::Share;
 use crate::random::Random;
 use crate::suite::rules;
 use crate::world::assert_released;
@@ -92,8 +106,71 @@ rules![
         });
         assert_eq!(held.mapping.first_difference(91), None);
         Ok(())
+    },
+
+    /// The crate vm-memory is that of rust-vmm, whose device back ends use it. By its feature for
+    /// Xen each read and each write adds a region, maps it, and removes it again, all on one file.
+    #[rule("eight threads of vm-memory map grants for each access on one file")]
+    fn for_each_access(world: &mut World) -> Verdict {
+        const ROUNDS: u32 = 50;
+        let share = world.share(THREADS)?;
+        world.granter.fill(&share, 92)?;
+        let memory = &guest_memory(&share).map_err(|error| Stop::Fail(error.to_string()))?;
+        thread::scope(|scope| {
+            for (page, grant) in share.grants.iter().enumerate() {
+                scope.spawn(move || access_one_by_one(memory, *grant, page, ROUNDS));
+            }
+        });
+        assert_released(&share.grants);
+        for page in 0..THREADS {
+            let at = page * PAGE_SIZE + LAST_WORD;
+            let found = world.granter.read(&share, at)?;
+            assert_eq!(u32::from(found), ROUNDS - 1, "page {page}");
+        }
+        Ok(())
     }
 ];
+
+/// Offset in its page of a word that [`access_one_by_one`] writes.
+const LAST_WORD: usize = PAGE_SIZE - size_of::<u32>();
+
+/// The grants of `share` as memory of a guest, in which a page's address is its reference. No page
+/// is mapped in advance.
+fn guest_memory(share: &Share) -> Result<GuestMemoryMmap, Box<dyn Error>> {
+    let references = share.references();
+    let first = references.iter().min().ok_or("no grant")?;
+    let last = references.iter().max().ok_or("no grant")?;
+    let size = (last - first + 1) as usize * PAGE_SIZE;
+    let device = File::options().read(true).write(true).open(gntdev::PATH)?;
+    let range = MmapRange::new(
+        size,
+        Some(FileOffset::new(device, 0)),
+        address_of(*first),
+        (MmapXenFlags::GRANT | MmapXenFlags::NO_ADVANCE_MAP).bits(),
+        share.grants[0].domid,
+    );
+    let region = MmapRegion::from_range(range)?;
+    let region = GuestRegionMmap::new(region, address_of(*first)).ok_or("no such address")?;
+    Ok(GuestMemoryMmap::from_regions(vec![region])?)
+}
+
+fn address_of(reference: u32) -> GuestAddress {
+    GuestAddress(u64::from(reference) * PAGE_SIZE as u64)
+}
+
+/// Reads and writes the page of `grant`, which is page `page` of the share.
+fn access_one_by_one(memory: &GuestMemoryMmap, grant: GrantRef, page: usize, rounds: u32) {
+    let address = |at: usize| GuestAddress(address_of(grant.reference).0 + at as u64);
+    let mut found = [0; 16];
+    let expected: [u8; 16] = std::array::from_fn(|at| pattern(92, page * PAGE_SIZE + 100 + at));
+    for round in 0..rounds {
+        memory.read_slice(&mut found, address(100)).expect("read");
+        assert_eq!(found, expected, "page {page}, round {round}");
+        let word = address(LAST_WORD);
+        memory.write_obj(round, word).expect("write");
+        assert_eq!(memory.read_obj::<u32>(word).expect("read"), round);
+    }
+}
 
 fn race(device: &Gntdev, grant: GrantRef, number: u64, rounds: usize, indexes: usize) {
     let mut random = Random::new(100 + number);
