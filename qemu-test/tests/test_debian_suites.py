@@ -43,7 +43,8 @@ class DebianSuites(unittest.TestCase):
                     self.assertEqual(spec_of(one).limits, spec_of(other).limits)
 
     def test_what_needs_no_kernel_of_our_own_runs_there(self):
-        ours = {"host", "programs", "kunit", "event-path", "events", "events-pvh", "debian"}
+        ours = {"host", "programs", "kunit", "bounce", "bounce-pvh", "event-path", "events",
+                "events-pvh", "debian"}
         self.assertEqual(set(suites_of(SuiteList.DOM0)) - set(suites_of(SuiteList.DEBIAN)), ours)
 
 
