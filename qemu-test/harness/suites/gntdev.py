@@ -48,8 +48,8 @@ def bounces_of_auto_translated(context: Context) -> list[Job]:
 @suite("full", order=55, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def full_table(context: Context) -> list[Job]:
     """A PV and a PVH dom0 whose table of mappings is full."""
-    return [gntdev_boot(context, guests, 40, "gntdev-full", xen_cmdline=SMALL_TABLE)
-            for guests in (GuestType.PV, GuestType.PVH)]
+    return [gntdev_boot(context, guests, 40, "gntdev-full", title=title, xen_cmdline=SMALL_TABLE)
+            for guests, title in ((GuestType.PV, "PV"), (GuestType.PVH, "PVH"))]
 
 
 def gntdev_boot(context: Context, guests: GuestType, seconds: float, *programs: str,
