@@ -57,7 +57,9 @@ impl GrantTable {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if Xen refuses a grant, `ENOMEM` if there is no memory for the mapping.
+    /// `EINVAL` if Xen refuses a grant, `ENOSPC` if Xen's table of this domain's mappings is full,
+    /// `EOPNOTSUPP` for a grant of this domain itself if it is auto-translated on x86, `ENOMEM` if
+    /// there is no memory for the mapping.
     ///
     /// # Examples
     ///

@@ -80,7 +80,10 @@ impl GrantTable {
     ///
     /// # Errors
     ///
-    /// Those of mmap(2); `EINVAL` if Xen refuses the grant.
+    /// Those of mmap(2); `EINVAL` if Xen refuses the grant; `ENOSPC` if Xen's table of mappings of
+    /// this domain is full; `EOPNOTSUPP` for a grant of this domain itself, if it is
+    /// auto-translated on x86; `ENOMEM` if there are no frames; `EINTR` if a signal comes during
+    /// the first mapping of the process in a PV domain, after which the call can be repeated.
     pub fn map(&self, grant: GrantRef, protection: Protection) -> Result<GrantMapping<'_>> {
         // SAFETY: The handle is open.
         let start = unsafe {
