@@ -51,7 +51,7 @@ rules![
         Ok(())
     },
 
-    #[rule("what is left of a mapping leads to the whole region")]
+    #[rule("the rest of a mapping leads to the whole region")]
     fn after_partial_munmap(world: &mut World) -> Verdict {
         let mut held = world.mapped(3, 31)?;
         let rest = held.mapping.split_off(1);

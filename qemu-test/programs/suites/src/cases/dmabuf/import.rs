@@ -152,7 +152,7 @@ rules![
         assert_granted(world, &buffer, &contents, 831)
     },
 
-    #[rule("what is no dma-buf is EINVAL")]
+    #[rule("a descriptor that is no dma-buf is EINVAL")]
     fn no_buffer(world: &mut World) -> Verdict {
         let device = Gntdev::open()?;
         let domid = world.granter.domid();
@@ -171,7 +171,7 @@ rules![
         Ok(())
     },
 
-    #[rule("what is no open file is EBADF")]
+    #[rule("a number that is no open file is EBADF")]
     fn no_file(world: &mut World) -> Verdict {
         let device = Gntdev::open()?;
         let domid = world.granter.domid();

@@ -37,7 +37,7 @@ use crate::world::World;
 const AT: u32 = PAGE_SIZE as u32 + 77;
 
 rules![
-    #[rule("what a device wrote is in the memory when it unmaps the buffer")]
+    #[rule("data that a device wrote is in the memory when it unmaps the buffer")]
     #[expect_c_differs(NO_EXPORT)]
     fn written_at_unmap(world: &mut World) -> Verdict {
         for (flags, kind) in KINDS {

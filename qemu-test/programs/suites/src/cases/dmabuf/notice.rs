@@ -108,7 +108,7 @@ rules![
         Ok(())
     },
 
-    #[rule("what one file exported is not told to another")]
+    #[rule("an export of one file is not told to another")]
     #[expect_c_differs(NO_EXPORT)]
     fn other_file(world: &mut World) -> Verdict {
         let held = exported(world, 1, 1303)?;

@@ -65,7 +65,7 @@ rules![
     },
 
     /// The first segment gives the untouched page memory of its own, which the second one reads.
-    #[rule("what one segment wrote the next one reads")]
+    #[rule("a segment reads what the one before it wrote")]
     fn written_then_read(world: &mut World) -> Verdict {
         let share = world.share(2)?;
         world.granter.fill(&share, 172)?;

@@ -147,7 +147,7 @@ rules![
         Ok(())
     },
 
-    #[rule("what never was an export is ENOENT")]
+    #[rule("a number that never was an export is ENOENT")]
     fn never_exported(_: &mut World) -> Verdict {
         let device = Gntdev::open()?;
         let file = File::open("/proc/self/status")?;
