@@ -144,7 +144,7 @@ struct Position {
 }
 
 impl Position {
-    /// Position in a queue that nobody has begun with.
+    /// Position in a queue from which no event was taken yet.
     const fn new() -> Self {
         Self {
             consumed: AtomicU64::new(0),

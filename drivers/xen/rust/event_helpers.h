@@ -21,7 +21,7 @@ void xen_rust_relink(evtchn_port_t port);
 void *xen_rust_page_nolock(void);
 /* Fills the reserve of pages for the event array, in Rust. May sleep. */
 void xen_rust_fill_page_reserve(void);
-/* Has it filled soon. Any context. */
+/* Schedules the work item that fills the reserve. Any context. */
 void xen_rust_schedule_page_reserve(void);
 
 unsigned long xen_rust_lock_event_array(void);

@@ -160,7 +160,7 @@ fn consumer(vcpu: usize) -> Work {
     })
 }
 
-/// Somebody who sends events of these ports, one after the other.
+/// Sender of events to these ports, one after the other.
 fn sender(ports: &'static [usize]) -> Work {
     work(move |machine: Guest| {
         for port in ports {

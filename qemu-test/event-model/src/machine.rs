@@ -215,7 +215,7 @@ impl Machine {
         self.array.word(port)
     }
 
-    /// Somebody writes a payload and sends an event.
+    /// Writes a payload and sends an event, as another domain does.
     pub fn send(&self, number: usize) {
         if self.has_payload {
             self.interrupts[number].payload.fetch_add(1, Relaxed);

@@ -32,7 +32,10 @@
 #include <xen/page.h>
 #include <xen/xen.h>
 
-/* A mapping that is wanted, and in flags what it came to. */
+/*
+ * Request for a mapping in a slot. The driver sets flags to the properties of
+ * the mapping, IMPORTER_BOUNCES and IMPORTER_ALIGNED.
+ */
 struct importer_map {
 	__u32 slot;
 	__u32 direction;
@@ -66,7 +69,7 @@ struct importer {
 
 static struct faux_device *importer_device;
 
-/* The address at which the kernel has what the device has at @address. */
+/* Kernel address of the memory at the DMA address @address, or NULL. */
 static void *importer_address(dma_addr_t address)
 {
 	unsigned long frame;
@@ -170,7 +173,10 @@ static long importer_ioctl(struct file *file, unsigned int request, unsigned lon
 	}
 }
 
-/* The byte at @offset as the device has it, and in @length how many follow it there. */
+/*
+ * Kernel address of the byte at @offset of the memory in @table, or NULL.
+ * @length is set to the number of bytes that follow each other from it on.
+ */
 static void *importer_find(struct sg_table *table, size_t offset, size_t *length)
 {
 	struct scatterlist *entry;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Mapped memory as a registered buffer of io_uring. The kernel pins the pages once, and works on
-//! them until the buffer is given up, whatever becomes of the mapping.
+//! them until the buffer is given up, also after the mapping has ended.
 
 use std::io;
 use std::os::fd::AsRawFd;
