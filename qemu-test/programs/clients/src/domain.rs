@@ -244,7 +244,8 @@ impl Domain {
         let ended = command::run(xl.args(["save", NAME, path]), PATIENCE)?;
         match ended.status {
             0 => Err(io::Error::other(format!("{path} has room for the domain"))),
-            _ => Ok(()),
+            _ if ended.output.contains("No space left on device") => Ok(()),
+            _ => Err(io::Error::other(ended.output)),
         }
     }
 

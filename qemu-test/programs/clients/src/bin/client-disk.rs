@@ -98,7 +98,7 @@ fn with_disk(kind: Kind, mib: usize) -> io::Result<Plan> {
 
 fn connect_disk(agent: &Agent) -> io::Result<()> {
     agent.run("insmod /lib/modules/xen-blkfront.ko")?;
-    agent.run("for try in $(seq 100); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
+    agent.run("for try in $(seq 600); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
     Ok(())
 }
 
@@ -168,9 +168,8 @@ fn without_references() -> Verdict {
     assert!(taken > (FRAMES - 1) * 512, "{taken} grant references");
 
     let request = agent.ask(&format!("disk-check /dev/xvda {SMALL} {SEED}"))?;
-    // The front end of a busy host has not begun by then.
     let answer = agent.answer(&request, Duration::from_secs(2));
-    println!("# without references the disk waits: {}", answer.is_err());
+    assert!(answer.is_err(), "the disk works without references");
     for share in shares {
         granter.unshare(share)?;
     }

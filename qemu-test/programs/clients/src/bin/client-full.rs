@@ -56,7 +56,7 @@ fn disk() -> Verdict {
     let domid = domain.domid();
     let agent = Agent::of(domid)?;
     agent.run("insmod /lib/modules/xen-blkfront.ko")?;
-    agent.run("for try in $(seq 100); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
+    agent.run("for try in $(seq 600); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
 
     let mut granter = LocalGranter::new(DOM0, DOM0)?;
     let share = granter.share(REGION, Access::ReadWrite)?;
