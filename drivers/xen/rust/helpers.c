@@ -153,7 +153,7 @@ void xen_rust_notify_remote(unsigned int port)
 }
 
 /*
- * All callers share one lock class: the module has one deferred unmap work.
+ * All callers share one lock class: both works of the module are alike.
  */
 void xen_rust_init_delayed_work(struct delayed_work *work, work_func_t function)
 {
@@ -190,9 +190,10 @@ void xen_rust_flush_translations(void)
 #endif
 }
 
-void *xen_rust_vmap(struct page **pages, unsigned int count)
+/* The kernel passes over a sparse range when /proc/kcore is read. */
+void *xen_rust_vmap(struct page **pages, unsigned int count, bool sparse)
 {
-	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
+	return vmap(pages, count, sparse ? VM_SPARSE : VM_MAP, PAGE_KERNEL);
 }
 
 /*

@@ -49,7 +49,7 @@ bool xen_rust_dma_coherent(struct device *device);
 void xen_rust_set_dma_ops(struct device *device, const struct dma_map_ops *operations);
 struct page *xen_rust_address_to_page(const void *address);
 void xen_rust_flush_translations(void);
-void *xen_rust_vmap(struct page **pages, unsigned int count);
+void *xen_rust_vmap(struct page **pages, unsigned int count, bool sparse);
 struct scatterlist *xen_rust_sg_read_dma(struct scatterlist *entry, u64 *address,
 					 unsigned int *length);
 struct scatterlist *xen_rust_sg_map_physical(struct scatterlist *entry);

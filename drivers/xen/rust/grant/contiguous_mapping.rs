@@ -120,5 +120,5 @@ fn new_range(placeholder: &Page, count: usize) -> Result<VmapRange> {
         GFP_KERNEL_ACCOUNT | __GFP_NOWARN,
     )?;
     // SAFETY: The page is valid, and its owner frees it after the range.
-    unsafe { VmapRange::new(&pages) }
+    unsafe { VmapRange::without_pages(&pages) }
 }

@@ -34,10 +34,35 @@ impl VmapRange {
     ///
     /// The elements of `pages` must be valid pages that stay allocated until the value is dropped.
     pub(crate) unsafe fn new(pages: &[*mut bindings::page]) -> Result<Self> {
+        // SAFETY: By this function's safety requirements.
+        unsafe { Self::with_kind(pages, false) }
+    }
+
+    /// As [`Self::new`], for a range whose page-table entries are to be replaced by those of frames
+    /// that have no `struct page`. A read of `/proc/kcore` passes over it (C: `VM_SPARSE`).
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// That of [`Self::new`].
+    pub(crate) unsafe fn without_pages(placeholders: &[*mut bindings::page]) -> Result<Self> {
+        // SAFETY: By this function's safety requirements.
+        unsafe { Self::with_kind(placeholders, true) }
+    }
+
+    /// See [`Self::new`] and [`Self::without_pages`].
+    ///
+    /// # Safety
+    ///
+    /// That of [`Self::new`].
+    unsafe fn with_kind(pages: &[*mut bindings::page], sparse: bool) -> Result<Self> {
         let count = u32::try_from(pages.len()).map_err(|_| ENOMEM)?;
         // SAFETY: `pages` is an array of this length, to which the C function does not write, and
         // by this function's safety requirements the pages stay allocated.
-        let address = unsafe { bindings::xen_rust_vmap(pages.as_ptr().cast_mut(), count) };
+        let address = unsafe { bindings::xen_rust_vmap(pages.as_ptr().cast_mut(), count, sparse) };
         // INVARIANT: `vmap()` just made the range.
         Ok(Self {
             address: NonNull::new(address).ok_or(ENOMEM)?,

@@ -283,5 +283,6 @@ fn has_view_of_driver() -> io::Result<bool> {
     let ranges = fs::read_to_string("/proc/vmallocinfo")?;
     Ok(ranges
         .lines()
-        .any(|line| line.contains("[xen_gntdev_rust]") && line.contains(" vmap")))
+        .filter(|line| line.contains("[xen_gntdev_rust]"))
+        .any(|line| line.contains(" vmap") || line.contains(" sparse")))
 }
