@@ -219,7 +219,8 @@ impl<T: BeforeUnmap> UserMapping<T> {
     /// # Errors
     ///
     /// `EFAULT` if the process does not have the page any more, for an access that the first
-    /// mapping or the VMA does not allow, or if Xen refuses the grant; `ENOMEM`.
+    /// mapping or the VMA does not allow, or if Xen refuses the grant, also for want of room in its
+    /// table of mappings; `ENOMEM`.
     pub(crate) fn map_again(&self, fault: &Fault<'_>) -> Result {
         let page = self.notifier.page_at(fault.address()).ok_or(EFAULT)?;
         let guard = self.notifier.target();
@@ -273,6 +274,8 @@ impl<T: BeforeUnmap> Invalidate for Guard<T> {
                 entries.unmap(pages.clone());
                 if for_good {
                     entries.forget(pages.clone());
+                } else {
+                    entries.forget_refused(pages.clone());
                 }
             }
         }
@@ -354,7 +357,8 @@ impl Entries {
         if vma & flags::WRITE != 0 {
             return (self.access == Access::ReadWrite).then_some(Access::ReadWrite);
         }
-        let allowed = vma & flags::READ != 0 && !fault.is_write();
+        // The processor may let a program read what it may execute.
+        let allowed = vma & (flags::READ | flags::EXEC) != 0 && !fault.is_write();
         allowed.then_some(Access::ReadOnly)
     }
 
@@ -392,6 +396,16 @@ impl Entries {
     fn forget(&mut self, pages: Range<usize>) {
         if let Some(grants) = self.arrays.grants.get_mut(pages) {
             grants.fill(None);
+        }
+    }
+
+    /// Remembers that the process does not have those of `pages` any more that the hypervisor did
+    /// not unmap: the next access is an error instead of one that is repeated for ever.
+    fn forget_refused(&mut self, pages: Range<usize>) {
+        for page in pages {
+            if self.arrays.unmap.is_mapped(page) {
+                self.forget(page..page + 1);
+            }
         }
     }
 
