@@ -224,8 +224,8 @@ impl VmaOwner for Region {
         self.mapped.as_ref().map_or(0, |mapped| mapped.first_page)
     }
 
-    /// Leaves the frames to the worker if `this` is the last reference: locks that are taken when
-    /// frames are given back must not be taken inside of the mmap lock.
+    /// Leaves the frames and the event to the worker if `this` is the last reference: locks that
+    /// are taken when they are given back must not be taken inside of the mmap lock.
     fn close(this: Arc<Self>) {
         let Some(region) = Arc::into_unique_or_drop(this) else {
             return;
@@ -234,7 +234,7 @@ impl VmaOwner for Region {
             mapped.mapping.kernel().leave_frames_to_worker();
         }
         if let Some(memory) = &*region.memory.lock() {
-            memory.leave_frames_to_worker();
+            memory.leave_to_worker(region.notify.0.clone());
         }
         drop(region);
     }

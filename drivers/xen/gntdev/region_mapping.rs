@@ -61,8 +61,10 @@ impl RegionMemory {
         })
     }
 
-    /// See [`NotifyingMapping::leave_frames_to_worker`].
-    pub(crate) fn leave_frames_to_worker(&self) {
+    /// Leaves the frames and the actions `notify` to the worker, for the end of a region that is
+    /// not mapped. See [`NotifyingMapping::leave_frames_to_worker`].
+    pub(crate) fn leave_to_worker(&self, notify: Arc<UnmapNotify>) {
+        self.kernel.tell(notify);
         self.kernel.leave_frames_to_worker();
     }
 }

@@ -124,8 +124,8 @@ impl NotifyingMapping {
     }
 
     /// Has the grants perform the actions of `notify` when they are unmapped. Must be called once,
-    /// after the region has been mapped: after a failure nothing is unmapped that the peer has to
-    /// know of, and the region continues to exist.
+    /// after the region has been mapped, or at its end: when mapping has failed, nothing is
+    /// unmapped that the peer has to know of, and the region continues to exist.
     pub(crate) fn tell(&self, notify: Arc<UnmapNotify>) {
         self.notify.populate(notify);
     }
