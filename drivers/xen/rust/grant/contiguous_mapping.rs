@@ -10,6 +10,7 @@
 
 use super::{
     hypercall,
+    map::MapOperations,
     operation::{
         self,
         Access,
@@ -66,20 +67,16 @@ impl ContiguousMapping {
             range: ManuallyDrop::new(new_range(&placeholder, count)?),
             placeholder: ManuallyDrop::new(placeholder),
         };
-        let mut map = KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-        let mut address = mapping.address().as_ptr() as u64;
-        for grant in grants {
-            let operation = operation::map_operation(grant?, Target::Kernel(address), access);
-            map.push_within_capacity(operation)?;
-            address += PAGE_SIZE as u64;
-        }
+        let mut operations = MapOperations::with_capacity(count)?;
+        let addresses = (mapping.address().as_ptr() as u64..).step_by(PAGE_SIZE);
+        let map = operations.set(grants, addresses.map(Target::Kernel), access)?;
 
         // SAFETY: The addresses are those of the range, which nothing uses yet. `mapping` unmaps
         // the grants before it frees the range.
-        unsafe { hypercall::map_at_addresses(&mut map) };
+        unsafe { hypercall::map(map) };
 
-        if !mapping.unmap.add(&map)? {
-            return Err(operation::refusal(&map));
+        if !mapping.unmap.add(map)? {
+            return Err(operation::refusal(map));
         }
         // A CPU may have cached a translation to the placeholder speculatively.
         hypercall::flush_translations();

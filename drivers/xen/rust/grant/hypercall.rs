@@ -81,26 +81,15 @@ pub(super) unsafe fn map_at_frames(
     Ok(())
 }
 
-/// Maps grants at page-table entries of a process (C: `gnttab_batch_map()`). May sleep: if pages of
-/// the granting domain are paged out, for up to 32 seconds, or until the task is killed.
+/// Maps grants at page-table entries of a process, or at addresses of the kernel that have no
+/// frames (C: `gnttab_batch_map()`). May sleep: if pages of the granting domain are paged out, for
+/// up to 32 seconds, or until the task is killed. Paravirtual domains only.
 ///
 /// # Safety
 ///
-/// Each operation must name a page-table entry that stays allocated, and that nothing else uses
-/// until the grant is unmapped.
-pub(super) unsafe fn map_at_entries(operations: &mut [bindings::gnttab_map_grant_ref]) {
-    // SAFETY: The command takes such operations; the rest by this function's safety requirements.
-    unsafe { issue_until_answered(bindings::GNTTABOP_map_grant_ref, operations) };
-}
-
-/// Maps grants at addresses of the kernel that have no frames (C: `gnttab_batch_map()`). May sleep,
-/// for long if pages of the granting domain are paged out. Paravirtual domains only.
-///
-/// # Safety
-///
-/// Each operation must name an address of the kernel that has a page table, and that nothing else
-/// uses until the grant is unmapped.
-pub(super) unsafe fn map_at_addresses(operations: &mut [bindings::gnttab_map_grant_ref]) {
+/// Each operation must name a page-table entry that stays allocated, or an address of the kernel
+/// that has a page table. Nothing else may use either until the grant is unmapped.
+pub(super) unsafe fn map(operations: &mut [bindings::gnttab_map_grant_ref]) {
     // SAFETY: The command takes such operations; the rest by this function's safety requirements.
     unsafe { issue_until_answered(bindings::GNTTABOP_map_grant_ref, operations) };
 }
@@ -163,7 +152,7 @@ pub(super) unsafe fn unmap_from_entries(
 ///
 /// # Safety
 ///
-/// The operations must stand for mappings of [`map_at_addresses`] whose addresses nothing uses.
+/// The operations must stand for mappings of [`map`] at such addresses, which nothing uses.
 pub(super) unsafe fn unmap_from_addresses(
     operations: &mut [bindings::gnttab_unmap_grant_ref],
 ) -> usize {
@@ -179,19 +168,12 @@ pub(super) unsafe fn unmap_from_addresses(
 /// The operations must stand for mappings that nothing uses, and that are not at the kernel
 /// addresses of frames, whose page state this function does not change.
 unsafe fn unmap(operations: &mut [bindings::gnttab_unmap_grant_ref]) {
-    traced(
-        bindings::GNTTABOP_unmap_grant_ref,
-        operations.len(),
-        // SAFETY: `operations` is an array of this length, of operations that the command takes;
-        // the rest by this function's safety requirements.
-        || unsafe {
-            bindings::xen_rust_grant_table_op(
-                bindings::GNTTABOP_unmap_grant_ref,
-                operations.as_mut_ptr().cast(),
-                operations.len() as u32,
-            )
-        },
-    );
+    let command = bindings::GNTTABOP_unmap_grant_ref;
+    traced(command, operations.len(), || {
+        // SAFETY: The command takes such operations; the rest by this function's safety
+        // requirements.
+        unsafe { issue(command, operations) }
+    });
 }
 
 /// Flushes the TLBs of all CPUs of this domain (C: `MMUEXT_TLB_FLUSH_ALL`), which the hypervisor
@@ -227,21 +209,30 @@ pub(crate) fn copy(operations: &mut [bindings::gnttab_copy]) {
 ///
 /// `command` must take such operations, and it must be safe to issue them.
 unsafe fn issue_until_answered<T: Operation>(command: u32, operations: &mut [T]) {
-    let issue = |operations: &mut [T]| {
-        // SAFETY: `operations` is an array of this length; the rest by this function's safety
-        // requirements.
-        unsafe {
-            bindings::xen_rust_grant_table_op(
-                command,
-                operations.as_mut_ptr().cast(),
-                operations.len() as u32,
-            )
-        };
-    };
+    // SAFETY: By this function's safety requirements.
+    let issue = |operations: &mut [T]| unsafe { issue(command, operations) };
     traced(command, operations.len(), || {
         issue(operations);
         retry::repeat_paged_out(operations, pause, issue);
     });
+}
+
+/// Issues `operations` with one hypercall (C: `HYPERVISOR_grant_table_op()`). Their statuses say
+/// all that its result does.
+///
+/// # Safety
+///
+/// `command` must take such operations, and it must be safe to issue them.
+unsafe fn issue<T>(command: u32, operations: &mut [T]) {
+    // SAFETY: `operations` is an array of this length; the rest by this function's safety
+    // requirements.
+    unsafe {
+        bindings::xen_rust_grant_table_op(
+            command,
+            operations.as_mut_ptr().cast(),
+            operations.len() as u32,
+        )
+    };
 }
 
 /// Sleeps for `milliseconds`, unless the task is being killed. Returns true if it slept.

@@ -325,7 +325,7 @@ impl Entries {
         // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
         // held: they stay allocated, and nothing else uses them. `entries` unmaps the grants before
         // the kernel uses the entries for something else.
-        unsafe { hypercall::map_at_entries(map) };
+        unsafe { hypercall::map(map) };
 
         if !entries.arrays.unmap.add(map)? {
             let refusal = operation::refusal(map);
@@ -383,7 +383,7 @@ impl Entries {
         }
         // SAFETY: By this function's safety requirements. `self` unmaps the grant before the kernel
         // uses the entry for something else.
-        unsafe { hypercall::map_at_entries(map) };
+        unsafe { hypercall::map(map) };
         // INVARIANT: The operation undoes `map`, whose target is a page-table entry.
         if self.arrays.unmap.replace(page, &map[0]) {
             Ok(())
