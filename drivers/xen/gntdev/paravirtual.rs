@@ -19,15 +19,12 @@ use crate::{
                 GrantReference, //
             },
             user_mapping::{
-                BeforeUnmap,
                 EntryArrays,
+                UnmapCallbacks,
                 UserMapping, //
             },
         },
-        kernel::{
-            mmu_notifier::Event,
-            vma::Fault, //
-        },
+        kernel::vma::Fault,
     },
 };
 use core::ops::Range;
@@ -80,22 +77,14 @@ impl ParavirtualMapping {
     }
 }
 
-impl BeforeUnmap for NotifyingMapping {
-    fn before_unmap(&self, pages: Range<usize>, event: Event) {
-        // The granter learns of the end of a grant. If only entries change, the grant stays in use:
-        // see below.
-        if event == Event::Unmap {
-            self.tell_before_unmap(pages);
-        }
+impl UnmapCallbacks for NotifyingMapping {
+    fn before_unmap(&self, pages: Range<usize>) {
+        self.tell_before_unmap(pages);
     }
 
-    fn after_unmap(&self, pages: Range<usize>, event: Event) {
-        // The process does not get the page again, so its grant is not needed any more. But if
-        // entries only change, another CPU may just have looked the page up and be about to take a
-        // reference. The grant then stays mapped until the mapping ends, as does that of a page
-        // which is referenced now.
-        if event == Event::Unmap {
-            self.unmap_unreferenced(pages);
-        }
+    fn after_unmap(&self, pages: Range<usize>) {
+        // The grants are not needed any more. That of a page which is referenced now stays mapped
+        // until the mapping ends.
+        self.unmap_unreferenced(pages);
     }
 }

@@ -64,32 +64,34 @@ use kernel::{
 /// Before the kernel changes an entry, an MMU notifier unmaps its grant. After an
 /// [`Event::Protection`], [`Self::map_again`] maps it; after other events nothing does. Dropping it
 /// unmaps the remaining grants; may sleep, but must not happen inside of a notifier.
-pub(crate) struct UserMapping<T: BeforeUnmap> {
+pub(crate) struct UserMapping<T: UnmapCallbacks> {
     notifier: Pin<KBox<IntervalNotifier<Guard<T>>>>,
 }
 
-/// Actions when entries are unmapped for good. The methods are called inside of an MMU notifier,
-/// for pages counted from the start of the VMA, some of which may already be unmapped.
-/// [`Invalidate::invalidate`] says what they may do. They are not called for an
-/// [`Event::Protection`], after which the process still has the pages.
-pub(crate) trait BeforeUnmap: Send + Sync + 'static {
-    /// Called before the entries of `pages` are unmapped, because of `event`.
-    fn before_unmap(&self, _pages: Range<usize>, _event: Event) {}
+/// Callbacks when pages leave the process for good: at an [`Event::Unmap`]. The methods are called
+/// inside of an MMU notifier, for pages counted from the start of the VMA, some of which may
+/// already be unmapped. [`Invalidate::invalidate`] says what they may do.
+///
+/// After other events the grants stay in use, also if the process does not get the pages again:
+/// another CPU may just have looked up a page and be about to take a reference to it.
+pub(crate) trait UnmapCallbacks: Send + Sync + 'static {
+    /// Called before the entries of `pages` are unmapped.
+    fn before_unmap(&self, _pages: Range<usize>) {}
 
-    /// Called after the entries of `pages` have been unmapped, because of `event`.
-    fn after_unmap(&self, _pages: Range<usize>, _event: Event) {}
+    /// Called after the entries of `pages` have been unmapped.
+    fn after_unmap(&self, _pages: Range<usize>) {}
 }
 
 /// No actions.
-impl BeforeUnmap for () {}
+impl UnmapCallbacks for () {}
 
-impl<T: BeforeUnmap> BeforeUnmap for Arc<T> {
-    fn before_unmap(&self, pages: Range<usize>, event: Event) {
-        (**self).before_unmap(pages, event);
+impl<T: UnmapCallbacks> UnmapCallbacks for Arc<T> {
+    fn before_unmap(&self, pages: Range<usize>) {
+        (**self).before_unmap(pages);
     }
 
-    fn after_unmap(&self, pages: Range<usize>, event: Event) {
-        (**self).after_unmap(pages, event);
+    fn after_unmap(&self, pages: Range<usize>) {
+        (**self).after_unmap(pages);
     }
 }
 
@@ -146,7 +148,7 @@ impl EntryArrays {
     }
 }
 
-impl<T: BeforeUnmap> UserMapping<T> {
+impl<T: UnmapCallbacks> UserMapping<T> {
     /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is called when
     /// entries are unmapped. A forked process does not get the VMA: its entries would not be
     /// written by the hypervisor.
@@ -253,7 +255,7 @@ impl<T: BeforeUnmap> UserMapping<T> {
     }
 }
 
-impl<T: BeforeUnmap> Drop for UserMapping<T> {
+impl<T: UnmapCallbacks> Drop for UserMapping<T> {
     fn drop(&mut self) {
         // The entries go before the notifier: without it the kernel could change them meanwhile.
         let entries = self.notifier.target().entries.lock().take();
@@ -261,26 +263,25 @@ impl<T: BeforeUnmap> Drop for UserMapping<T> {
     }
 }
 
-impl<T: BeforeUnmap> Invalidate for Guard<T> {
+impl<T: UnmapCallbacks> Invalidate for Guard<T> {
     fn invalidate(&self, pages: Range<usize>, event: Event, invalidation: Invalidation<'_>) {
-        let for_good = event != Event::Protection;
-        if for_good {
-            self.other.before_unmap(pages.clone(), event);
+        if event == Event::Unmap {
+            self.other.before_unmap(pages.clone());
         }
         {
             let mut entries = self.entries.lock();
             invalidation.announce();
             if let Some(entries) = &mut *entries {
                 entries.unmap(pages.clone());
-                if for_good {
-                    entries.forget(pages.clone());
-                } else {
+                if event == Event::Protection {
                     entries.forget_refused(pages.clone());
+                } else {
+                    entries.forget(pages.clone());
                 }
             }
         }
-        if for_good {
-            self.other.after_unmap(pages, event);
+        if event == Event::Unmap {
+            self.other.after_unmap(pages);
         }
     }
 }
