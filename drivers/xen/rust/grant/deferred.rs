@@ -119,14 +119,7 @@ pub(crate) fn hand_over<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
         // SAFETY: The module is alive: by the requirement of `finish()`, something holds it.
         unsafe { bindings::__module_get(module::this_module()) };
         // SAFETY: `DROP_WORK` is initialized, because `READY` is set.
-        unsafe {
-            bindings::queue_delayed_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                bindings::system_dfl_wq,
-                DROP_WORK.0.get(),
-                0,
-            )
-        };
+        unsafe { DROP_WORK.run_in(0) };
     }
 }
 
@@ -185,14 +178,7 @@ impl Pending {
         self.next_run = Some(due);
         let delay = (due - Instant::now()).as_millis() + 1;
         // SAFETY: `WORK` is initialized, because the callers found `READY` set or run in the work.
-        unsafe {
-            bindings::mod_delayed_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                bindings::system_dfl_wq,
-                WORK.0.get(),
-                msecs_to_jiffies(delay.clamp(0, DELAY_MAX.into()) as u32),
-            )
-        };
+        unsafe { WORK.run_in(delay.clamp(0, DELAY_MAX.into()) as u32) };
     }
 }
 
@@ -222,6 +208,26 @@ struct Work(Opaque<bindings::delayed_work>);
 
 // SAFETY: The workqueue functions may be called from any thread, also at the same time.
 unsafe impl Sync for Work {}
+
+impl Work {
+    /// Schedules the work in `delay` milliseconds, also if it was scheduled for another time (C:
+    /// `mod_delayed_work()`). Never sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The work must be initialized.
+    unsafe fn run_in(&self, delay: u32) {
+        // SAFETY: By this function's safety requirements.
+        unsafe {
+            bindings::mod_delayed_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::system_dfl_wq,
+                self.0.get(),
+                msecs_to_jiffies(delay),
+            )
+        };
+    }
+}
 
 /// Owner of the work item. The module keeps it from its initialization to its exit.
 pub(crate) struct Worker(());
