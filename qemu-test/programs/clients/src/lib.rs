@@ -12,6 +12,7 @@ pub mod agent;
 pub mod blocks;
 pub mod command;
 pub mod console;
+pub mod disk;
 pub mod domain;
 mod lifeless_kernel;
 pub mod limit;

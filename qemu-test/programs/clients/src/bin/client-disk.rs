@@ -13,7 +13,6 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,9 +21,10 @@ use std::time::Duration;
 use clients::agent::Agent;
 use clients::blocks;
 use clients::command::succeed;
+use clients::disk;
+use clients::disk::IMAGE;
 use clients::domain;
 use clients::domain::Kind;
-use clients::domain::Plan;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
@@ -34,8 +34,6 @@ use suites::granter::Granter;
 use suites::granter::Share;
 use suites::remote::RemoteGranter;
 
-/// In a tmpfs, the only file system here that can do direct I/O.
-const IMAGE: &str = "/run/disk.img";
 const MIB: usize = 64;
 
 /// Preloaded, takes grant copy away.
@@ -88,22 +86,8 @@ fn main() -> ExitCode {
     suite::run("client-disk", &rules)
 }
 
-/// Plan of a domU with a disk of `mib` MiB.
-fn with_disk(kind: Kind, mib: usize) -> io::Result<Plan> {
-    File::create(IMAGE)?.set_len((mib << 20) as u64)?;
-    Ok(Plan::with_agent(kind).line(&format!(
-        "disk = [ \"format=raw,vdev=xvda,access=rw,backendtype=qdisk,target={IMAGE}\" ]"
-    )))
-}
-
-fn connect_disk(agent: &Agent) -> io::Result<()> {
-    agent.run("insmod /lib/modules/xen-blkfront.ko")?;
-    agent.run("for try in $(seq 600); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
-    Ok(())
-}
-
 fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
-    let mut plan = with_disk(kind, MIB)?;
+    let mut plan = disk::plan(kind, MIB)?;
     if access == Access::Map {
         plan = plan.environment("LD_PRELOAD", WITHOUT_COPY);
     }
@@ -118,7 +102,7 @@ fn disk(kind: Kind, access: Access, grants: Grants) -> Verdict {
     domain.unpause()?;
 
     let agent = Agent::of(domid)?;
-    connect_disk(&agent)?;
+    disk::connect(&agent)?;
     let message = agent.run("dmesg | grep 'blkfront: xvda'")?;
     let expected = match grants {
         Grants::Fresh => "persistent grants: disabled",
@@ -155,11 +139,11 @@ fn without_references() -> Verdict {
     const FRAMES: usize = 4;
     const SMALL: usize = 4;
     const SEED: u32 = 40;
-    let plan = with_disk(Kind::Pv, SMALL)?.line(&format!("max_grant_frames = {FRAMES}"));
+    let plan = disk::plan(Kind::Pv, SMALL)?.line(&format!("max_grant_frames = {FRAMES}"));
     let domain = plan.create()?;
     let domid = domain.domid();
     let agent = Agent::of(domid)?;
-    connect_disk(&agent)?;
+    disk::connect(&agent)?;
     agent.run("granter >/dev/null 2>&1 &")?;
     let mut granter = RemoteGranter::connect(domid)?;
     let shares = take_references(&mut granter)?;

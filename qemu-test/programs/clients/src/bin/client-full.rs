@@ -6,16 +6,16 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clients::agent::Agent;
 use clients::blocks;
 use clients::console::Console;
+use clients::disk;
+use clients::disk::IMAGE;
 use clients::domain;
 use clients::domain::Kind;
-use clients::domain::Plan;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
@@ -30,7 +30,6 @@ use xen_grants::grant_table::GrantTable;
 use xen_grants::mapping::Protection;
 use xen_grants::DOM0;
 
-const IMAGE: &str = "/run/disk.img";
 const MIB: usize = 16;
 const SEED: u32 = 40;
 
@@ -47,16 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn disk() -> Verdict {
-    File::create(IMAGE)?.set_len((MIB << 20) as u64)?;
-    let domain = Plan::with_agent(Kind::Pv)
-        .line(&format!(
-            "disk = [ \"format=raw,vdev=xvda,access=rw,backendtype=qdisk,target={IMAGE}\" ]"
-        ))
-        .create()?;
+    let domain = disk::plan(Kind::Pv, MIB)?.create()?;
     let domid = domain.domid();
     let agent = Agent::of(domid)?;
-    agent.run("insmod /lib/modules/xen-blkfront.ko")?;
-    agent.run("for try in $(seq 600); do [ -e /dev/xvda ] && exit; sleep 0.1; done; exit 1")?;
+    disk::connect(&agent)?;
 
     let mut granter = LocalGranter::new(DOM0, DOM0)?;
     let share = granter.share(REGION, Access::ReadWrite)?;

@@ -16,6 +16,7 @@ use std::process::Stdio;
 
 use clients::blocks;
 use clients::command::succeed;
+use clients::disk;
 use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
@@ -126,7 +127,7 @@ fn disk() -> Verdict {
     File::create(IMAGE)?.set_len((MIB << 20) as u64)?;
     let _qemu = start_qemu()?;
     let refusals = refusals_of("xen-qemu")?;
-    let disk = format!("format=raw,vdev={DISK},access=rw,backendtype=qdisk,target={IMAGE}");
+    let disk = disk::specification(DISK, IMAGE);
     succeed("xl", &["block-attach", "0", &disk])?;
     match outcome {
         Outcome::Mapped => {
