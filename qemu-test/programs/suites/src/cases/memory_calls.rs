@@ -41,7 +41,7 @@ use crate::world::settled;
 use crate::world::World;
 
 /// End of a process that accesses a page of a paravirtual mapping after it was unmapped.
-pub(super) const GONE: End = End::Signalled(SIGBUS);
+const GONE: End = End::Signalled(SIGBUS);
 
 rules![
     #[rule("write(2) takes data from a mapped grant")]
@@ -231,26 +231,12 @@ rules![
 
     #[rule("madvise lets go of the pages")]
     fn discarded(world: &mut World) -> Verdict {
-        let change = |mapping: Mapping| mapping.discard().map(|()| mapping);
-        let end = touch(world, Protection::ReadWrite, change, |mapping| {
-            mapping.read(PAGE_SIZE);
-        })?;
-        assert_eq!(end, GONE);
-        Ok(())
+        assert_discarded(world, Ok)
     },
 
     #[rule("mremap moves a mapping")]
     fn moved(world: &mut World) -> Verdict {
-        let end = touch(world, Protection::ReadWrite, Mapping::relocate, |mapping| {
-            assert_eq!(mapping.first_difference(86), None);
-        })?;
-        let expected = if world.is_paravirtual() {
-            GONE
-        } else {
-            End::Exited(0)
-        };
-        assert_eq!(end, expected);
-        Ok(())
+        assert_moved(world, Ok)
     },
 
     #[rule("mremap does not grow a mapping")]
@@ -261,6 +247,42 @@ rules![
         Ok(())
     }
 ];
+
+/// Fails the case unless madvise(2) lets go of the pages of a mapping, after `before` was done to
+/// it.
+pub(super) fn assert_discarded(
+    world: &mut World,
+    before: impl FnOnce(Mapping) -> io::Result<Mapping>,
+) -> Verdict {
+    let change = |mapping: Mapping| -> io::Result<Mapping> {
+        let mapping = before(mapping)?;
+        mapping.discard().map(|()| mapping)
+    };
+    let end = touch(world, Protection::ReadWrite, change, |mapping| {
+        mapping.read(PAGE_SIZE);
+    })?;
+    assert_eq!(end, GONE);
+    Ok(())
+}
+
+/// Fails the case unless mremap(2) moves a mapping, after `before` was done to it. In a paravirtual
+/// domain the process then loses the pages.
+pub(super) fn assert_moved(
+    world: &mut World,
+    before: impl FnOnce(Mapping) -> io::Result<Mapping>,
+) -> Verdict {
+    let change = |mapping: Mapping| before(mapping).and_then(Mapping::relocate);
+    let end = touch(world, Protection::ReadWrite, change, |mapping| {
+        assert_eq!(mapping.first_difference(86), None);
+    })?;
+    let expected = if world.is_paravirtual() {
+        GONE
+    } else {
+        End::Exited(0)
+    };
+    assert_eq!(end, expected);
+    Ok(())
+}
 
 /// Maps two pages in a child process, makes `change` to the mapping and calls `touch` on it.
 /// Returns the end of the child. The granter's pages must have the pattern of 86 in the end.

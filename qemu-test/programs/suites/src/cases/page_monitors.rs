@@ -14,7 +14,6 @@ use std::thread;
 
 use guest_test::gntdev::notify::CLEAR_BYTE;
 use guest_test::ktap::Verdict;
-use guest_test::mapping::MappingCalls;
 use guest_test::mapping::Pipe;
 use guest_test::page_monitor;
 use guest_test::page_monitor::Bits;
@@ -25,8 +24,9 @@ use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
 use xen_grants::PAGE_SIZE;
 
+use crate::cases::memory_calls::assert_discarded;
+use crate::cases::memory_calls::assert_moved;
 use crate::cases::memory_calls::touch;
-use crate::cases::memory_calls::GONE;
 use crate::suite::rules;
 use crate::suite::skip_case;
 use crate::world::World;
@@ -141,30 +141,12 @@ rules![
     /// In a paravirtual domain the process loses the pages, also those that are not mapped now.
     #[rule("mremap moves a mapping whose soft-dirty bits were cleared")]
     fn moved(world: &mut World) -> Verdict {
-        let change = |mapping: Mapping| cleared(mapping).and_then(Mapping::relocate);
-        let end = touch(world, Protection::ReadWrite, change, |mapping| {
-            assert_eq!(mapping.first_difference(86), None);
-        })?;
-        let expected = if world.is_paravirtual() {
-            GONE
-        } else {
-            End::Exited(0)
-        };
-        assert_eq!(end, expected);
-        Ok(())
+        assert_moved(world, cleared)
     },
 
     #[rule("madvise lets go of pages whose soft-dirty bits were cleared")]
     fn discarded(world: &mut World) -> Verdict {
-        let change = |mapping: Mapping| -> io::Result<Mapping> {
-            let mapping = cleared(mapping)?;
-            mapping.discard().map(|()| mapping)
-        };
-        let end = touch(world, Protection::ReadWrite, change, |mapping| {
-            mapping.read(PAGE_SIZE);
-        })?;
-        assert_eq!(end, GONE);
-        Ok(())
+        assert_discarded(world, cleared)
     },
 
     /// The process still uses the page, so that its peer must not take it for dead.
