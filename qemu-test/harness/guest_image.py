@@ -261,6 +261,7 @@ def build_dom0(build_root: pathlib.Path, architecture: Architecture, contents: C
     """The image of dom0."""
     image = Image(build_root, architecture)
     _add_scripts(image, "dom0-init", contents)
+    image.write("etc/boot/wait-for-domu.sh", (GUEST_SCRIPTS / "wait-for-domu.sh").read_bytes())
     _add_screen_tool(image)
     xen_tools = _xen_tool_folder(build_root)
     for name in DOM0_DAEMONS:
