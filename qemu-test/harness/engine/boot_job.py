@@ -35,8 +35,10 @@ EMULATOR_MEMORY = 512
 
 def load_of(spec: Spec, seconds: float) -> Load:
     """Share of the host that a boot takes, which lasts SECONDS. The emulator has a thread for each
-    processor of the machine, and about half of them idle; an instruction clock leaves it one."""
-    threads = 1.0 if spec.instruction_clock else max(1.0, spec.smp / 2)
+    processor of the machine; an instruction clock leaves it one. The machine's processors wait for
+    each other in loops: where their threads do not all run at once, a boot takes several times the
+    processor time that it takes alone."""
+    threads = 1.0 if spec.instruction_clock else float(spec.smp)
     return Load(threads, (spec.mem or DEFAULT_MEMORY) + EMULATOR_MEMORY, seconds)
 
 

@@ -59,7 +59,7 @@ def _clients(context: Context, dom0: GuestType, seconds: float,
     library = needs.program_folder(context) / WITHOUT_COPY
     # By a clock of instructions the emulator has one thread, on which domains seldom die of it.
     spec = Spec(
-        dom0=dom0, domu=GuestType.PV, domu_run=AGENT, limits=limits.clients(context.family),
+        dom0=dom0, domu=GuestType.PV, domu_run=AGENT, limits=limits.suite(context.family),
         makes_domains=True, instruction_clock=dom0 == GuestType.PVH, xen_cmdline=xen_cmdline,
         add=(*needs.additions(context, *PROGRAMS),
              *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),

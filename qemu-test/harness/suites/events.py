@@ -110,7 +110,7 @@ def _events(context: Context, dom0: GuestType, vcpus: int, seconds: float,
     spec = Spec(
         dom0=dom0, domu=domu or dom0, smp=max(2, vcpus), dom0_vcpus=vcpus, domu_vcpus=vcpus,
         domu_mem=DOMU_MEMORY, domu_run=AGENT, domu_cmdline=DOMU_CMDLINE, xen_cmdline=XEN_CMDLINE,
-        limits=limits.CLIENTS, instruction_clock=instruction_clock,
+        limits=limits.suite(context.family), instruction_clock=instruction_clock,
         add=needs.additions(context, *PROGRAMS),
         domu_add=needs.additions(context, *DOMU_PROGRAMS))
     return boot_job(context, spec, commands, seconds, CONSOLE_SETUP, title, events)
