@@ -14,7 +14,8 @@ from xenrust import build_root
 from xenrust.cache import Cache
 from xenrust.failure import Failure
 
-from . import architecture, guest_arguments, guest_image, guest_kernel, kernel_modules, picture
+from . import (architecture, children, guest_arguments, guest_image, guest_kernel, kernel_modules,
+               picture)
 from .architecture.base import Architecture, Files
 from .boot_log import Lines, Source, Writer
 from .choices import Driver
@@ -141,8 +142,9 @@ class _Attempt:
         def command(ports: pathlib.Path) -> list[str]:
             argv = self._architecture.command(self._spec, self._files, ports)
             log.add(Source.BOOT, f"{self._spec.describe()}: {' '.join(argv)}")
-            return list(build_root.command(self._cache, argv, cwd="/",
-                                           binds=[ports, self._files.folder]))
+            in_root = list(build_root.command(self._cache, argv, cwd="/",
+                                              binds=[ports, self._files.folder]))
+            return children.in_background(in_root) if self._spec.in_background else in_root
 
         try:
             machine = Machine(self._architecture, log, self._word, self._spec.limits,

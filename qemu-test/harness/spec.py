@@ -49,6 +49,8 @@ class Spec:
     trace: tuple[tuple[int, int], ...] = ()
     # The machine's clocks go on by a nanosecond for each instruction that it runs.
     instruction_clock: bool = False
+    # The emulator takes only the processor time that others leave.
+    in_background: bool = False
     # Root of a Debian system that has the kernel installed, and the driver built by itself.
     system: str | None = None
 

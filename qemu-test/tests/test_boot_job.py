@@ -99,12 +99,17 @@ class Resuming(unittest.TestCase):
 
 
 class Loads(unittest.TestCase):
-    def test_an_instruction_clock_leaves_one_thread(self):
-        self.assertEqual(boot_job.load_of(Spec(smp=4, instruction_clock=True), 1).threads, 1)
+    def threads(self, **options):
+        return boot_job.load_of(Spec(**options), 1).threads
+
+    def test_two_processors_run_a_machine_of_two_and_an_instruction_clock(self):
+        self.assertLessEqual(self.threads(smp=2) + self.threads(smp=4, instruction_clock=True), 2)
+
+    def test_two_processors_run_no_two_machines_of_two(self):
+        self.assertGreater(2 * self.threads(smp=2), 2)
 
     def test_more_processors_are_more_threads(self):
-        self.assertLess(boot_job.load_of(Spec(smp=2), 1).threads,
-                        boot_job.load_of(Spec(smp=4), 1).threads)
+        self.assertLess(self.threads(smp=2), self.threads(smp=4))
 
     def test_the_emulator_takes_more_than_the_machines_memory(self):
         self.assertGreater(boot_job.load_of(Spec(mem=3072), 1).memory, 3072)

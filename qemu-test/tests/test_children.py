@@ -41,6 +41,19 @@ class Run(unittest.TestCase):
     def test_a_command_that_dies(self):
         self.assertEqual(children.run(["sh", "-c", "kill -KILL $$"], 10).status, -signal.SIGKILL)
 
+    def test_the_background_takes_what_others_leave(self):
+        def state(argv):
+            script = "chrt --pid $$; cat /proc/self/autogroup 2>/dev/null; exit 3"
+            completed = children.run([*argv, "sh", "-c", script], 10)
+            self.assertEqual(completed.status, 3)
+            return completed.text
+
+        self.assertNotIn("SCHED_IDLE", state([]))
+        behind = state(children.in_background([]))
+        self.assertIn("SCHED_IDLE", behind)
+        if pathlib.Path("/proc/self/autogroup").exists():
+            self.assertIn("nice 19", behind)
+
     def test_it_ends_with_its_parent(self):
         with tempfile.TemporaryDirectory() as folder:
             mark = pathlib.Path(folder, "pid")

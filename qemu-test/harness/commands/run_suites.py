@@ -35,8 +35,8 @@ def main() -> int:
     parser.add_argument("--suite", action="append", default=[], metavar="NAME",
                         help="run only this suite; may be given several times (default: all)")
     parser.add_argument("--jobs", type=_positive, metavar="N",
-                        help="keep N threads of the host busy; most boots count as two (default: "
-                             "the number of its processors)")
+                        help="keep N threads of the host busy; two carry one usual boot "
+                             "(default: the number of its processors)")
     parser.add_argument("--gntdev", choices=[*map(str, Driver)], default="rust",
                         help="the driver to test; c is Linux's own, to compare with "
                              "(default: %(default)s)")
