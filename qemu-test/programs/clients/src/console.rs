@@ -17,6 +17,18 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::limit::PATIENCE;
+
+/// Fails unless the shell on the console of domain `domid` answers to `number`, which tells this
+/// question from earlier ones. The console goes on for the next session.
+pub fn assert_answers(domid: u32, number: u32) -> io::Result<()> {
+    let mut console = Console::attach(domid)?;
+    // The console shows the typed line too, but not the sum.
+    console.type_line(&format!("echo sum $(({number} + 1000))"))?;
+    console.wait_for(&format!("sum {}", number + 1000), PATIENCE)?;
+    Ok(())
+}
+
 /// A session on a domain's console; it ends when dropped.
 pub struct Console {
     program: Child,

@@ -8,12 +8,11 @@
 use std::process::ExitCode;
 
 use clients::agent::Agent;
-use clients::console::Console;
+use clients::console;
 use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
 use clients::domain::Plan;
-use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use guest_test::grant_usage::GrantUsage;
@@ -73,10 +72,7 @@ fn talk(domain: &Domain, number: u32) -> Verdict {
     let agent = Agent::of(domain.domid())?;
     assert_eq!(agent.run("echo xenstore")?, "xenstore\n");
 
-    let mut console = Console::attach(domain.domid())?;
-    // The console shows the typed line too, but not the sum.
-    console.type_line(&format!("echo sum $(({number} + 1000))"))?;
-    console.wait_for(&format!("sum {}", number + 1000), PATIENCE)?;
+    console::assert_answers(domain.domid(), number)?;
     Ok(())
 }
 

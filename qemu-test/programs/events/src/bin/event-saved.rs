@@ -21,12 +21,11 @@ use std::time::Duration;
 
 use clients::agent::Agent;
 use clients::command::succeed;
-use clients::console::Console;
+use clients::console;
 use clients::domain;
 use clients::domain::Domain;
 use clients::domain::Kind;
 use clients::domain::Plan as DomainPlan;
-use clients::limit::PATIENCE;
 use clients::suite;
 use clients::suite::Rule;
 use events::astray;
@@ -119,7 +118,7 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     let agent = Agent::of(domid)?;
     let same_boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
     assert_eq!(same_boot, boot, "the domU was not restored but started");
-    talk(domid)?;
+    console::assert_answers(domid, 1)?;
     // A sleeping program needs the timer to wake up.
     assert_eq!(agent.run("sleep 1; echo awake")?, "awake\n");
 
@@ -130,7 +129,7 @@ fn saved(kind: Kind, ports: usize) -> Verdict {
     let before = Events::of(&agent)?;
     storm(&link)?;
     Events::of(&agent)?.check(&before)?;
-    talk(domid)?;
+    console::assert_answers(domid, 2)?;
     check_astray(&agent, "after it was restored")?;
     drop(link);
     domain.destroy()?;
@@ -175,7 +174,7 @@ fn goes_on(kind: Kind, save: impl FnOnce(&Domain) -> io::Result<()> + Send) -> V
     let same_boot = agent.run("cat /proc/sys/kernel/random/boot_id")?;
     assert_eq!(same_boot, boot, "the domU was started anew");
     assert_eq!(agent.run("sleep 1; echo awake")?, "awake\n");
-    talk(domid)?;
+    console::assert_answers(domid, 3)?;
     check_astray(&agent, "that goes on")?;
     drop(link);
     domain.destroy()?;
@@ -278,11 +277,4 @@ fn storm(link: &Link) -> io::Result<()> {
     };
     link.storm_for(plan, A_WHILE)?;
     link.check(tally::Rule::Coalescing)
-}
-
-fn talk(domid: u32) -> io::Result<()> {
-    let mut console = Console::attach(domid)?;
-    // The console shows the typed line too, but not the sum.
-    console.type_line("echo sum $((40000 + 2))")?;
-    console.wait_for("sum 40002", PATIENCE).map(drop)
 }
