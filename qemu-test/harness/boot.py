@@ -18,7 +18,7 @@ from . import (architecture, children, guest_arguments, guest_image, guest_kerne
                picture)
 from .architecture.base import Architecture, Files
 from .boot_log import Lines, Source, Writer
-from .choices import Driver
+from .choices import Driver, GuestType
 from .ending import BootEnd, MachineRun
 from .guest_kernel import GuestKernel
 from .machine import Listeners, Machine, Screen
@@ -194,7 +194,8 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
                 guest_arguments.domu_configuration(spec, spec.domu_mem or kernel.domu_memory),
                 files.kernel,
                 guest_image.build_domu(cache.build_root, processor, guest_image.Contents(
-                    settings, modules, spec.domu_run, spec.domu_add)))
+                    settings, modules, spec.domu_run, spec.domu_add)),
+                spec.domu == GuestType.HVM)
         image = guest_image.build_dom0(cache.build_root, processor, contents, domu)
     files.initramfs.write_bytes(image)
     return files

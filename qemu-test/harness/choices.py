@@ -14,6 +14,8 @@ class GuestType(enum.StrEnum):
     NONE = "none"
     PV = "pv"
     PVH = "pvh"
+    # Of a domU only.
+    HVM = "hvm"
 
 
 class Driver(enum.StrEnum):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Arguments of the guests' kernels, and the domU's configuration."""
 
+from .choices import GuestType
 from .spec import Spec
 
 # A panic ends the machine; the log takes everything that user space writes to it.
@@ -8,6 +9,12 @@ LINUX_ARGUMENTS = "panic=-1 printk.devkmsg=on loglevel=7"
 
 # The toolstack's own limit is 1,023, less than a page of the FIFO ABI's event array.
 DOMU_EVENT_CHANNELS = 16384
+
+# An HVM domU would have a screen, which dom0 has no network to show on.
+NO_SCREEN = """\
+vga = "none"
+vnc = 0
+"""
 
 
 def dom0_arguments(spec: Spec) -> str:
@@ -21,6 +28,7 @@ def domu_configuration(spec: Spec, memory: int) -> str:
     # A quotation mark would end the value.
     extra = " ".join(["console=hvc0", LINUX_ARGUMENTS, spec.events.kernel_argument,
                       *spec.domu_cmdline.replace('"', "").split()])
+    devices = NO_SCREEN if spec.domu == GuestType.HVM else ""
     return f"""\
 name = "domU"
 type = "{spec.domu}"
@@ -32,4 +40,4 @@ max_event_channels = {DOMU_EVENT_CHANNELS}
 extra = "{extra}"
 on_crash = "preserve"
 on_reboot = "destroy"
-"""
+{devices}"""

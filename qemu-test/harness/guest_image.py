@@ -31,6 +31,12 @@ DOM0_DAEMONS = ("xenstored", "xenconsoled", "xen-init-dom0", "xl")
 DOM0_TOOLS = ("libxl-save-helper", "xenconsole", "lsevtchn", "test-resource", "test-xenstore",
               "vchan-socket-proxy", "xen-diag", "xenperf", "xentrace")
 XENSTORE_TOOLS = ("chmod", "exists", "list", "ls", "read", "rm", "watch", "write")
+# QEMU as a back end of disks, and a file that it does not start without even when it shows nothing.
+QEMU = ("usr/libexec/xen-qemu-system-i386", "usr/share/qemu/keymaps/en-us")
+# An HVM domain's firmware, and the program in it by which QEMU boots a kernel. The first part is
+# the toolstack's own.
+LOADER = "boot/hvmloader"
+FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/qemu/linuxboot_dma.bin")
 # Present even when no program in the image names them: tests and samples link to them, and the C
 # library loads the last one when a thread is cancelled.
 ALWAYS_LIBRARIES = ("libxengnttab.so.1", "libxenevtchn.so.1", "libxenstore.so.4",
@@ -254,6 +260,8 @@ class DomU:
     configuration: str
     kernel: pathlib.Path
     initramfs: bytes
+    # QEMU emulates its devices.
+    has_device_model: bool
 
 
 def build_dom0(build_root: pathlib.Path, architecture: Architecture, contents: Contents,
@@ -277,6 +285,8 @@ def build_dom0(build_root: pathlib.Path, architecture: Architecture, contents: C
         image.write("etc/xen/domU.cfg", domu.configuration.encode())
         image.write("boot/vmlinuz", domu.kernel.read_bytes())
         image.write("boot/domU-initramfs", domu.initramfs)
+        if domu.has_device_model:
+            _add_device_model(image, xen_tools)
     return image.finish()
 
 
@@ -314,6 +324,12 @@ def _add_scripts(image: Image, init: str, contents: Contents) -> None:
 def _add_screen_tool(image: Image) -> None:
     image.write("usr/bin/take-screen", (GUEST_SCRIPTS / "take-screen").read_bytes(),
                 executable=True)
+
+
+def _add_device_model(image: Image, xen_tools: str) -> None:
+    image.add_from_build_root(f"{os.path.dirname(xen_tools)}/{LOADER}")
+    for place in QEMU + FIRMWARE:
+        image.add_from_build_root(place)
 
 
 def _add_xenstore_tools(image: Image) -> None:

@@ -50,6 +50,20 @@ class Processors(unittest.TestCase):
         self.assertIn("\nvcpus = 1\n", guest_arguments.domu_configuration(spec, 128))
 
 
+class Hvm(unittest.TestCase):
+    def test_a_domu_with_devices_has_no_screen(self):
+        for domu, count in ((GuestType.PVH, 0), (GuestType.HVM, 1)):
+            with self.subTest(domu):
+                lines = guest_arguments.domu_configuration(Spec(domu=domu), 128).splitlines()
+                self.assertIn(f'type = "{domu}"', lines)
+                self.assertEqual(lines.count('vga = "none"'), count)
+
+    def test_it_runs_by_emulated_virtualization(self):
+        for domu, uses in ((GuestType.PV, False), (GuestType.PVH, True), (GuestType.HVM, True)):
+            with self.subTest(domu):
+                self.assertEqual(command_line.uses_svm(Spec(domu=domu)), uses)
+
+
 class Extra(unittest.TestCase):
     def test_further_arguments_end_no_value(self):
         spec = Spec(domu=GuestType.PV, domu_cmdline='one="two three" four')

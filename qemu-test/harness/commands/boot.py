@@ -67,8 +67,9 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--dom0", choices=("pv", "pvh"), default="pv", help="type of dom0 (default: %(default)s)")
-    add("--domu", choices=("none", "pv", "pvh"), default="none",
-        help="type of the domU (default: %(default)s)")
+    add("--domu", choices=("none", "pv", "pvh", "hvm"), default="none",
+        help="type of the domU; an hvm one has firmware and devices that QEMU emulates in dom0 "
+             "(default: %(default)s)")
     add("--gntdev", choices=[*map(str, Driver)], default="rust",
         help="the driver behind /dev/xen/gntdev in both guests (default: %(default)s)")
     add("--events", choices=[*map(str, EventOperations)], default="rust",
@@ -132,7 +133,7 @@ def parse_arguments() -> argparse.Namespace:
     if options.no_toolstack and options.domu != "none":
         parser.error("--no-toolstack has no domU")
     if options.domu == "none" and (options.domu_run or options.domu_add):
-        parser.error("--domu-run and --domu-add need a domU: --domu pv or --domu pvh")
+        parser.error("--domu-run and --domu-add need a domU: --domu pv, pvh or hvm")
     return options
 
 

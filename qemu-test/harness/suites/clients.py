@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The suites of gntdev's usual clients: the toolstack, QEMU and libxenvchan."""
 
-from .. import limits
+from .. import guest_image, limits
 from ..choices import GuestType
 from ..engine import needs
 from ..engine.boot_job import boot_job
@@ -29,8 +29,6 @@ AGENT = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
 DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
 # The console of the domains that the suites make goes the way of the first domU's.
 CONSOLE_SETUP = "ln -s guest-domU.log /var/log/xen/console/guest-client.log"
-# QEMU as a back end, and a file that it does not start without even when it shows nothing.
-QEMU = ("usr/libexec/xen-qemu-system-i386", "usr/share/qemu/keymaps/en-us")
 WITHOUT_COPY = "libwithout_grant_copy.so"
 
 
@@ -62,7 +60,7 @@ def _clients(context: Context, dom0: GuestType, seconds: float,
         dom0=dom0, domu=GuestType.PV, domu_run=AGENT, limits=limits.suite(context.family),
         makes_domains=True, instruction_clock=dom0 == GuestType.PVH, xen_cmdline=xen_cmdline,
         add=(*needs.additions(context, *PROGRAMS),
-             *((str(context.cache.build_root / path), f"/{path}") for path in QEMU),
+             *((str(context.cache.build_root / path), f"/{path}") for path in guest_image.QEMU),
              (str(library), f"/usr/local/lib/{WITHOUT_COPY}")),
         domu_add=needs.additions(context, *DOMU_PROGRAMS))
     return boot_job(context, spec, commands, seconds, CONSOLE_SETUP)

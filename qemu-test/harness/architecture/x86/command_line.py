@@ -15,7 +15,8 @@ CONSOLE = "ttyS0"
 
 def uses_svm(spec: Spec) -> bool:
     """True if any guest runs by (emulated) hardware virtualization."""
-    return spec.xen and (spec.makes_domains or GuestType.PVH in (spec.dom0, spec.domu))
+    return spec.xen and (spec.makes_domains or spec.dom0 == GuestType.PVH
+                         or spec.domu in (GuestType.PVH, GuestType.HVM))
 
 
 def command(spec: Spec, files: Files, ports: pathlib.Path) -> list[str]:
