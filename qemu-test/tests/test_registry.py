@@ -22,8 +22,8 @@ class Lists(unittest.TestCase):
     def test_the_order_is_that_of_the_output(self):
         self.assertEqual(list(suites_of(SuiteList.DOM0)), [
             "host", "programs", "kunit", "pv", "pvh", "bounce", "bounce-pvh", "full", "event-path",
-            "events", "events-pvh", "clients", "clients-pvh", "full-disk", "samples", "samples-pvh",
-            "debian"])
+            "events", "events-pvh", "clients", "hvm", "clients-pvh", "full-disk", "samples",
+            "samples-pvh", "debian"])
         self.assertEqual(list(suites_of(SuiteList.LOCKDEP)),
                          ["kunit", "pv", "bounce", "events", "catch"])
 

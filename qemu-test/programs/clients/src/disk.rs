@@ -17,9 +17,14 @@ pub fn specification(device: &str, image: &str) -> String {
     format!("format=raw,vdev={device},access=rw,backendtype=qdisk,target={image}")
 }
 
+/// Makes [`IMAGE`], of `mib` MiB.
+pub fn make_image(mib: usize) -> io::Result<()> {
+    File::create(IMAGE)?.set_len((mib << 20) as u64)
+}
+
 /// Makes [`IMAGE`], of `mib` MiB, and the plan of a domU that has it as disk `xvda`.
 pub fn plan(kind: Kind, mib: usize) -> io::Result<Plan> {
-    File::create(IMAGE)?.set_len((mib << 20) as u64)?;
+    make_image(mib)?;
     let disk = specification("xvda", IMAGE);
     Ok(Plan::with_agent(kind).line(&format!("disk = [ \"{disk}\" ]")))
 }
