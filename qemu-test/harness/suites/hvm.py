@@ -27,8 +27,12 @@ DOMU_PROGRAMS = ("agent", "granter", "event-peer", "disk-check")
 @suite("hvm", order=95, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def paravirtual(context: Context) -> list[Job]:
     """Grants, dma-bufs, events, console and disk of an HVM domU in a PV dom0, in short."""
+    # Each access to an emulated device wakes a processor of dom0, and then that of the domU again.
+    # By a clock of instructions one thread of the emulator runs them all, so none of these steps
+    # waits for the host's scheduler.
     spec = Spec(dom0=GuestType.PV, domu=GuestType.HVM, domu_vcpus=VCPUS,
                 domu_run=f"granter & {AGENT}", limits=limits.suite(context.family),
+                instruction_clock=True,
                 add=needs.additions(context, *COMMANDS),
                 domu_add=needs.additions(context, *DOMU_PROGRAMS))
     return [boot_job(context, spec, COMMANDS, 60)]
