@@ -7,6 +7,8 @@ drawn anew for each boot. The second port is the command's alone, the third the 
 
 The guest has the screen saved by "WORD screen NAME NUMBER;" and reads the answer on the second
 port: "screen NAME NUMBER taken", or the reason why it was not.
+
+A machine that its guest suspends to RAM is woken up at once.
 """
 
 import os
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import children, inspection, limits
+from . import children, inspection, limits, monitor
 from .architecture.base import Architecture, Port
 from .boot_log import Source, Splitter, Writer
 from .clock import Clock, waits_of_session
@@ -102,7 +104,7 @@ class Machine:
             self._keys = os.open(f"{ports / Port.RUN}.in", os.O_RDWR)
             self._console = os.open(f"{ports / Port.LOG}.in", os.O_RDWR | os.O_NONBLOCK)
             orders = os.open(f"{ports / Port.MONITOR}.in", os.O_RDWR)
-            self._monitor = Monitor(lambda data: os.write(orders, data))
+            self._monitor = Monitor(lambda data: os.write(orders, data), self._monitor_event)
             self._watch = self.architecture.watch(
                 self._monitor, lambda reason: self._end(MachineEnd.HALTED, reason, 0))
             started = time.monotonic()
@@ -238,6 +240,18 @@ class Machine:
             self._end(MachineEnd.FAILED, text, 0)
         elif word == "screen":
             self._take_screen(text)
+
+    def _monitor_event(self, name: str) -> None:
+        if name != monitor.SUSPEND:
+            return
+        self.log.add(Source.BOOT, "the machine is suspended to RAM: waking it up")
+
+        def woken(error: str | None) -> None:
+            if error is not None:
+                self._end(MachineEnd.DIED, f"the suspended machine does not wake up: {error}",
+                          LAST_WORDS)
+
+        self._monitor.wake_up(woken)
 
     def _take_screen(self, request: str) -> None:
         """The guest repeats a request until it has an answer; the screen is taken once."""

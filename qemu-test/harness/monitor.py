@@ -10,15 +10,23 @@ from typing import Any
 Then = Callable[[Any, str | None], None]
 
 
-class Monitor:
-    """Sends commands by WRITE, which takes bytes, and reads the lines that come back."""
+# Event of a machine that its guest has suspended to RAM.
+SUSPEND = "SUSPEND"
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+
+class Monitor:
+    """Sends commands by WRITE, which takes bytes, and reads the lines that come back. ON_EVENT gets
+    the name of each event of the machine."""
+
+    def __init__(self, write: Callable[[bytes], object],
+                 on_event: Callable[[str], object] = lambda name: None) -> None:
         self._write = write
-        self._ready = False
+        self._on_event = on_event
         # Receivers of the answers, by the number of the command.
         self._waiting: dict[int, Then] = {}
         self._sent = 0
+        # Before this the monitor obeys no other command and tells of no event.
+        self._send({"execute": "qmp_capabilities"})
 
     def take_screen(self, path: pathlib.Path, form: str,
                     then: Callable[[str | None], None]) -> None:
@@ -32,23 +40,27 @@ class Monitor:
         self._ask("human-monitor-command", {"command-line": command},
                   lambda result, error: then(error or str(result)))
 
+    def wake_up(self, then: Callable[[str | None], None]) -> None:
+        """End the machine's suspension to RAM. THEN gets None, or the reason why it goes on."""
+        self._ask("system_wakeup", {}, lambda result, error: then(error))
+
     def read(self, line: str) -> None:
         """Take a LINE of the monitor's."""
         try:
             message = json.loads(line)
         except ValueError:
             return
-        number = message.get("id") if isinstance(message, dict) else None
+        if not isinstance(message, dict):
+            return
+        if "event" in message:
+            self._on_event(message["event"])
+        number = message.get("id")
         then = self._waiting.pop(number, None) if isinstance(number, int) else None
         if then:
             error = message.get("error")
             then(message.get("return"), error.get("desc", "unknown error") if error else None)
 
     def _ask(self, command: str, arguments: dict[str, str], then: Then) -> None:
-        if not self._ready:
-            # The monitor obeys nothing else before.
-            self._send({"execute": "qmp_capabilities"})
-            self._ready = True
         self._sent += 1
         self._waiting[self._sent] = then
         self._send({"execute": command, "arguments": arguments, "id": self._sent})

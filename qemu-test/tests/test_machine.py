@@ -237,6 +237,32 @@ class Run(unittest.TestCase):
         self.assertEqual(outcome.end, "exit")
         self.assertEqual(self.screens, [])
 
+    def run_suspended(self, answer):
+        """A machine that is suspended to RAM, whose emulator gives ANSWER when it is to wake up."""
+        return self.run_script(
+            "import json\n"
+            "orders = said('monitor')\n"
+            "tell('run')\n"
+            "assert json.loads(orders.readline())['execute'] == 'qmp_capabilities'\n"
+            "os.write(ports['monitor'], b'{\"QMP\": {}}\\n{\"return\": {}}\\n'\n"
+            "         b'{\"event\": \"STOP\"}\\n{\"event\": \"SUSPEND\"}\\n')\n"
+            "order = json.loads(orders.readline())\n"
+            "assert order['execute'] == 'system_wakeup'\n"
+            f"os.write(ports['monitor'], json.dumps({answer} | {{'id': order['id']}}).encode()\n"
+            "         + b'\\n{\"event\": \"WAKEUP\"}\\n')\n"
+            "time.sleep(0.5); tell('exit 0'); time.sleep(60)")
+
+    def test_a_suspended_machine_is_woken_up(self):
+        outcome = self.run_suspended("{'return': {}}")
+        self.assertEqual((outcome.end, outcome.status), ("exit", 0))
+        self.assertEqual(self.texts("boot"), [
+            "run ", "the machine is suspended to RAM: waking it up", "exit 0"])
+
+    def test_a_suspended_machine_that_does_not_wake_up(self):
+        outcome = self.run_suspended("{'error': {'desc': 'no wakeup'}}")
+        self.assertEqual((outcome.end, outcome.reason),
+                         ("died", "the suspended machine does not wake up: no wakeup"))
+
     def test_nothing_is_left_running(self):
         outcome = self.run_script("tell('exit 0'); time.sleep(6789)")
         self.assertEqual(outcome.end, "exit")
