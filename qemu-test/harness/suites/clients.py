@@ -22,8 +22,11 @@ COMMANDS = {
     "client-death": "client-death",
     "client-disk": "client-disk",
 }
+# The kernel of a PVH dom0 would suspend the machine without Xen, and Xen would not come back.
+PARAVIRTUAL_COMMANDS = {**COMMANDS, "client-suspended": "client-suspended"}
 PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-own",
-            "client-saved", "client-daemons", "client-death", "client-disk", "client-full")
+            "client-saved", "client-daemons", "client-death", "client-disk", "client-full",
+            "client-suspended")
 # All domains of these suites start from one image. A shell answers on its console.
 AGENT = "sh </dev/hvc0 >/dev/hvc0 2>&1 & agent"
 DOMU_PROGRAMS = ("agent", "granter", "module-unload", "vchan-end", "disk-check")
@@ -34,9 +37,9 @@ WITHOUT_COPY = "libwithout_grant_copy.so"
 
 @suite("clients", order=90, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def paravirtual(context: Context) -> list[Job]:
-    """The toolstack, QEMU's disks, libxenvchan and dying domains in a PV dom0, with PV and PVH
-    domUs."""
-    return [_clients(context, GuestType.PV, 300)]
+    """The toolstack, QEMU's disks, libxenvchan, dying domains and a suspension to RAM in a PV dom0,
+    with PV and PVH domUs."""
+    return [_clients(context, GuestType.PV, 300, PARAVIRTUAL_COMMANDS)]
 
 
 @suite("clients-pvh", order=100, lists=(SuiteList.DOM0, SuiteList.DEBIAN))

@@ -18,4 +18,5 @@ mod lifeless_kernel;
 pub mod limit;
 pub mod pattern;
 pub mod suite;
+pub mod suspend;
 pub mod vchan_report;
