@@ -44,7 +44,7 @@ class EventSuites(unittest.TestCase):
     def test_processors_go_and_domains_are_saved_under_both_kinds_of_dom0(self):
         both = ("event-storm", "event-channels")
         for suite, expected in (
-                (events.paravirtual, [(*both, "event-saved")]),
+                (events.paravirtual, [(*both, "event-saved", "event-suspended")]),
                 (events.auto_translated, [(*both, "event-astray"), ("event-saved",)])):
             with self.subTest(suite.__name__):
                 found = [job for job in boots(suite)

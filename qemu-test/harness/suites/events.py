@@ -19,6 +19,8 @@ LONG_STORM = "event-storm --ports 6000 --seconds 60"
 ALL_CYCLES = "event-channels --cycles 200"
 # Three pages of the event array.
 ALL_SAVED = "event-saved --ports 3000"
+# The domU sends an event every 2 ms, also when the machine has been woken up.
+ALL_SUSPENDED = "event-suspended --ports 500"
 SHORT_STORM = "event-storm --ports 1500 --seconds 9"
 # Four processors in turn on two of this machine's take their time.
 CROWDED_STORM = "event-storm --ports 600 --seconds 6"
@@ -37,7 +39,8 @@ WILD_LINK = "event-astray"
 # Three processors of each domain have gone at a time.
 DRAINED = "event-channels drained"
 
-PROGRAMS = ("event-storm", "event-channels", "event-saved", "event-astray", "event-cpus")
+PROGRAMS = ("event-storm", "event-channels", "event-saved", "event-suspended", "event-astray",
+            "event-cpus")
 DOMU_PROGRAMS = ("agent", "event-peer", "event-cpus")
 # Interrupts of thousands of ports take memory, and so do those of a domain that was restored.
 DOMU_MEMORY = 256
@@ -50,11 +53,12 @@ XEN_CMDLINE = "conring_size=1M"
 @suite("events", order=70, lists=(SuiteList.DOM0,))
 def paravirtual(context: Context) -> list[Job]:
     """6,000 event channels between a PV dom0 and a PV domU, of 1, 2 and 4 vCPUs, and the 2-level
-    ABI; processors go and come back, a domU is saved and restored; the same with a PVH domU, but
-    for that."""
+    ABI; processors go and come back, a domU is saved and restored, the machine is suspended to RAM;
+    the same with a PVH domU, but for the last two."""
     return [
         *_all_events(context, GuestType.PV, 300, {
-            "event-storm": LONG_STORM, "event-channels": ALL_CYCLES, "event-saved": ALL_SAVED}),
+            "event-storm": LONG_STORM, "event-channels": ALL_CYCLES, "event-saved": ALL_SAVED,
+            "event-suspended": ALL_SUSPENDED}),
         _events(context, GuestType.PV, 2, 60, {"event-storm": TWO_LEVEL_STORM}, "2-level ABI",
                 events=EventOperations.TWO_LEVEL),
         _events(context, GuestType.PV, 2, 300, {

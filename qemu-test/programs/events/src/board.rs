@@ -14,6 +14,7 @@
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use xen_grants::bytes::Bytes;
 use xen_grants::PAGE_SIZE;
@@ -67,6 +68,14 @@ pub enum Command {
         /// Of the random order.
         seed: u32,
     },
+    /// Send one event on every lane, in an order that the seed gives, and pause after each; then
+    /// receive.
+    Trickle {
+        /// Of the random order.
+        seed: u32,
+        /// Whole milliseconds.
+        pause: Duration,
+    },
     /// Send all the time, and receive.
     Storm(Plan),
     /// Give each lane's port the priority that [`priority_of`] tells.
@@ -107,6 +116,7 @@ const KIND: usize = 1;
 const SEED: usize = 2;
 const LONGEST_BURST: usize = 3;
 const THREADS: usize = 4;
+const PAUSE: usize = 5;
 /// Words about it that the domU writes.
 const FULFILLED: usize = DOMU_WORDS;
 const FAILED: usize = DOMU_WORDS + 1;
@@ -159,8 +169,12 @@ impl<'a> Board<'a> {
             Command::Prioritize => (3, None),
             Command::Freeze => (4, None),
             Command::Leave => (5, None),
+            Command::Trickle { seed, .. } => (6, Some((seed, 1, false))),
         };
         let (seed, longest_burst, threads) = plan.unwrap_or_default();
+        if let Command::Trickle { pause, .. } = command {
+            self.word(PAUSE).store(pause.as_millis() as u32, SeqCst);
+        }
         self.word(KIND).store(kind, SeqCst);
         self.word(SEED).store(seed, SeqCst);
         self.word(LONGEST_BURST).store(longest_burst, SeqCst);
@@ -190,6 +204,10 @@ impl<'a> Board<'a> {
             3 => Command::Prioritize,
             4 => Command::Freeze,
             5 => Command::Leave,
+            6 => Command::Trickle {
+                seed,
+                pause: Duration::from_millis(self.word(PAUSE).load(SeqCst).into()),
+            },
             _ => return None,
         })
     }
@@ -251,6 +269,10 @@ mod tests {
             Command::Prioritize,
             Command::Freeze,
             Command::Leave,
+            Command::Trickle {
+                seed: 8,
+                pause: Duration::from_millis(9),
+            },
         ];
         for (number, command) in (1..).zip(commands) {
             assert_eq!(board.order(command), number);

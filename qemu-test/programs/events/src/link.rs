@@ -209,6 +209,21 @@ impl Link {
         }
     }
 
+    /// The peer sends one event on every lane with a `pause` after each, while dom0 does `work` and
+    /// receives nothing; then all are received. Returns the result of `work`.
+    pub fn trickle_while<T>(
+        &self,
+        seed: u32,
+        pause: Duration,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.obtain(Command::Trickle { seed, pause })?;
+        let result = work()?;
+        self.obtain(Command::Rest)?;
+        self.settle()?;
+        Ok(result)
+    }
+
     /// Both ends send until `stop` says so; all is received.
     pub fn storm(&self, plan: Plan, stop: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
         self.obtain(Command::Storm(plan))?;

@@ -98,6 +98,10 @@ fn obey(side: Side<'_>) -> io::Result<()> {
                 side.walk(seed)?;
                 board.fulfil(number);
             }
+            Command::Trickle { seed, pause } => {
+                board.fulfil(number);
+                side.trickle(seed, pause)?;
+            }
             Command::Storm(plan) => {
                 board.fulfil(number);
                 side.storm(plan, &|| board.ordered() != number)?;

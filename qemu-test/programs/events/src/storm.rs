@@ -84,13 +84,21 @@ impl<'a> Side<'a> {
     pub fn walk(self, seed: u32) -> io::Result<()> {
         let mut receiver = self.receiver();
         let mut sender = self.sender(seed, 1);
-        let mut lanes: Vec<usize> = (0..self.board.lanes()).collect();
-        sender.random.shuffle(&mut lanes);
-        for lanes in lanes.chunks(TRIES) {
+        for lanes in sender.shuffled_lanes().chunks(TRIES) {
             for lane in lanes {
                 sender.burst(*lane, 1)?;
             }
             receiver.receive(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    /// Sends one event on each lane, in random order, and sleeps for `pause` after each.
+    pub fn trickle(self, seed: u32, pause: Duration) -> io::Result<()> {
+        let mut sender = self.sender(seed, 1);
+        for lane in sender.shuffled_lanes() {
+            sender.burst(lane, 1)?;
+            thread::sleep(pause);
         }
         Ok(())
     }
@@ -187,6 +195,13 @@ impl Sender<'_> {
             sent += 1;
         }
         Ok(sent)
+    }
+
+    /// All lanes, in random order.
+    fn shuffled_lanes(&mut self) -> Vec<usize> {
+        let mut lanes: Vec<usize> = (0..self.side.board.lanes()).collect();
+        self.random.shuffle(&mut lanes);
+        lanes
     }
 
     /// Sends `length` events on `lane`.
