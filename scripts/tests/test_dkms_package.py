@@ -124,25 +124,46 @@ class Package(unittest.TestCase):
                        for name in ("linux-headers-amd64", "linux-source"))
         self.assertIn(f"\nRecommends: {', '.join(recommended)}\n", control)
 
-    def test_modprobe_falls_back(self):
-        rule = re.search(r"^install xen-gntdev (.*) \|\| (.*)$",
-                         self.text("usr/lib/modprobe.d/xen-gntdev-rust.conf"), re.M)
-        self.assertIn("xen_gntdev_rust", rule[1])
-        self.assertIn("--ignore-install xen-gntdev", rule[2])
+    # Calls of modprobe by the `install` line.
+    RUST = "--quiet xen_gntdev_rust limit=7"
+    C = "--ignore-install xen-gntdev limit=7"
+    LOOK = "--quiet --dry-run xen_gntdev_rust"
 
-    def test_modprobe_gives_the_parameters_to_either(self):
-        command = re.search(r"^install xen-gntdev (.*)$",
-                            self.text("usr/lib/modprobe.d/xen-gntdev-rust.conf"), re.M)[1]
-        called = self.folder.parent / "called"
-        modprobe = self.folder.parent / "modprobe"
-        modprobe.write_text(f'#!/bin/sh\necho "$@" >>"{called}"\nexit 1\n', encoding="utf-8")
+    def modprobe(self, *good):
+        """Status of the `install` line, the calls that it makes, of which those in GOOD succeed,
+        and the message for the kernel's log."""
+        text = self.text("usr/lib/modprobe.d/xen-gntdev-rust.conf").replace("\\\n", "")
+        command = re.search(r"^install xen-gntdev (.*)$", text, re.M)[1]
+        called, modprobe, kmsg = (self.folder.parent / name for name in
+                                  ("called", "modprobe", "kmsg"))
+        cases = "".join(f"'{call}') exit 0;;\n" for call in good)
+        modprobe.write_text(f'#!/bin/sh\necho "$@" >>"{called}"\ncase "$*" in\n{cases}esac\n'
+                            "exit 3\n", encoding="utf-8")
         modprobe.chmod(0o755)
+        for file in (called, kmsg):
+            file.write_text("", encoding="utf-8")
         # As modprobe does: the parameters are put in, and a shell runs it.
-        subprocess.run(["sh", "-c", command.replace("/sbin/modprobe", str(modprobe)).replace(
-            "$CMDLINE_OPTS", "limit=7 ")], check=False, timeout=60)
-        self.assertEqual(called.read_text(encoding="utf-8").splitlines(),
-                         ["--quiet xen_gntdev_rust limit=7",
-                          "--ignore-install xen-gntdev limit=7"])
+        for old, new in (("/sbin/modprobe", modprobe), ("/dev/kmsg", kmsg),
+                         ("$CMDLINE_OPTS", "limit=7 ")):
+            command = command.replace(old, str(new))
+        status = subprocess.run(["sh", "-c", command], check=False, timeout=60).returncode
+        return (status, called.read_text(encoding="utf-8").splitlines(),
+                kmsg.read_text(encoding="utf-8"))
+
+    def test_modprobe_prefers_the_rust_driver(self):
+        self.assertEqual(self.modprobe(self.RUST), (0, [self.RUST], ""))
+
+    def test_modprobe_falls_back_where_there_is_no_module(self):
+        self.assertEqual(self.modprobe(self.C), (0, [self.RUST, self.C, self.LOOK], ""))
+
+    def test_modprobe_falls_back_and_says_so_where_the_module_is_rejected(self):
+        status, calls, message = self.modprobe(self.C, self.LOOK)
+        self.assertEqual((status, calls), (0, [self.RUST, self.C, self.LOOK]))
+        self.assertRegex(message, r"\A<4>xen-gntdev-rust: .*mokutil --import \S+/mok\.pub\n\Z")
+
+    def test_modprobe_fails_without_a_message_where_neither_can_be_loaded(self):
+        # On a machine without Xen, for one.
+        self.assertEqual(self.modprobe(self.LOOK), (3, [self.RUST, self.C], ""))
 
     def test_versions_that_dpkg_or_dkms_would_refuse(self):
         for version in ("v1", "1-2", "1/2", "", "1 2"):
