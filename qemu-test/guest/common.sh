@@ -4,7 +4,9 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root TERM="${TERM:-linux}"
 
-. /etc/boot/settings
+# The folder of this file, and of those that the harness makes for a boot.
+: "${BOOT_FOLDER:=/etc/boot}"
+. "$BOOT_FOLDER/settings"
 export DOM0_TYPE DOMU_TYPE DOMU_MEMORY GNTDEV EVENTS EVENTS_ARGUMENTS
 
 # One line to the program that started the machine. It travels in the kernel's log and carries a
@@ -25,6 +27,13 @@ tell_the_end() {
 # The machine is of no more use: say why.
 give_up() {
 	tell_the_end "failed $*"
+}
+
+# First of all in the init of a guest: all else needs /dev, tell too.
+begin() {
+	mount -t devtmpfs dev /dev
+	tell "step init"
+	mount_all || give_up "cannot mount the file systems"
 }
 
 mount_all() {
@@ -87,7 +96,7 @@ run_command() {
 		setsid /bin/sh -c "exec /bin/sh -l <$RUN_PORT >$RUN_PORT 2>&1 4>&-"
 	else
 		tell "run"
-		setsid /bin/sh -c "$(cat /etc/boot/run)" </dev/null >$RUN_PORT 2>&1 4>&-
+		setsid /bin/sh -c "$(cat "$BOOT_FOLDER/run")" </dev/null >$RUN_PORT 2>&1 4>&-
 	fi
 	run_status=$?
 	# Setting the port waits until all of the output has left the machine.
@@ -108,8 +117,3 @@ report_leaks() {
 	while read -r line; do echo "<4>kmemleak: $line" >/dev/kmsg; done \
 		</sys/kernel/debug/kmemleak
 }
-
-# All of the following needs /dev, tell too.
-mount -t devtmpfs dev /dev
-tell "step init"
-mount_all || give_up "cannot mount the file systems"

@@ -169,7 +169,7 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
     kernel = (guest_kernel.find_installed(pathlib.Path(spec.system), spec.config) if spec.system
               else guest_kernel.find(cache, spec.config))
     files = Files(folder, kernel.image, folder / "initramfs", folder / "xen")
-    modules, display_modules = _modules(kernel, spec)
+    modules, display_modules = (kernel.modules, []) if spec.system else _modules(kernel, spec)
     settings = {
         "WORD": word, "DOM0_TYPE": str(spec.dom0), "DOMU_TYPE": str(spec.domu),
         "GNTDEV": str(spec.gntdev), "GNTDEV_MODULE": spec.gntdev.module,
@@ -184,10 +184,11 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
     contents = guest_image.Contents(
         settings, modules + display_modules,
         spec.run or STATUS_COMMAND[spec.xen and spec.toolstack], spec.add)
-    if not spec.xen:
-        image = guest_image.build_without_xen(cache.build_root, processor, contents)
-    else:
+    if spec.xen:
         files.xen.write_bytes(processor.hypervisor(cache.build_root))
+    if spec.system:
+        image = guest_image.build_system(cache.build_root, processor, contents)
+    elif spec.xen:
         domu = None
         if spec.has_domu:
             domu = guest_image.DomU(
@@ -197,6 +198,8 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
                     settings, modules, spec.domu_run, spec.domu_add)),
                 spec.domu == GuestType.HVM)
         image = guest_image.build_dom0(cache.build_root, processor, contents, domu)
+    else:
+        image = guest_image.build_without_xen(cache.build_root, processor, contents)
     files.initramfs.write_bytes(image)
     return files
 

@@ -7,6 +7,10 @@ from .spec import Spec
 # A panic ends the machine; the log takes everything that user space writes to it.
 LINUX_ARGUMENTS = "panic=-1 printk.devkmsg=on loglevel=7"
 
+# Of an installed system: systemd neither brings caches up to date, as it does after packages were
+# installed, nor shows each of its steps on the console.
+SYSTEMD_ARGUMENTS = "systemd.condition_needs_update=no systemd.show_status=no"
+
 # The toolstack's own limit is 1,023, less than a page of the FIFO ABI's event array.
 DOMU_EVENT_CHANNELS = 16384
 
@@ -20,7 +24,7 @@ vnc = 0
 def dom0_arguments(spec: Spec) -> str:
     """Arguments of dom0's kernel."""
     return " ".join(["console=hvc0", LINUX_ARGUMENTS, spec.events.kernel_argument,
-                     *spec.cmdline.split()])
+                     *([SYSTEMD_ARGUMENTS] if spec.system else []), *spec.cmdline.split()])
 
 
 def domu_configuration(spec: Spec, memory: int) -> str:

@@ -290,6 +290,16 @@ def build_dom0(build_root: pathlib.Path, architecture: Architecture, contents: C
     return image.finish()
 
 
+def build_system(build_root: pathlib.Path, architecture: Architecture,
+                 contents: Contents) -> bytes:
+    """The image from which an installed system starts, whose root folder dom0 mounts."""
+    image = Image(build_root, architecture)
+    _add_scripts(image, "system-init", contents)
+    for name in ("system-command", "run-command.service"):
+        image.write(f"etc/boot/{name}", (GUEST_SCRIPTS / name).read_bytes())
+    return image.finish()
+
+
 def build_domu(build_root: pathlib.Path, architecture: Architecture, contents: Contents) -> bytes:
     """The image of the domU."""
     image = Image(build_root, architecture)

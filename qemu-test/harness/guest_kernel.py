@@ -16,6 +16,8 @@ from . import kernel_modules
 # Modules of Debian's kernel that are built into ours, in an order in which they can be loaded: the
 # toolstack and the suites use them.
 PLATFORM_MODULES = ("xen-privcmd", "xenfs", "xen-evtchn")
+# By which an installed system's root is mounted, in such an order.
+ROOT_MODULES = ("9pnet_virtio", "9p", "overlay")
 # Loaded by those that need them.
 OTHER_MODULES = ("xen-gntdev", "xen-gntalloc", "xen-blkfront", "bochs")
 
@@ -78,29 +80,33 @@ def _find_debian(cache: Cache, config: str) -> GuestKernel:
 
 
 def find_installed(root: pathlib.Path, config: str) -> GuestKernel:
-    """The kernel CONFIG of Debian's as it is installed in ROOT, with the driver built there."""
+    """The kernel CONFIG of Debian's as it is installed in ROOT, which loads its drivers itself."""
     release = _which(config)
     found = debian_kernel.DebianKernel(release, "", root, root, root)
-    built = root / "usr/lib/modules" / release / "updates"
-    modules = sorted(built.rglob(f"{external_module.FILE}*"))
-    if not modules:
-        raise Failure(f"there is no module for Debian's kernel {release} in {built}")
-    folder = root / "var/tmp" / release
-    return _of_debian(found, _unpacked(modules[:1], folder)[0], folder)
+    modules = _unpacked(_with_needs(found, ROOT_MODULES), root / "var/tmp" / release)
+    return GuestKernel(f"Debian's kernel {release}", found.vmlinuz(), modules,
+                       tuple(module.stem for module in modules), 256)
 
 
 def _of_debian(found: debian_kernel.DebianKernel, module: pathlib.Path,
                folder: pathlib.Path) -> GuestKernel:
     """The kernel FOUND with the driver MODULE; its own modules are unpacked to FOLDER."""
+    wanted = _with_needs(found, PLATFORM_MODULES + OTHER_MODULES)
+    return GuestKernel(f"Debian's kernel {found.release}", found.vmlinuz(),
+                       [module, *_unpacked(wanted, folder)], PLATFORM_MODULES, 256)
+
+
+def _with_needs(found: debian_kernel.DebianKernel, names: tuple[str, ...]) -> list[pathlib.Path]:
+    """The files of modules NAMES and of all that they need, in an order in which they can be
+    loaded."""
     shipped = found.modules()
     wanted: list[pathlib.Path] = []
-    for name in PLATFORM_MODULES + OTHER_MODULES:
+    for name in names:
         files = kernel_modules.with_needs(name, shipped)
         if not files:
             raise Failure(f"Debian's kernel {found.release} has no module {name}")
         wanted += [file for file in files if file not in wanted]
-    return GuestKernel(f"Debian's kernel {found.release}", found.vmlinuz(),
-                       [module, *_unpacked(wanted, folder)], PLATFORM_MODULES, 256)
+    return wanted
 
 
 def _unpacked(files: list[pathlib.Path], folder: pathlib.Path) -> list[pathlib.Path]:

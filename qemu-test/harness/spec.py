@@ -51,7 +51,8 @@ class Spec:
     instruction_clock: bool = False
     # The emulator takes only the processor time that others leave.
     in_background: bool = False
-    # Root of a Debian system that has the kernel installed, and the driver built by itself.
+    # Root of a Debian system that has the kernel installed. dom0 is that system, with its own init,
+    # which loads the drivers and starts Xen's tools; changes to files stay in the machine.
     system: str | None = None
 
     @property
@@ -68,9 +69,10 @@ class Spec:
             guests += f" and {self.domu.upper()} domU"
         kernel = "" if self.config == "dom0" else f", {self.config} kernel"
         driver = {Driver.RUST: "Rust", Driver.C: "changed C" if self.c_module else "C"}[self.gntdev]
+        drivers = "installed system" if self.system else f"{driver} gntdev"
         events = {EventOperations.RUST: "", EventOperations.C: ", C events",
                   EventOperations.TWO_LEVEL: ", 2-level events"}[self.events]
         vcpus = f", {self.dom0_vcpus} vCPUs in dom0" if self.dom0_vcpus else ""
         if self.has_domu and self.domu_vcpus > 1:
             vcpus += f", {self.domu_vcpus} in the domU"
-        return f"{guests}{kernel}, {driver} gntdev{events}{vcpus}"
+        return f"{guests}{kernel}, {drivers}{events}{vcpus}"

@@ -12,7 +12,8 @@ from xenrust import debian_kernel
 from xenrust.failure import Failure
 
 RELEASE = "7.2.12+deb13-amd64"
-NEEDS = {"xenfs": "xen-privcmd", "bochs": "drm", "drm": ""}
+NEEDS = {"xenfs": "xen-privcmd", "bochs": "drm", "drm": "", "9p": "9pnet",
+         "9pnet_virtio": "9pnet"}
 
 
 class DebianKernel(unittest.TestCase):
@@ -26,7 +27,8 @@ class DebianKernel(unittest.TestCase):
         (self.modules.parents[1] / "vmlinuz").write_bytes(b"kernel")
         self.ours = home / "xen_gntdev_rust.ko"
         self.ours.write_bytes(b"ours")
-        for name in (*guest_kernel.PLATFORM_MODULES, *guest_kernel.OTHER_MODULES, "drm", "other"):
+        for name in (*guest_kernel.PLATFORM_MODULES, *guest_kernel.ROOT_MODULES,
+                     *guest_kernel.OTHER_MODULES, "drm", "9pnet", "other"):
             self.ship(name)
         kernel = debian_kernel.DebianKernel(RELEASE, "1", home, home, home / "image")
         patch = mock.patch.object(debian_kernel, "ensure", return_value=kernel)
@@ -60,19 +62,13 @@ class DebianKernel(unittest.TestCase):
             self.ensure.assert_called_with(self.cache, wanted)
         self.assertFalse(guest_kernel.is_debian("dom0"))
 
-    def test_an_installed_kernel_has_the_driver_that_was_built_there(self):
+    def test_an_installed_system_gets_the_modules_that_mount_its_root(self):
         root = self.cache.debian / RELEASE / "image"
         (root / "var/tmp").mkdir(parents=True)
-        with self.assertRaisesRegex(Failure, "no module for Debian's kernel.*/updates$"):
-            guest_kernel.find_installed(root, f"debian-{RELEASE}")
-        built = self.modules.parents[1] / "updates/dkms/xen_gntdev_rust.ko.xz"
-        built.parent.mkdir(parents=True)
-        built.write_bytes(lzma.compress(b"built there"))
         found = guest_kernel.find_installed(root, f"debian-{RELEASE}")
         self.assertEqual(found.image.read_bytes(), b"kernel")
-        self.assertEqual([file.read_bytes() for file in found.modules
-                          if file.name == "xen_gntdev_rust.ko"], [b"built there"])
-        self.assertIn("xen-gntalloc.ko", [file.name for file in found.modules])
+        self.assertEqual(found.platform_modules, ("9pnet", "9pnet_virtio", "9p", "overlay"))
+        self.assertEqual(tuple(file.stem for file in found.modules), found.platform_modules)
         self.ensure.assert_not_called()
 
     def test_what_is_missing_is_named(self):

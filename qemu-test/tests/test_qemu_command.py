@@ -73,6 +73,14 @@ class Extra(unittest.TestCase):
         self.assertTrue(extra.endswith(' one=two three four"'))
 
 
+class System(unittest.TestCase):
+    def test_its_root_is_only_read(self):
+        options = argument(Spec(system="/a,b"), "-fsdev").replace(",,", ";").split(",")
+        self.assertIn("path=/a;b", options)
+        self.assertIn("readonly=on", options)
+        self.assertNotIn("-fsdev", command_line.command(Spec(), FILES, pathlib.Path("ports")))
+
+
 class Trace(unittest.TestCase):
     def test_what_the_emulator_notes_is_asked_for_once(self):
         # Of two such options it would take the last.

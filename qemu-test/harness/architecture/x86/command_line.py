@@ -32,6 +32,10 @@ def command(spec: Spec, files: Files, ports: pathlib.Path) -> list[str]:
     argv += ["-mon", f"chardev={Port.MONITOR},mode=control"]
     if spec.display:
         argv += ["-vga", "std"]
+    if spec.system:
+        folder = spec.system.replace(",", ",,")
+        argv += ["-fsdev", f"local,id=system,path={folder},security_model=none,readonly=on",
+                 "-device", "virtio-9p-pci,fsdev=system,mount_tag=system"]
     if spec.xen:
         module = f"{files.kernel} {dom0_arguments(spec)}".replace(",", ",,")
         argv += ["-kernel", str(files.xen), "-append", _xen_arguments(spec),
