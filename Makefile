@@ -49,7 +49,7 @@ clean:
 #:               in the cache or the one that KERNEL names as for `make module`
 #: make test-deb
 #:               install, upgrade and remove the package of `make deb` in a Debian system, and boot
-#:               a kernel with the module that it built
+#:               that system by systemd as dom0
 #: make test-long
 #:               run the tests of a PVH dom0's event channels in full, during which the emulator
 #:               often dies

@@ -8,7 +8,6 @@ import sys
 import unittest
 
 from harness import suites
-from harness.choices import Driver
 from harness.engine import registry
 from harness.engine.context import Context
 from harness.engine.registry import SuiteList, suites_of
@@ -50,10 +49,9 @@ class DebianSuites(unittest.TestCase):
 
 class InstalledKernel(unittest.TestCase):
     def test_nothing_is_built_for_what_a_system_has_installed(self):
-        job = package.boot_installed(Context("debian", Driver.C), RELEASE,
-                                     pathlib.Path("/a/root"))
+        job = package.boot_installed(Context("debian"), RELEASE, pathlib.Path("/a/root"),
+                                     {"a-suite": "a-suite"})
         self.assertEqual((job.spec.config, job.spec.system), (f"debian-{RELEASE}", "/a/root"))
-        self.assertEqual(job.spec.gntdev, Driver.RUST)
         self.assertEqual([need.name for need in job.needs], ["guest programs"])
 
 

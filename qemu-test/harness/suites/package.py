@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """The suite of the package that builds the module by DKMS. In a Debian system with nothing but the
-basics it is installed, upgraded, taken along by a new kernel, booted, failing to build, removed."""
+basics it is installed, upgraded, taken along by a new kernel, failing to build, removed. That
+system boots as dom0 by its own init: with the package, with a kernel that rejects the module, and
+without the package."""
 
 import copy
 import dataclasses
 import pathlib
 import re
+from collections.abc import Mapping
 
 from xenrust import build_root, debian_kernel, dkms_package, host
 from xenrust.cache import REPOSITORY
@@ -13,7 +16,6 @@ from xenrust.failure import Failure
 from xenrust.kernel_source import SUPPORTED_SERIES
 
 from .. import children, guest_kernel, limits
-from ..choices import Driver
 from ..engine import needs
 from ..engine.boot_job import boot_job
 from ..engine.context import Context
@@ -24,6 +26,8 @@ from ..spec import Spec
 
 NAME = "xen-gntdev-rust"
 VERSIONS = ("0.1+test1", "0.1+test2")
+# Packages of a dom0: the init, and Xen's tools.
+DOM0_PACKAGES = ("systemd-sysv", "xen-utils-4.20")
 # A kernel and the version of its package.
 Kernel = tuple[str, str]
 
@@ -31,19 +35,21 @@ Kernel = tuple[str, str]
 @suite("deb", order=10, lists=(SuiteList.PACKAGE,))
 def deb(context: Context) -> list[Job]:
     """The package is installed, upgraded, gets new kernels, fails to build and is removed, in a
-    Debian system of its own; a kernel boots with the module that it built."""
-    # Its boot is one step of many, in the middle.
+    Debian system of its own. The system boots by systemd with the module, with a kernel that
+    rejects it, and without it."""
+    # The boots are steps of many, in the middle.
     return [FunctionJob(lambda reporter: PackageSteps(context, reporter).run(),
-                        needs=(needs.programs(context),), load=Load(2.0, 4096, 1200))]
+                        needs=(needs.programs(context),), load=Load(2.0, 4096, 1400))]
 
 
-def boot_installed(context: Context, release: str, root: pathlib.Path) -> Job:
-    """Debian's kernel RELEASE as a PV dom0, as it is installed in ROOT, with its driver."""
-    context = dataclasses.replace(context, config=guest_kernel.debian_config(release),
-                                  gntdev=Driver.RUST)
-    spec = Spec(toolstack=False, limits=limits.suite(context.family), system=str(root),
-                add=needs.additions(context, "dmabuf-self"))
-    return boot_job(context, spec, {"dmabuf-self": "dmabuf-self libxengnttab"}, 60)
+def boot_installed(context: Context, release: str, root: pathlib.Path,
+                   commands: Mapping[str, str], cmdline: str = "", setup: str = "true") -> Job:
+    """The system in ROOT as a PV dom0, with its kernel RELEASE and its own init. SETUP runs before
+    COMMANDS."""
+    context = dataclasses.replace(context, config=guest_kernel.debian_config(release))
+    spec = Spec(limits=limits.suite(context.family), system=str(root), cmdline=cmdline,
+                add=needs.additions(context, *commands))
+    return boot_job(context, spec, commands, 60, setup)
 
 
 class PackageSteps:
@@ -85,7 +91,9 @@ class PackageSteps:
             self.failing_build(older, newer)
             self.kernel_upgrade(older, newer)
             self.boot(newer[0])
+            self.boot_rejecting(newer[0])
             self.remove(older, newer)
+            self.boot_removed(newer[0])
             self.lint()
         except Failure as failure:
             self.tell("the steps as a whole", str(failure))
@@ -208,9 +216,30 @@ class PackageSteps:
                    and ": built" in self.command("dkms", "status", "-k", older[0]))
 
     def boot(self, release: str) -> None:
-        """The kernel itself, as dom0 of a machine, with the module that DKMS has installed."""
-        self.apt("install", f"linux-binary-{release}")
-        self.tests += boot_installed(self.context, release, self.root).run(self.reporter)
+        """The system as dom0 of a machine, with the module that DKMS has installed."""
+        self.apt("install", f"linux-binary-{release}", *DOM0_PACKAGES)
+        # By default it is oxenstored, which makes no use of the device.
+        self.command("sh", "-c", 'echo "XENSTORED=$(ls /usr/lib/xen-*/bin/xenstored)" '
+                     ">>/etc/default/xen")
+        # Xen's init script loads no driver for granting, which dmabuf-self needs.
+        self.tests += boot_installed(self.context, release, self.root, {
+            "installed-system": "installed-system rust",
+            "dmabuf-self": "dmabuf-self libxengnttab",
+        }, setup="modprobe xen-gntalloc").run(self.reporter)
+
+    def boot_rejecting(self, release: str) -> None:
+        """The same with a kernel that loads no module without a signature by a key that it knows.
+        The driver is asked for earlier than Xen's init script does."""
+        signer = self.command("modinfo", "-F", "signer", "-k", release, "xen_gntdev_rust")
+        self.check("DKMS signs the module by a key of the machine's own", signer.strip())
+        self.tests += boot_installed(
+            self.context, release, self.root, {"installed-system": "installed-system refused"},
+            "module.sig_enforce=1 modules-load=xen-gntdev").run(self.reporter)
+
+    def boot_removed(self, release: str) -> None:
+        """The next boot after the package was removed."""
+        self.tests += boot_installed(self.context, release, self.root, {
+            "installed-system": "installed-system c"}).run(self.reporter)
 
     def remove(self, *kernels: Kernel) -> None:
         """The end."""
