@@ -27,8 +27,8 @@ MAY_USE = {
     "gntdev": {"rust/kernel", "rust/grant", "rust/dma_buf", "rust/event", "rust/gntdev"},
     "events": {"rust/kernel", "rust/event"},
 }
-# Stands for the files of rust/ that are in no room: the bindings, which all may use, and the lists
-# of rooms, which use nothing.
+# Stands for the files of rust/ that are in no room: the bindings and the totals, which all may use,
+# and the lists of rooms, which use nothing.
 NO_ROOM = "rust"
 
 CRATE_ROOT = re.compile(r"^module! \{$", re.M)

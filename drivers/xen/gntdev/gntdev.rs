@@ -86,6 +86,7 @@ mod region_index;
 mod region_ioctl;
 mod region_mapping;
 mod release_event;
+mod totals_file;
 mod unmap_notify;
 
 use crate::{
@@ -96,7 +97,10 @@ use crate::{
             deferred,
             domain, //
         },
-        kernel::misc_device, //
+        kernel::{
+            debugfs,
+            misc_device, //
+        },
     },
 };
 use kernel::prelude::*;
@@ -116,6 +120,7 @@ struct GntdevModule {
     /// The first field, so that no file can be opened while the others are dropped.
     #[pin]
     _device: misc_device::Registration,
+    _totals: debugfs::File,
     _worker: deferred::Worker,
     /// The last field, because the worker frees memory that was allocated for one of the devices.
     _devices: dma_device::Slot,
@@ -131,6 +136,7 @@ impl kernel::InPlaceModule for GntdevModule {
                 dma_device::Slot::new()?
             },
             _worker: deferred::Worker::new()?,
+            _totals: totals_file::create(),
             _device <- misc_device::Registration::new::<OpenFile>(c"xen/gntdev", module),
         })
     }

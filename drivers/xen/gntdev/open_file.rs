@@ -30,6 +30,10 @@ use crate::{
             },
             vma, //
         },
+        totals::{
+            Held,
+            Total, //
+        },
     },
 };
 use kernel::{
@@ -71,6 +75,7 @@ pub(crate) struct OpenFile {
     /// dma-bufs whose pages are granted.
     #[pin]
     imports: Imports,
+    _count: Held,
 }
 
 impl OpenFile {
@@ -123,6 +128,7 @@ impl MiscDevice for OpenFile {
                 batches <- BatchPool::new(),
                 exports,
                 imports <- Imports::new(),
+                _count: Total::OpenFiles.hold(1),
             }),
             GFP_KERNEL,
         )

@@ -29,6 +29,10 @@ use crate::{
             VmaOwner,
             VmaTable, //
         },
+        totals::{
+            Held,
+            Total, //
+        },
     },
 };
 use kernel::{
@@ -64,6 +68,7 @@ pub(crate) struct Region {
     mapped: SetOnce<Mapped>,
     /// Dropped after `mapped`, which takes the event to send it when the last grant is unmapped.
     notify: Notify,
+    _count: Held,
 }
 
 /// Actions of a region. Dropping it sends the event, if no mapping has taken it.
@@ -99,6 +104,7 @@ impl Region {
                 failed: Atomic::new(false),
                 mapped: SetOnce::new(),
                 notify,
+                _count: Total::Regions.hold(1),
             }),
             GFP_KERNEL,
         )

@@ -5,6 +5,7 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/debugfs.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -12,10 +13,12 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/vmalloc.h>
 #include <xen/events.h>
 #include <xen/interface/grant_table.h>
@@ -260,4 +263,59 @@ bool xen_rust_frames_valid(u64 first, u64 end)
 u64 xen_rust_frame_gfn(u64 frame)
 {
 	return pfn_to_gfn(frame);
+}
+
+static DEFINE_PER_CPU(long[XEN_RUST_TOTALS], xen_rust_totals);
+
+void xen_rust_change_total(unsigned int total, long difference)
+{
+	this_cpu_add(xen_rust_totals[total], difference);
+}
+
+long xen_rust_total(unsigned int total)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(xen_rust_totals, cpu)[total]);
+	return sum;
+}
+
+static int xen_rust_debugfs_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, inode->i_private, NULL);
+}
+
+static const struct file_operations xen_rust_debugfs_operations = {
+	.owner = THIS_MODULE,
+	.open = xen_rust_debugfs_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+/*
+ * Returns the entry to remove: the file, or the folder if there was none. An
+ * error of the folder becomes one of the file.
+ */
+struct dentry *xen_rust_debugfs_create_file(const char *folder, const char *name,
+					    int (*show)(struct seq_file *seq, void *unused))
+{
+	struct dentry *existing = debugfs_lookup(folder, NULL);
+	struct dentry *parent = existing;
+	struct dentry *file;
+
+	if (IS_ERR_OR_NULL(existing))
+		parent = debugfs_create_dir(folder, NULL);
+	file = debugfs_create_file(name, 0444, parent, show, &xen_rust_debugfs_operations);
+	if (IS_ERR_OR_NULL(existing))
+		return parent;
+	dput(existing);
+	return file;
+}
+
+void xen_rust_debugfs_remove(struct dentry *entry)
+{
+	debugfs_remove(entry);
 }

@@ -14,14 +14,19 @@
 #include <xen/interface/grant_table.h>
 #include <xen/interface/xen.h>
 
+struct dentry;
 struct device;
 struct dma_buf;
 struct dma_map_ops;
 struct module;
 struct page;
 struct scatterlist;
+struct seq_file;
 struct sg_table;
 struct vm_fault;
+
+/* Number of totals that there is room for. */
+#define XEN_RUST_TOTALS 16
 
 struct module *xen_rust_this_module(void);
 bool xen_rust_domain(void);
@@ -60,5 +65,10 @@ void xen_rust_sync_for_device(struct device *device, struct sg_table *table,
 int xen_rust_wait_for_fences(struct dma_buf *buffer, enum dma_data_direction access);
 bool xen_rust_frames_valid(u64 first, u64 end);
 u64 xen_rust_frame_gfn(u64 frame);
+void xen_rust_change_total(unsigned int total, long difference);
+long xen_rust_total(unsigned int total);
+struct dentry *xen_rust_debugfs_create_file(const char *folder, const char *name,
+					    int (*show)(struct seq_file *seq, void *unused));
+void xen_rust_debugfs_remove(struct dentry *entry);
 
 #endif /* _XEN_RUST_HELPERS_H */

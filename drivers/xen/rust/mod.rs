@@ -11,9 +11,9 @@
 //! ```
 //!
 //! A room may use those above it in this list, with two exceptions: `event` uses `kernel` only, and
-//! nothing but `gntdev` and the driver itself uses `event`. All rooms use `bindings`. The drivers
-//! use the rooms, never the reverse. `make check` draws the imports and fails on an import in the
-//! other direction, and on files that import each other.
+//! nothing but `gntdev` and the driver itself uses `event`. All rooms use `bindings`, and `totals`,
+//! the counters of the module. The drivers use the rooms, never the reverse. `make check` draws the
+//! imports and fails on an import in the other direction, and on files that import each other.
 //!
 //! # Crates
 //!
@@ -32,6 +32,8 @@
 //!   that another module cannot link to.
 
 pub(crate) mod bindings;
+
+pub(crate) mod totals;
 
 pub(crate) mod kernel;
 

@@ -24,6 +24,10 @@ use crate::xen::{
         dma_direction::Direction,
         module, //
     },
+    totals::{
+        Held,
+        Total, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -84,6 +88,7 @@ pub(crate) struct Buffer<T: Exporter> {
     name: CString,
     /// Offset of the data in the first page, in bytes; less than the size of a page.
     data_offset: usize,
+    _count: Held,
     mapping: GrantMapping<T::End>,
 }
 
@@ -107,6 +112,7 @@ impl<T: Exporter> Buffer<T> {
             exporter,
             name,
             data_offset,
+            _count: Total::Exports.hold(1),
             mapping,
         };
         Ok(Arc::new(buffer, GFP_KERNEL)?)

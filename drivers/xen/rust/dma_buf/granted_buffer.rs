@@ -13,6 +13,10 @@ use crate::xen::{
         Link, //
     },
     kernel::errno,
+    totals::{
+        Held,
+        Total, //
+    },
 };
 use core::mem::ManuallyDrop;
 use kernel::{
@@ -43,6 +47,7 @@ pub(crate) struct GrantedBuffer {
 struct Granted {
     references: KVVec<u32>,
     buffer: MappedBuffer,
+    _count: Held,
     link: Link,
 }
 
@@ -58,6 +63,7 @@ impl GrantedBuffer {
         let granted = Granted {
             references: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
             buffer,
+            _count: Total::Imports.hold(1),
             link: Link::default(),
         };
         Ok(Self {
@@ -73,8 +79,12 @@ impl GrantedBuffer {
     /// `EINVAL` if the memory of the buffer ends beyond the last address; `EOPNOTSUPP` for memory
     /// without a `struct page`; `ENOSPC` if there are not enough grant references, or more frames
     /// than room for them. Some of the frames may then be granted, and already be in use.
+    ///
+    /// Must be called once.
     pub(crate) fn grant(&mut self, domain: u16) -> Result {
-        self.granted.grant(domain)
+        let result = self.granted.grant(domain);
+        Total::GrantedReferences.add(self.granted.references.len());
+        result
     }
 
     /// Returns the references, in the order of the frames.
@@ -133,12 +143,15 @@ impl Granted {
     /// Revokes the grants of pages that the other domain does not have mapped, and returns the
     /// number of the others.
     fn end_unmapped(&mut self) -> usize {
+        let before = self.references.len();
         self.references.retain(|reference| {
             // SAFETY: By the type invariants, this value owns the reference. It is removed from the
             // array if the function freed it.
             unsafe { bindings::gnttab_try_end_foreign_access(*reference) == 0 }
         });
-        self.references.len()
+        let left = self.references.len();
+        Total::GrantedReferences.subtract(before - left);
+        left
     }
 }
 

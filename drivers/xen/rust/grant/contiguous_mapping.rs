@@ -19,7 +19,10 @@ use super::{
     },
     unmap::UnmapOperations, //
 };
-use crate::xen::kernel::vmap::VmapRange;
+use crate::xen::{
+    kernel::vmap::VmapRange,
+    totals::Total, //
+};
 use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
@@ -99,6 +102,7 @@ impl Drop for ContiguousMapping {
                 hypercall::unmap_from_addresses(operations)
             });
         if self.unmap.any_mapped() {
+            Total::LostHandles.add(self.unmap.mapped_count());
             // The hypervisor refused, which was reported. The range must not be used again.
             return;
         }

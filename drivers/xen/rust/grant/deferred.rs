@@ -24,6 +24,10 @@ use crate::xen::{
         module,
         sched::cond_resched, //
     },
+    totals::{
+        Held,
+        Total, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -128,19 +132,25 @@ pub(crate) fn hand_over<T: Deferred + 'static>(mut deferred: Pin<KBox<T>>) {
 /// # Invariants
 ///
 /// The value is pinned: it is used by [`Self::as_mut`] only, and dropped where it is.
-struct Entry(KBox<dyn Deferred>);
+struct Entry {
+    value: KBox<dyn Deferred>,
+    _count: Held,
+}
 
 impl Entry {
     fn new<T: Deferred + 'static>(value: Pin<KBox<T>>) -> Self {
         // INVARIANT: The value was pinned before.
         // SAFETY: By the type invariants, nothing is going to move the value.
         let value = unsafe { Pin::into_inner_unchecked(value) };
-        Self(value)
+        Self {
+            value,
+            _count: Total::Deferred.hold(1),
+        }
     }
 
     fn as_mut(&mut self) -> Pin<&mut dyn Deferred> {
         // SAFETY: By the type invariants, the value is pinned.
-        unsafe { Pin::new_unchecked(&mut *self.0) }
+        unsafe { Pin::new_unchecked(&mut *self.value) }
     }
 }
 
@@ -270,7 +280,7 @@ fn defer(mut deferred: Entry) {
         core::mem::forget(deferred);
         return;
     }
-    deferred.0.on_defer();
+    deferred.value.on_defer();
     let due = deferred.as_mut().link().put_off();
     let mut pending = PENDING.lock();
     if pending.first.is_none() {

@@ -22,6 +22,7 @@ use crate::xen::{
         faux_device::FauxDevice,
         page_array::PageArray, //
     },
+    totals::Total,
 };
 use core::{
     mem::{
@@ -277,6 +278,7 @@ impl Allocation {
     /// the same: it must not outlive the module.
     fn leak(self) {
         let this = ManuallyDrop::new(self);
+        Total::LostFrames.add(this.size / PAGE_SIZE);
         // SAFETY: `this` is never dropped, so that this is the last use of the reference.
         drop(unsafe { ptr::read(&this.device) });
     }

@@ -6,7 +6,8 @@
 
 use crate::xen::{
     bindings,
-    kernel::errno::not_supported, //
+    kernel::errno::not_supported,
+    totals::Total, //
 };
 use kernel::prelude::*;
 
@@ -64,6 +65,7 @@ impl Granters {
         }
         // SAFETY: The shim takes any number.
         unsafe { bindings::xen_rust_report_own_grant(domain) };
+        Total::RefusedOwnGrants.add(1);
         Err(not_supported())
     }
 }

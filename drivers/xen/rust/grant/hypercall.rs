@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls of the grant table hypercall, each traced by `xen_gntdev_hypercall`.
+//! Calls of the grant table hypercall, each traced by `xen_gntdev_hypercall`. Maps and unmaps are
+//! counted in the totals of the driver.
 //!
 //! The status of each operation says all that the result of a call does, so that the functions that
 //! map and copy return none. Those that unmap evaluate the statuses. If a call fails as a whole,
@@ -11,7 +12,9 @@
 use super::{
     operation::{
         self,
-        is_mapped, //
+        is_full,
+        is_mapped,
+        succeeded, //
     },
     retry::{
         self,
@@ -27,6 +30,7 @@ use crate::xen::{
             fatal_signal_pending, //
         },
     },
+    totals::Total,
 };
 use core::{
     ops::Range,
@@ -75,6 +79,7 @@ pub(super) unsafe fn map_at_frames(
             )
         },
     );
+    Total::MappedGrants.add(count_maps(operations));
     if result != 0 {
         return Err(EINVAL);
     }
@@ -92,6 +97,7 @@ pub(super) unsafe fn map_at_frames(
 pub(super) unsafe fn map(operations: &mut [bindings::gnttab_map_grant_ref]) {
     // SAFETY: The command takes such operations; the rest by this function's safety requirements.
     unsafe { issue_until_answered(bindings::GNTTABOP_map_grant_ref, operations) };
+    count_maps(operations);
 }
 
 /// Unmaps grants from the kernel addresses of those of `frames` that are in `range` (C:
@@ -125,7 +131,9 @@ pub(super) unsafe fn unmap_from_frames(
             )
         },
     );
-    settle(operations, false)
+    let refused = settle(operations, false);
+    Total::MappedGrants.subtract(operations.len() - refused);
+    refused
 }
 
 /// Unmaps grants from page-table entries of a process (C: `HYPERVISOR_grant_table_op()`), and
@@ -244,16 +252,31 @@ fn pause(milliseconds: u32) -> bool {
     true
 }
 
-/// Settles `operations`, which the hypervisor has completed, and traces them as unmapped from a
-/// process, if `user`, or from the kernel. Returns the number of refused ones, and reports the
-/// first of these at a limited rate. May sleep.
+/// Counts `operations`, which the hypervisor has completed. Returns the number of mapped grants.
+fn count_maps(operations: &[bindings::gnttab_map_grant_ref]) -> usize {
+    let mapped = operations.iter().filter(|map| succeeded(map)).count();
+    Total::GrantHandles.add(mapped);
+    let refused = operations.len() - mapped;
+    if refused != 0 {
+        let full = operations.iter().filter(|map| is_full(map)).count();
+        Total::RefusedMaps.add(refused);
+        Total::RefusedMapsFull.add(full);
+    }
+    mapped
+}
+
+/// Settles `operations`, which the hypervisor has completed, counts them, and traces them as
+/// unmapped from a process, if `user`, or from the kernel. Returns the number of refused ones, and
+/// reports the first of these at a limited rate. May sleep.
 fn settle(operations: &mut [bindings::gnttab_unmap_grant_ref], user: bool) -> usize {
     let refused = operation::settle_unmaps(operations);
+    Total::GrantHandles.subtract(operations.len() - refused);
     if let Some(first) = operations.iter().find(|operation| is_mapped(operation)) {
         // SAFETY: The shim takes any numbers.
         unsafe {
             bindings::xen_rust_report_refused_unmaps(refused as u32, first.handle, first.status)
         };
+        Total::RefusedUnmaps.add(refused);
     }
     // SAFETY: The shim takes any numbers.
     unsafe { bindings::xen_rust_trace_unmap(operations.len() as u32, refused as u32, user) };

@@ -27,7 +27,11 @@ use super::{
 };
 use crate::xen::{
     bindings,
-    kernel::page_array::PageArray, //
+    kernel::page_array::PageArray,
+    totals::{
+        Held,
+        Total, //
+    },
 };
 use core::{
     mem::ManuallyDrop,
@@ -118,6 +122,7 @@ struct Mapped {
 /// State of a [`GrantMapping`], which can outlive it on the list of [`deferred`].
 #[pin_data(PinnedDrop)]
 struct MappedGrants<E> {
+    _frame_count: Held,
     frames: ManuallyDrop<MappedFrames>,
     /// Taken inside of the mmap lock and of MMU notifiers, so that nothing may be allocated while
     /// it is held.
@@ -268,6 +273,7 @@ impl<E> MappedGrants<E> {
             unmap,
         };
         pin_init!(Self {
+            _frame_count: Total::Frames.hold(frames.len()),
             frames: ManuallyDrop::new(MappedFrames(frames)),
             mapped <- new_mutex!(mapped, "MappedGrants::mapped"),
             hand_over: Atomic::new(false),
@@ -371,9 +377,11 @@ impl<E> PinnedDrop for MappedGrants<E> {
         let this = self.project();
         // SAFETY: `frames` is not used after this, because `self` is being dropped.
         let MappedFrames(frames) = unsafe { ManuallyDrop::take(this.frames) };
-        if this.mapped.lock().unmap.any_mapped() {
+        let left = this.mapped.lock().unmap.mapped_count();
+        if left != 0 {
             // Xen refused to unmap, which was reported. A frame that is reused would be shared with
             // the other domain, so the frames are leaked.
+            Total::LostHandles.add(left);
             frames.lose();
         }
     }

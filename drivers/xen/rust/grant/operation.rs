@@ -140,13 +140,19 @@ pub(crate) fn succeeded(map: &bindings::gnttab_map_grant_ref) -> bool {
 /// that mapping works again after others have been unmapped; `EINVAL` for each other reason, also
 /// if it mapped all.
 pub(crate) fn refusal(operations: &[bindings::gnttab_map_grant_ref]) -> Error {
-    // Which of the two statuses says that the table is full depends on the version of Xen.
-    const FULL: [i32; 2] = [bindings::GNTST_no_space, bindings::GNTST_no_device_space];
     let refused = operations.iter().find(|operation| !succeeded(operation));
     match refused {
-        Some(operation) if FULL.contains(&i32::from(operation.status)) => ENOSPC,
+        Some(operation) if is_full(operation) => ENOSPC,
         _ => EINVAL,
     }
+}
+
+/// Returns true if the hypervisor did not do what `map` asked for because its table of this
+/// domain's mappings is full.
+pub(crate) fn is_full(map: &bindings::gnttab_map_grant_ref) -> bool {
+    // Which of the two statuses says that the table is full depends on the version of Xen.
+    const FULL: [i32; 2] = [bindings::GNTST_no_space, bindings::GNTST_no_device_space];
+    FULL.contains(&i32::from(map.status))
 }
 
 /// Returns true if `unmap` stands for a mapping that exists.

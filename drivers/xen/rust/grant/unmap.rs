@@ -93,7 +93,12 @@ impl UnmapOperations {
 
     /// Returns true if any grant is mapped.
     pub(crate) fn any_mapped(&self) -> bool {
-        self.mapped != 0
+        self.mapped_count() != 0
+    }
+
+    /// Returns the number of grants that are mapped.
+    pub(crate) fn mapped_count(&self) -> usize {
+        self.mapped
     }
 
     /// Undoes the mappings in `range`. `unmap` is called for each longest run of indices that are

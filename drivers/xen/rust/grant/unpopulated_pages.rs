@@ -6,7 +6,8 @@
 
 use crate::xen::{
     bindings,
-    kernel::page_array::PageArray, //
+    kernel::page_array::PageArray,
+    totals::Total, //
 };
 use core::{
     mem::{
@@ -70,6 +71,7 @@ impl UnpopulatedPages {
     /// Leaks the frames, because memory of another domain is still mapped at some of them.
     pub(super) fn lose(self) {
         let mut this = ManuallyDrop::new(self);
+        Total::LostFrames.add(this.pages.len());
         drop(mem::replace(&mut this.pages, KVVec::new()));
     }
 }

@@ -31,6 +31,7 @@ use crate::xen::{
         },
         vma::Fault, //
     },
+    totals::Total,
 };
 use core::{
     iter,
@@ -426,6 +427,7 @@ impl Drop for Entries {
     fn drop(&mut self) {
         let count = self.arrays.unmap.len();
         self.unmap(0..count);
+        Total::LostHandles.add(self.arrays.unmap.mapped_count());
     }
 }
 

@@ -10,6 +10,7 @@
 //! Files that only code built into the kernel can use (`boot_param`, `per_cpu`) are listed in
 //! `built_in.rs`.
 
+pub(crate) mod debugfs;
 pub(crate) mod dma_direction;
 pub(crate) mod errno;
 pub(crate) mod faux_device;
