@@ -5,7 +5,6 @@
 use std::env;
 use std::process::ExitCode;
 
-use guest_test::grant_usage::GrantUsage;
 use guest_test::ktap;
 use guest_test::ktap::Case;
 use guest_test::ktap::Verdict;
@@ -47,16 +46,20 @@ impl Rule {
     }
 }
 
-/// Tries `rules`. After each, no domain of the suite may exist and no further grant may be mapped.
-/// A person may give a part of a rule's name as the program's argument to try only those.
+/// Tries `rules`. After each, no domain of the suite may exist, no further grant may be mapped, and
+/// the driver's totals may not have grown. A person may give a part of a rule's name as the
+/// program's argument to try only those.
 pub fn run(name: &str, rules: &[Rule]) -> ExitCode {
     run_those(name, rules, &env::args().nth(1).unwrap_or_default())
 }
 
 /// As [`run`], of those rules that have `wanted` in their names.
 pub fn run_those(name: &str, rules: &[Rule], wanted: &str) -> ExitCode {
-    let setting = || -> std::io::Result<_> { Ok((GrantUsage::read()?, Driver::current()?)) };
-    let (before, driver) = match setting() {
+    let setting = || -> std::io::Result<_> {
+        let driver = Driver::current()?;
+        Ok((LeakCheck::new(driver)?, driver))
+    };
+    let (mut leaks, driver) = match setting() {
         Ok(setting) => setting,
         Err(error) => {
             println!("Bail out! {name} cannot begin: {error}");
@@ -76,7 +79,6 @@ pub fn run_those(name: &str, rules: &[Rule], wanted: &str) -> ExitCode {
             body: Box::new(|| (rule.check)()),
         })
         .collect();
-    let mut leaks = LeakCheck::new(before);
     ktap::run(name, cases, || {
         // A case that was killed because its time was up has cleaned up nothing.
         domain::remove_leftover();

@@ -9,6 +9,7 @@ pub mod address_space;
 mod call;
 pub mod compat;
 pub mod console_ring;
+pub mod counters;
 pub mod descriptor_passing;
 pub mod domain_list;
 pub mod event_channel;
@@ -36,6 +37,7 @@ pub mod processor_time;
 pub mod readiness;
 pub mod registered_buffer;
 pub mod tick_clock;
+pub mod totals;
 pub mod tracing;
 mod xenctrl;
 

@@ -3,9 +3,11 @@
 //! Rules, and suites that try a list of them.
 
 use std::env;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use guest_test::counters::Counters;
 use guest_test::grant_usage::GrantUsage;
 use guest_test::ktap;
 use guest_test::ktap::Case;
@@ -13,8 +15,11 @@ use guest_test::ktap::Stop;
 use guest_test::ktap::Verdict;
 use guest_test::platform::Driver;
 use guest_test::platform::MemoryModel;
+use guest_test::totals;
 
 use crate::remote::RemoteGranter;
+use crate::wait::settle;
+use crate::wait::PATIENCE;
 use crate::world::settled;
 use crate::world::Source;
 use crate::world::World;
@@ -117,18 +122,16 @@ impl Rule {
     }
 }
 
-/// Tries `rules` on grants of `source`. A grant that a rule leaves mapped fails it. The program's
-/// argument, if any, selects the rules whose text contains it.
+/// Tries `rules` on grants of `source`. A rule that leaves a grant mapped, or anything in the
+/// driver's totals, fails. The program's argument, if any, selects the rules whose text contains
+/// it.
 pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
     let wanted = env::args().nth(1).unwrap_or_default();
-    let setting = || -> std::io::Result<_> {
-        Ok((
-            GrantUsage::read()?,
-            Driver::current()?,
-            MemoryModel::current()?,
-        ))
+    let setting = || -> io::Result<_> {
+        let driver = Driver::current()?;
+        Ok((LeakCheck::new(driver)?, driver, MemoryModel::current()?))
     };
-    let (before, driver, model) = match setting() {
+    let (mut leaks, driver, model) = match setting() {
         Ok(setting) => setting,
         Err(error) => {
             println!("Bail out! {name} cannot begin: {error}");
@@ -147,7 +150,6 @@ pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
             body: Box::new(|| (rule.check)(&mut World::new(source)?)),
         })
         .collect();
-    let mut leaks = LeakCheck::new(before);
     ktap::run(name, cases, || leaks.check())
 }
 
@@ -162,27 +164,57 @@ pub fn run_on_domu(name: &str, rules: &[&Rule]) -> ExitCode {
     }
 }
 
-/// A check for grants that a case leaves mapped. A leak is reported once, for that case.
+/// A check for what a case leaves behind: grants that Xen lists as mapped, and all that the driver
+/// counts. A leak is reported once, for that case.
 pub struct LeakCheck {
-    known: GrantUsage,
+    usage: GrantUsage,
+    /// `None` with Linux's C driver.
+    totals: Option<Counters>,
 }
 
 impl LeakCheck {
-    /// `before` has the grants that are mapped already.
-    pub fn new(before: GrantUsage) -> Self {
-        Self { known: before }
+    /// Reads what there is before the first case, with the driver `driver`.
+    pub fn new(driver: Driver) -> io::Result<Self> {
+        let totals = match driver {
+            Driver::C => None,
+            Driver::Rust => Some(totals::read()?),
+        };
+        Ok(Self {
+            usage: GrantUsage::read()?,
+            totals,
+        })
     }
 
-    /// Fails if a grant stays mapped that was not mapped at the last call.
+    /// Fails if a grant stays mapped that was not mapped at the last call, or if the driver counts
+    /// more of anything than it did then.
     pub fn check(&mut self) -> Result<(), String> {
-        let usage = settled(|usage| usage.beyond(&self.known).is_empty())
-            .map_err(|error| error.to_string())?;
-        let left = usage.beyond(&self.known);
-        if left.is_empty() {
+        let messages = self.leaks().map_err(|error| error.to_string())?;
+        if messages.is_empty() {
             return Ok(());
         }
-        self.known = usage;
-        Err(format!("still mapped after the end: {left}"))
+        Err(messages.join("\n"))
+    }
+
+    /// Returns a message for each kind of leak since the last call.
+    fn leaks(&mut self) -> io::Result<Vec<String>> {
+        let mut messages = Vec::new();
+        let usage = settled(|usage| usage.beyond(&self.usage).is_empty())?;
+        let left = usage.beyond(&self.usage);
+        if !left.is_empty() {
+            messages.push(format!("still mapped after the end: {left}"));
+            self.usage = usage;
+        }
+        if let Some(before) = &mut self.totals {
+            let now = settle(PATIENCE, totals::read, |now| {
+                totals::leaks(now, before).is_empty()
+            })?;
+            let left = totals::leaks(&now, before);
+            if !left.is_empty() {
+                messages.push(format!("left in the driver's totals: {left:?}"));
+            }
+            *before = now;
+        }
+        Ok(messages)
     }
 }
 

@@ -4,10 +4,12 @@
 
 use std::io;
 
+use guest_test::counters::Counters;
 use guest_test::gntdev::Gntdev;
 use guest_test::grant_usage::GrantUsage;
 use guest_test::platform::Driver;
 use guest_test::platform::MemoryModel;
+use guest_test::totals;
 use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
 use xen_grants::GrantRef;
@@ -116,6 +118,14 @@ pub fn assert_released(grants: &[GrantRef]) {
 /// unmapped in the background, and there is no event for that.
 pub fn settled(wanted: impl Fn(&GrantUsage) -> bool) -> io::Result<GrantUsage> {
     settle(PATIENCE, GrantUsage::read, wanted)
+}
+
+/// Fails the case unless the driver's totals have changed by `changes` since `before`, now or
+/// soon, and the others have not.
+pub fn assert_changes(before: &Counters, changes: &[(&str, i64)]) {
+    let as_wanted = |now: &Counters| now.changes_since(before) == changes;
+    let now = settle(PATIENCE, totals::read, as_wanted).expect("the totals");
+    assert_eq!(now.changes_since(before), changes);
 }
 
 /// Fails the case unless `result` is the error `errno`.

@@ -11,6 +11,7 @@ use std::process::Command;
 use guest_test::errno::ENOSPC;
 use guest_test::ktap::Verdict;
 use guest_test::pattern::Pattern;
+use guest_test::totals;
 use xen_grants::grant_copy::End;
 use xen_grants::grant_copy::Segment;
 use xen_grants::grant_copy::OKAY;
@@ -22,6 +23,7 @@ use xen_grants::mapping::Protection;
 use xen_grants::xenstore::Xenstore;
 use xen_grants::PAGE_SIZE;
 
+use crate::cases::totals::NO_TOTALS;
 use crate::granter::Share;
 use crate::suite::rules;
 use crate::world::assert_error;
@@ -61,6 +63,22 @@ rules![
         drop(full);
         drop(exported);
         assert_released(&share.grants);
+        Ok(())
+    },
+
+    #[rule("debugfs counts mappings that a full table refuses")]
+    #[expect_c_differs(NO_TOTALS)]
+    fn refusals_counted(world: &mut World) -> Verdict {
+        let share = world.share(REGION)?;
+        let table = GrantTable::open()?;
+        let _full = fill(&table, &share);
+        let before = totals::read()?;
+        let result = table.map_all(&share.grants, Protection::Read);
+        assert_error(result.map(drop), ENOSPC, "a region");
+        let now = totals::read()?;
+        let changes = now.changes_since(&before);
+        let expected = ["refused_maps", "refused_maps_full"].map(|name| (name, changes[0].1));
+        assert_eq!(changes, expected);
         Ok(())
     },
 

@@ -25,6 +25,7 @@ pub mod regions;
 pub mod remote_domain;
 pub mod table;
 pub mod threads;
+pub mod totals;
 pub mod unmap_notify;
 pub mod visibility;
 pub mod volume;
@@ -57,6 +58,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         grant_copy::local_memory::RULES,
         grant_copy::load::RULES,
         visibility::RULES,
+        totals::RULES,
         limits::RULES,
         locks::RULES,
         compat::RULES,

@@ -6,6 +6,7 @@ use guest_test::errno::EOPNOTSUPP;
 use guest_test::ktap::Stop;
 use guest_test::ktap::Verdict;
 use guest_test::platform::Driver;
+use guest_test::totals;
 use xen_grants::DOM0;
 
 use crate::own_grants;
@@ -17,7 +18,10 @@ rules![
     #[rule("an auto-translated domain is refused its own grants and keeps its pages")]
     fn own_grants_in_dom0(world: &mut World) -> Verdict {
         require_refusal(world)?;
+        let refused = || -> std::io::Result<_> { Ok(totals::read()?.get("refused_own_grants")) };
+        let before = refused()?;
         assert_eq!(own_grants::errors(DOM0)?, [EOPNOTSUPP]);
+        assert!(refused()? > before, "debugfs does not count them");
         Ok(())
     },
 

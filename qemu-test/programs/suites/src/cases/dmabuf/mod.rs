@@ -19,6 +19,7 @@ pub mod peer;
 mod pictures;
 pub mod references;
 pub mod threads;
+pub mod totals;
 pub mod visibility;
 pub mod volume;
 pub mod wait;
@@ -48,6 +49,7 @@ pub fn of_any_granter() -> Vec<&'static Rule> {
         offset::RULES,
         threads::RULES,
         visibility::RULES,
+        totals::RULES,
         volume::RULES,
     ]
     .into_iter()
