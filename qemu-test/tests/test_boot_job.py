@@ -48,7 +48,9 @@ class Resuming(unittest.TestCase):
             texts = [ktap.begin_mark("one"), "KTAP version 1", "1..3",
                      *(f"ok {number} rule {number}" for number in range(first, last + 1))]
             if end == BootEnd.EXIT:
-                texts.append(ktap.end_mark("one", 0))
+                texts += [ktap.end_mark("one", 0), "driver_files 1", ktap.begin_mark("accounting"),
+                          "KTAP version 1", "1..1", "ok 1 nothing is left",
+                          ktap.end_mark("accounting", 0)]
             stdout = "".join(f"{text}\n" for text in texts).encode()
             on_output(stdout)
             self.assertEqual(retries, 0)
@@ -64,17 +66,18 @@ class Resuming(unittest.TestCase):
         return [(test.name, test.outcome) for test in tests], len(scripts)
 
     PASSES = [(f"rule {number}", PASSED) for number in (1, 2, 3)]
-    CLEAN = ("no complaint in the logs of the kernels and Xen", PASSED)
+    CLEAN = [("nothing is left", PASSED),
+             ("no complaint in the logs of the kernels and Xen", PASSED)]
 
     def test_a_machine_that_lives(self):
         tests, boots = self.run_job((3, BootEnd.EXIT))
-        self.assertEqual((tests, boots), ([*self.PASSES, self.CLEAN], 1))
+        self.assertEqual((tests, boots), ([*self.PASSES, *self.CLEAN], 1))
         self.assertEqual(self.reporter.tests, tests)
 
     def test_the_emulator_dies_and_the_results_stay(self):
         tests, boots = self.run_job((1, BootEnd.EMULATOR), (2, BootEnd.EMULATOR),
                                     (3, BootEnd.EXIT))
-        self.assertEqual((tests, boots), ([*self.PASSES, self.CLEAN], 3))
+        self.assertEqual((tests, boots), ([*self.PASSES, *self.CLEAN], 3))
         told = [note for note in self.reporter.notes if "going on with test" in note]
         self.assertEqual(len(told), 2)
         self.assertIn("going on with test 2 of one, try 2", told[0])
@@ -82,8 +85,9 @@ class Resuming(unittest.TestCase):
     def test_a_test_that_kills_the_machine_each_time_fails(self):
         tests, boots = self.run_job(*[(1, BootEnd.EMULATOR)] * 20)
         self.assertEqual(boots, boot_job.DEATHS_OF_A_TEST)
-        self.assertEqual(tests[:3], [("rule 1", PASSED), ("one as a whole", FAILED),
-                                     ("one as a whole", FAILED)])
+        self.assertEqual(tests[:4], [("rule 1", PASSED), ("one as a whole", FAILED),
+                                     ("one as a whole", FAILED),
+                                     ("accounting as a whole", FAILED)])
         self.assertIn(("the machine", FAILED), tests)
         self.assertIn(("the machine", FAILED), self.reporter.tests)
 

@@ -4,6 +4,9 @@
 When the emulator dies, the next boot goes on with the test that it died in; the results before
 stay. No test is tried more than DEATHS_OF_A_TEST times, so one that kills the machine by itself
 fails.
+
+The log has the resources in use before and after each suite. The last suite of a boot is
+ACCOUNTING, which fails if the driver has more of anything than before the first.
 """
 
 import collections
@@ -31,6 +34,12 @@ MOST_DEATHS = 60
 
 # Memory of the emulator besides the machine's, in MiB: mostly translated code.
 EMULATOR_MEMORY = 512
+
+# The program that states the resources in use, the file with those at the start, and the suite that
+# compares them.
+STATE = "xen-accounting"
+KEPT = "/run/xen-accounting"
+ACCOUNTING = "accounting"
 
 
 # Host threads that an emulator keeps busy, of those that it has. A thread waits now and then for a
@@ -67,7 +76,7 @@ class BootJob:
 
     def run(self, reporter: Reporter) -> list[Test]:
         """Run and return all results."""
-        output = ktap.Output(self.commands)
+        output = ktap.Output(self._all_commands)
         result = self._boot_until_done(output, reporter)
         tests = output.finish()
         faults = [test for test in tests if test.outcome == FAILED
@@ -79,6 +88,11 @@ class BootJob:
             reporter.test(test)
         return tests + check_log(self.context, result, reporter)
 
+    @property
+    def _all_commands(self) -> dict[str, str]:
+        """The commands of the suites, and of the last one."""
+        return {**self.commands, ACCOUNTING: f"{STATE} compare {KEPT}"}
+
     def _boot_until_done(self, output: ktap.Output, reporter: Reporter) -> Result:
         """Boot, and again after each death of the emulator; feed OUTPUT. Returns the last boot."""
         deaths: collections.Counter[tuple[str, int]] = collections.Counter()
@@ -86,8 +100,8 @@ class BootJob:
         while True:
             spec = dataclasses.replace(
                 self.spec, end_at_death=True,
-                run=script(self.setup, self.commands, output.left()))
-            live = _Live(reporter, self.commands)
+                run=script(self.setup, self._all_commands, output.left()))
+            live = _Live(reporter, self._all_commands)
             result = boot(spec, on_output=live.take, on_progress=reporter.progress, retries=0)
             reporter.note(f"{spec.describe()}: {result.seconds:.0f} s, log {result.log}")
             for line in results_before_death(processor, result.lines, result.stdout):
@@ -111,7 +125,8 @@ def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds:
     EVENTS overrides the port operations of CONTEXT."""
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
                                events=events or context.events,
-                               in_background=spec.instruction_clock)
+                               in_background=spec.instruction_clock,
+                               add=(*spec.add, *needs.additions(context, STATE)))
     return BootJob(context, spec, commands, load_of(spec, seconds), setup, title)
 
 
@@ -119,8 +134,8 @@ def script(setup: str, commands: Mapping[str, str], left: list[tuple[str, int]])
     """Script that dom0 runs: the suites that are LEFT, each from its first test without a
     result."""
     steps = [f"echo '{ktap.begin_mark(name)}'; FIRST_CASE={first} {commands[name]}; "
-             f"echo \"{ktap.end_mark(name, '$?')}\"" for name, first in left]
-    return "\n".join([setup, *steps, "exit 0"])
+             f"echo \"{ktap.end_mark(name, '$?')}\"; {STATE}" for name, first in left]
+    return "\n".join([setup, f"{STATE} keep {KEPT}", *steps, "exit 0"])
 
 
 def results_before_death(processor: Architecture, lines: Lines, stdout: bytes) -> list[str]:

@@ -15,6 +15,16 @@ use crate::console_ring::ConsoleRing;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantUsage {
     pins: BTreeMap<(u32, u32), u64>,
+    frames: BTreeMap<u32, TableFrames>,
+}
+
+/// Pages of the tables that Xen keeps for a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableFrames {
+    /// Pages of the table of the domain's grants.
+    pub grant: u32,
+    /// Pages of the table of the grants that the domain has mapped.
+    pub maptrack: u32,
 }
 
 const BEGIN: &str = "gnttab_usage_print_all [ key 'g' pressed";
@@ -47,6 +57,8 @@ impl GrantUsage {
                 let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
                 let domid = digits.and_then(|digits| digits.parse().ok());
                 granter = Some(domid.ok_or_else(|| format!("no domain in {line:?}"))?);
+            } else if let (Some(domid), Some(frames)) = (granter, table_frames(line)) {
+                usage.frames.insert(domid, frames);
             } else if line.starts_with("[0x") {
                 let granter = granter.ok_or_else(|| format!("no domain before {line:?}"))?;
                 let (reference, pin) =
@@ -79,11 +91,18 @@ impl GrantUsage {
             .count()
     }
 
+    /// Returns the domains, and the pages of their tables.
+    pub fn frames(&self) -> impl Iterator<Item = (u32, TableFrames)> + '_ {
+        self.frames.iter().map(|(domid, frames)| (*domid, *frames))
+    }
+
     /// Returns the grants in use that `before` lacks or has with another pin count.
     pub fn beyond(&self, before: &Self) -> Self {
-        let mut pins = self.pins.clone();
-        pins.retain(|key, pin| before.pins.get(key) != Some(pin));
-        Self { pins }
+        let mut beyond = self.clone();
+        beyond
+            .pins
+            .retain(|key, pin| before.pins.get(key) != Some(pin));
+        beyond
     }
 
     /// Returns true if no grant is in use.
@@ -116,6 +135,18 @@ fn without_time(line: &str) -> &str {
         Some((time, rest)) if !time.starts_with("0x") => rest.trim_start(),
         _ => line,
     }
+}
+
+/// Returns the numbers of pages in a line such as `1 frames (64 max), 0 maptrack frames (1024
+/// max)`.
+fn table_frames(line: &str) -> Option<TableFrames> {
+    let (grant, rest) = line.split_once(" frames (")?;
+    let (_, maptrack) = rest.split_once("), ")?;
+    let (maptrack, _) = maptrack.split_once(" maptrack frames (")?;
+    Some(TableFrames {
+        grant: grant.trim().parse().ok()?,
+        maptrack: maptrack.parse().ok()?,
+    })
 }
 
 /// Returns the reference and the pin count of a line such as `[0x008]      0 0x12345 0x00000001
@@ -165,6 +196,15 @@ mod tests {
         assert_eq!(usage.count(&[grant(12, 0), grant(12, 1)]), 1);
         assert_eq!(usage.count_of_domain(12), 2);
         assert_eq!(usage.count_of_domain(0), 0);
+    }
+
+    #[test]
+    fn frames_belong_to_the_domain_above_them() {
+        let console = CONSOLE.replacen("0 maptrack", "7 maptrack", 1);
+        let usage = GrantUsage::parse(&console).unwrap();
+        let frames = |maptrack| TableFrames { grant: 1, maptrack };
+        let expected = [(0, frames(7)), (12, frames(0))];
+        assert!(usage.frames().eq(expected), "{usage:?}");
     }
 
     #[test]

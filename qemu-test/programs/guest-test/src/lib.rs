@@ -5,6 +5,7 @@
 //!
 //! All `unsafe` of the guest programs is in this crate and in `xen-grants`, the library for users.
 
+pub mod accounting;
 pub mod address_space;
 mod call;
 pub mod compat;
