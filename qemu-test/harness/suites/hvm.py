@@ -13,7 +13,7 @@ from .clients import AGENT
 
 # A few rules of each subject: the suites of other domUs have all of them.
 COMMANDS = {
-    "event-storm": "event-storm --ports 300 --seconds 3",
+    "event-storm": "event-storm --ports 300 --seconds 1",
     "gntdev-domu": "gntdev-domu libxengnttab",
     "dmabuf-domu": "dmabuf-domu 'becomes one'",
     # Its last rule ends the domU.
@@ -35,4 +35,4 @@ def paravirtual(context: Context) -> list[Job]:
                 instruction_clock=True,
                 add=needs.additions(context, *COMMANDS),
                 domu_add=needs.additions(context, *DOMU_PROGRAMS))
-    return [boot_job(context, spec, COMMANDS, 60)]
+    return [boot_job(context, spec, COMMANDS, 90)]
