@@ -10,7 +10,8 @@ clock; for a thread that gets a third of a processor it goes at a third of the s
 Linux counts that waiting for each thread in /proc/PID/task/TID/schedstat, whose second number is
 nanoseconds. The longest wait of all threads counts, not the sum: with the sum, two threads that
 spin on one processor would stop the clock. A floor keeps the clock going in any case, so that
-nothing lasts for ever.
+nothing lasts for ever. Linux adds a wait when it ends, which may be many looks later: the part of it
+that the time since the last look cannot make up for is kept for the next ones.
 """
 
 import pathlib
@@ -39,6 +40,8 @@ class Clock:
         self._waits = waits
         self._now = now
         self._seconds = 0.0
+        # Seconds of waiting that the clock has not stood still for yet.
+        self._owed = 0.0
         self._looked = now()
         self._before: Waits = {}
 
@@ -48,9 +51,11 @@ class Clock:
         passed = now - self._looked
         if passed >= INTERVAL:
             waits = self._waits()
-            lost = max((wait - self._before.get(thread, 0) for thread, wait in waits.items()),
-                       default=0) / 1e9
-            self._seconds += max(passed - lost, passed * FLOOR)
+            self._owed += max((wait - self._before.get(thread, 0) for thread, wait in waits.items()),
+                              default=0) / 1e9
+            lost = min(self._owed, passed * (1 - FLOOR))
+            self._owed -= lost
+            self._seconds += passed - lost
             self._looked, self._before = now, waits
         return self._seconds
 

@@ -53,6 +53,16 @@ class Speed(unittest.TestCase):
     def test_a_process_that_gets_nothing_does_not_last_for_ever(self):
         self.assertAlmostEqual(self.elapsed(1000, busy=[1], share=0), 1000 * clock.FLOOR, delta=1)
 
+    def test_a_wait_that_ends_after_many_looks_counts_whole(self):
+        host = Host()
+        watch = host.clock()
+        for _ in range(100):
+            for _ in range(10):
+                host.pass_time(1)
+                watch.seconds()
+            host.waits[1] = host.waits.get(1, 0) + int(9e9)
+        self.assertAlmostEqual(watch.seconds(), 100, delta=15)
+
     def test_a_thread_that_has_just_begun_has_waited_only_since_then(self):
         host = Host()
         watch = host.clock()
