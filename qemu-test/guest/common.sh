@@ -29,7 +29,7 @@ give_up() {
 	tell_the_end "failed $*"
 }
 
-# First of all in the init of a guest: all else needs /dev, tell too.
+# First call of a guest's init: all other functions need /dev, also tell.
 begin() {
 	mount -t devtmpfs dev /dev
 	tell "step init"

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # The wait of dom0's first process for the domU.
 
-# Sleeps until xenstore tells of the domU or of the death of a domain; each watch has one event at
-# once. Ten minutes without any are the end: how long the domU takes depends on the host.
+# Sleeps until xenstore reports the domU or the death of a domain. Each watch has one event at once.
+# The wait ends after ten minutes without an event: it depends on the host how long a domU takes.
 wait_for_domu() {
 	ready=/local/domain/$DOMU/data/ready
 	events=$(mktemp -u)
 	mkfifo "$events"
-	# Opened for both directions, it is there at once. One direction alone would wait for the
-	# other, and the first process is a parent of orphans, any of whose deaths ends that wait.
+	# An open for reading alone would wait for the writer. The first process is the parent of
+	# orphans, and the death of any of them would interrupt that wait (EINTR).
 	exec 3<>"$events"
 	rm "$events"
 	xenstore-watch "$ready" @releaseDomain >&3 2>&1 &

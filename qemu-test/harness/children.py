@@ -23,7 +23,8 @@ def command(argv: Sequence[object]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)]
 
 
-# A session may have a weight of its own in the kernel's scheduler: then it comes last as a whole.
+# A kernel with CONFIG_SCHED_AUTOGROUP shares the processors among sessions first, and then among
+# the processes of each session: the session gets the lowest weight, too.
 LAST_IN_TURN = """
 test ! -e /proc/self/autogroup || echo 19 2>/dev/null >/proc/self/autogroup || true
 exec chrt --idle 0 "$@"
@@ -31,8 +32,8 @@ exec chrt --idle 0 "$@"
 
 
 def in_background(argv: Sequence[str]) -> list[str]:
-    """ARGV such that it takes only the processor time that others leave. It is to be the first
-    process of its session."""
+    """ARGV such that it takes only the processor time that others in its control group leave. It is
+    to be the first process of its session."""
     return ["sh", "-c", LAST_IN_TURN, "sh", *argv]
 
 

@@ -14,7 +14,7 @@ class GuestType(enum.StrEnum):
     NONE = "none"
     PV = "pv"
     PVH = "pvh"
-    # Of a domU only.
+    # Only a domU can be of this type.
     HVM = "hvm"
 
 

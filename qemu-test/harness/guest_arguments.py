@@ -7,14 +7,14 @@ from .spec import Spec
 # A panic ends the machine; the log takes everything that user space writes to it.
 LINUX_ARGUMENTS = "panic=-1 printk.devkmsg=on loglevel=7"
 
-# Of an installed system: systemd neither brings caches up to date, as it does after packages were
-# installed, nor shows each of its steps on the console.
+# Arguments for an installed system. systemd then neither updates caches, as it does after packages
+# were installed, nor prints each of its steps on the console.
 SYSTEMD_ARGUMENTS = "systemd.condition_needs_update=no systemd.show_status=no"
 
 # The toolstack's own limit is 1,023, less than a page of the FIFO ABI's event array.
 DOMU_EVENT_CHANNELS = 16384
 
-# An HVM domU would have a screen, which dom0 has no network to show on.
+# QEMU would show the screen of an HVM domU by VNC, and dom0 has no network.
 NO_SCREEN = """\
 vga = "none"
 vnc = 0

@@ -33,8 +33,8 @@ DOM0_TOOLS = ("libxl-save-helper", "xenconsole", "lsevtchn", "test-resource", "t
 XENSTORE_TOOLS = ("chmod", "exists", "list", "ls", "read", "rm", "watch", "write")
 # QEMU as a back end of disks, and a file that it does not start without even when it shows nothing.
 QEMU = ("usr/libexec/xen-qemu-system-i386", "usr/share/qemu/keymaps/en-us")
-# An HVM domain's firmware, and the program in it by which QEMU boots a kernel. The first part is
-# the toolstack's own.
+# Firmware of an HVM domain: the loader, which is part of the toolstack, the BIOS, and the option
+# ROM by which QEMU boots a kernel.
 LOADER = "boot/hvmloader"
 FIRMWARE = ("usr/share/seabios/bios-256k.bin", "usr/share/qemu/linuxboot_dma.bin")
 # Present even when no program in the image names them: tests and samples link to them, and the C

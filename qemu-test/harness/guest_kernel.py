@@ -16,7 +16,7 @@ from . import kernel_modules
 # Modules of Debian's kernel that are built into ours, in an order in which they can be loaded: the
 # toolstack and the suites use them.
 PLATFORM_MODULES = ("xen-privcmd", "xenfs", "xen-evtchn")
-# By which an installed system's root is mounted, in such an order.
+# Modules that mount the root of an installed system, in an order in which they can be loaded.
 ROOT_MODULES = ("9pnet_virtio", "9p", "overlay")
 # Loaded by those that need them.
 OTHER_MODULES = ("xen-gntdev", "xen-gntalloc", "xen-blkfront", "bochs")

@@ -30,10 +30,10 @@ class BootLimits:
     silence: float | None = None
 
 
-# Many times the minutes that a quiet machine takes: on a busy one the emulator's threads spin while
-# they wait for each other, and this clock counts that.
+# Many times the minutes that a quiet host takes. On a busy host the emulator's threads spin while
+# they wait for each other, and the clock counts that time.
 SUITE = BootLimits(2400.0, SILENCE_OF_SUITE)
-# The debug kernel, and Debian's, which is larger and starts a hundred times in some suites.
+# For the debug kernel, and for Debian's, which is larger and starts a hundred times in some suites.
 SLOW_SUITE = BootLimits(4800.0, SILENCE_OF_SUITE)
 
 # Commands on the host.

@@ -25,7 +25,7 @@ class Monitor:
         # Receivers of the answers, by the number of the command.
         self._waiting: dict[int, Then] = {}
         self._sent = 0
-        # Before this the monitor obeys no other command and tells of no event.
+        # The monitor accepts no other command before this one, and reports no event.
         self._send({"execute": "qmp_capabilities"})
 
     def take_screen(self, path: pathlib.Path, form: str,

@@ -42,11 +42,11 @@ KEPT = "/run/xen-accounting"
 ACCOUNTING = "accounting"
 
 
-# Host threads that an emulator keeps busy, of those that it has. A thread waits now and then for a
-# device or for time to pass. By these figures two host processors run one machine of two at a time:
-# processors of a machine wait for each other in loops, and where their threads do not all run at
-# once they take several times the processor time. Beside it runs one with an instruction clock, in
-# the background.
+# Processors of the host that each thread of an emulator keeps busy. A thread waits now and then
+# for a device or for time to pass. With these figures two host processors run one machine of two
+# processors at a time. The processors of a machine wait for each other in loops, so they take
+# several times the processor time if their threads do not all run at once. A machine with an
+# instruction clock fits beside it, in the background.
 BUSY_THREAD = 0.625
 BUSY_INSTRUCTION_CLOCK = 0.75
 

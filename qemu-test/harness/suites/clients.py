@@ -22,7 +22,7 @@ COMMANDS = {
     "client-death": "client-death",
     "client-disk": "client-disk",
 }
-# The kernel of a PVH dom0 would suspend the machine without Xen, and Xen would not come back.
+# The kernel of a PVH dom0 suspends the machine without Xen, which then does not resume.
 PARAVIRTUAL_COMMANDS = {**COMMANDS, "client-suspended": "client-suspended"}
 PROGRAMS = ("client-tools", "domu-run", "client-vchan", "vchan-end", "client-own",
             "client-saved", "client-daemons", "client-death", "client-disk", "client-full",

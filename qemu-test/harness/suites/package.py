@@ -37,7 +37,7 @@ def deb(context: Context) -> list[Job]:
     """The package is installed, upgraded, gets new kernels, fails to build and is removed, in a
     Debian system of its own. The system boots by systemd with the module, with a kernel that
     rejects it, and without it."""
-    # The boots are steps of many, in the middle.
+    # The boots are some of its steps, not jobs of their own.
     return [FunctionJob(lambda reporter: PackageSteps(context, reporter).run(),
                         needs=(needs.programs(context),), load=Load(2.0, 4096, 1400))]
 
@@ -229,7 +229,7 @@ class PackageSteps:
 
     def boot_rejecting(self, release: str) -> None:
         """The same with a kernel that loads no module without a signature by a key that it knows.
-        The driver is asked for earlier than Xen's init script does."""
+        systemd-modules-load requests the driver, before Xen's init script does."""
         signer = self.command("modinfo", "-F", "signer", "-k", release, "xen_gntdev_rust")
         self.check("DKMS signs the module by a key of the machine's own", signer.strip())
         self.tests += boot_installed(

@@ -22,7 +22,7 @@ const MESSAGES: [&str; 2] = [
 ///
 /// # Errors
 ///
-/// Those of [`Suspension`].
+/// Those of the methods of [`Suspension`].
 pub fn to_ram() -> io::Result<()> {
     let suspension = Suspension::prepare()?;
     suspension.enter()?;
@@ -57,7 +57,7 @@ impl Suspension {
     }
 }
 
-/// Fails unless the hypervisor's `log` tells of one suspension.
+/// Fails unless the hypervisor's `log` reports exactly one suspension.
 fn check(log: &str) -> Result<(), String> {
     for message in MESSAGES {
         let count = log.matches(message).count();

@@ -24,7 +24,7 @@ const ROUNDS: u32 = 6;
 const FEW_ROUNDS: u32 = 4;
 
 fn main() -> ExitCode {
-    // A machine that emulates a PVH dom0 takes half a minute for each.
+    // A round takes half a minute in a PVH dom0.
     let count = match MemoryModel::current() {
         Ok(MemoryModel::AutoTranslated) => FEW_ROUNDS,
         _ => ROUNDS,

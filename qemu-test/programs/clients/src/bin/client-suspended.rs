@@ -102,7 +102,7 @@ fn dma_buf() -> Verdict {
     Ok(())
 }
 
-/// Starts a granter in domain `domid`, in which an agent runs. That of an earlier rule is ended.
+/// Starts a granter in domain `domid`, in which an agent runs, and ends that of an earlier rule.
 fn granter_of(domid: u32) -> io::Result<RemoteGranter> {
     Agent::of(domid)?.run("killall -q granter; granter >/dev/null 2>&1 &")?;
     RemoteGranter::connect(domid)
