@@ -296,8 +296,8 @@ static const struct file_operations xen_rust_debugfs_operations = {
 };
 
 /*
- * Returns the entry to remove: the file, or the folder if there was none. An
- * error of the folder becomes one of the file.
+ * Returns the entry to remove later: the file, or the folder if this function
+ * made it. An error of the folder becomes one of the file.
  */
 struct dentry *xen_rust_debugfs_create_file(const char *folder, const char *name,
 					    int (*show)(struct seq_file *seq, void *unused))

@@ -11,9 +11,10 @@
 //! ```
 //!
 //! A room may use those above it in this list, with two exceptions: `event` uses `kernel` only, and
-//! nothing but `gntdev` and the driver itself uses `event`. All rooms use `bindings`, and `totals`,
-//! the counters of the module. The drivers use the rooms, never the reverse. `make check` draws the
-//! imports and fails on an import in the other direction, and on files that import each other.
+//! nothing but `gntdev` and the driver itself uses `event`. All rooms may use `bindings` and
+//! `totals`, the counters of the module; of these two the other crates below have only `bindings`.
+//! The drivers use the rooms, never the reverse. `make check` draws the imports and fails on an
+//! import in the other direction, and on files that import each other.
 //!
 //! # Crates
 //!

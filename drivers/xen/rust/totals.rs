@@ -2,10 +2,10 @@
 
 //! Totals of the driver, which debugfs shows.
 //!
-//! Each CPU has a share of each total: counting takes no lock, and writes to no memory that other
-//! CPUs write to. A share may be negative, as a thing may be made on one CPU and end on another;
-//! the total is the sum of the shares. All functions may be called from any context but an NMI, and
-//! never sleep.
+//! Each CPU has a share of each total, so that counting takes no lock and writes to no memory that
+//! other CPUs write to. The total is the sum of the shares. A share is negative if more things
+//! ended on its CPU than were made there. All functions may be called from any context but an NMI,
+//! and never sleep.
 //!
 //! C header: [`include/linux/percpu-defs.h`](srctree/include/linux/percpu-defs.h).
 
@@ -81,9 +81,9 @@ impl Total {
         Held { total: self, count }
     }
 
-    /// Returns the total. It is exact if nothing has changed it meanwhile.
+    /// Returns the total. It is exact if nothing changes it meanwhile.
     pub(crate) fn get(self) -> usize {
-        // SAFETY: The assertion above says that there are as many totals as `Total` has values.
+        // SAFETY: By the assertion above, there is a counter for each value of `Total`.
         let sum = unsafe { bindings::xen_rust_total(self as u32) };
         // Shares that are read at different times can add up to less than nothing.
         usize::try_from(sum).unwrap_or(0)

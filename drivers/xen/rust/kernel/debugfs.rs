@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Read-only files in folders of debugfs that others use, too.
+//! Read-only files in folders of debugfs that others may have created.
 //!
-//! The kernel crate's `Dir` always creates its folder, and a file in a folder that exists already
-//! is silently left out.
+//! The kernel crate's `Dir` always creates its folder. If the folder exists already, that fails,
+//! and no file in it is created either, without an error.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h).
 
@@ -20,9 +20,9 @@ pub(crate) trait Show {
     fn show(seq: &SeqFile);
 }
 
-/// File that everyone may read who may enter debugfs. Dropping it removes the file, and the folder
-/// if the folder was created for it; may sleep, until nobody reads the file. While the file is
-/// open the module cannot be unloaded.
+/// File that can be read by all who may enter debugfs, by default root alone. Dropping it removes
+/// the file, and the folder with all that is in it if [`Self::new`] created the folder; waits for
+/// reads in progress. While the file is open the module cannot be unloaded.
 ///
 /// # Invariants
 ///
@@ -41,8 +41,10 @@ impl File {
     /// Creates the file `name` in `folder` of the root of debugfs, with contents by `T`. If that is
     /// not possible, or the kernel has no debugfs, there is no file and no error: nothing may
     /// depend on debugfs. May sleep.
+    ///
+    /// The module must drop the value before it is unloaded: the entry refers to its code.
     pub(crate) fn new<T: Show>(folder: &CStr, name: &CStr) -> Self {
-        // INVARIANT: The function returns an entry that belongs to the caller, or such an error.
+        // INVARIANT: The function returns an entry that belongs to the caller, or an error.
         // SAFETY: The names are valid strings, which the function copies. `show()` is called as it
         // requires, by `seq_read()`.
         let entry = unsafe {
@@ -63,6 +65,8 @@ impl Drop for File {
     }
 }
 
+/// Prints the contents (C: the `show` function of `single_open()`).
+///
 /// # Safety
 ///
 /// `seq` must be a valid file that only the caller uses.
