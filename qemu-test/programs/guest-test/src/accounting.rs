@@ -7,8 +7,8 @@ use std::io;
 
 use crate::counters::Counters;
 use crate::grant_usage::GrantUsage;
-use crate::platform::kernel_counter;
 use crate::platform::memory_info;
+use crate::platform::pinned_pages;
 use crate::platform::Driver;
 use crate::totals;
 
@@ -51,9 +51,7 @@ pub fn read() -> io::Result<Counters> {
     let interrupts = fs::read_to_string("/proc/interrupts")?;
     counters.push("event_channels", event_channels(&interrupts));
 
-    let pinned = kernel_counter("nr_foll_pin_acquired")? as i64;
-    let unpinned = kernel_counter("nr_foll_pin_released")? as i64;
-    counters.push(PINNED_PAGES, pinned - unpinned);
+    counters.push(PINNED_PAGES, pinned_pages()?);
 
     let files = fs::read_to_string("/proc/sys/fs/file-nr")?;
     counters.push("files", first_number(&files)?);

@@ -71,10 +71,19 @@ pub fn memory_info(field: &str) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other(format!("/proc/meminfo has no {field}")))
 }
 
-/// Returns a counter of /proc/vmstat.
-pub fn kernel_counter(name: &str) -> io::Result<u64> {
-    let text = fs::read_to_string("/proc/vmstat")?;
-    text.lines()
+/// Returns the number of pages that are pinned by anyone in the kernel. Only root may call it.
+pub fn pinned_pages() -> io::Result<i64> {
+    // Each processor counts for itself, and adds its part to the sums when asked.
+    fs::write("/proc/sys/vm/stat_refresh", "1")?;
+    // Both sums are of one moment.
+    let sums = fs::read_to_string("/proc/vmstat")?;
+    Ok(kernel_counter(&sums, "nr_foll_pin_acquired")?
+        - kernel_counter(&sums, "nr_foll_pin_released")?)
+}
+
+/// Returns a counter of `sums`, the text of /proc/vmstat.
+fn kernel_counter(sums: &str, name: &str) -> io::Result<i64> {
+    sums.lines()
         .filter_map(|line| line.split_once(' '))
         .find(|(key, _)| *key == name)
         .and_then(|(_, value)| value.parse().ok())

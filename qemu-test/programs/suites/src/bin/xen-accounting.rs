@@ -109,7 +109,7 @@ fn driver_totals(before: &Counters) -> Verdict {
 fn pinned_pages(before: &Counters) -> Verdict {
     let pinned = |counters: &Counters| counters.get(PINNED_PAGES).expect("the counter");
     let now = settle(PATIENCE, accounting::read, |now| {
-        pinned(now) <= pinned(before)
+        pinned(now) == pinned(before)
     })?;
     assert_eq!(pinned(&now), pinned(before), "pages are pinned");
     Ok(())

@@ -2,8 +2,6 @@
 
 //! Many copies at a time, and the end of a process that makes one.
 
-use std::fs;
-use std::io;
 use std::thread;
 
 use guest_test::errno::EFAULT;
@@ -13,8 +11,8 @@ use guest_test::ktap::Verdict;
 use guest_test::mapping;
 use guest_test::mapping::MappingCalls;
 use guest_test::pattern::Pattern;
-use guest_test::platform::kernel_counter;
 use guest_test::platform::memory_info;
+use guest_test::platform::pinned_pages;
 use guest_test::process;
 use guest_test::process::Child;
 use guest_test::signal::SIGKILL;
@@ -133,12 +131,12 @@ rules![
             Ok(())
         };
         round()?;
-        let pinned_before = pinned()?;
+        let pinned_before = pinned_pages()?;
         let memory_before = memory_info("MemFree")?;
         for _ in 0..50 {
             round()?;
         }
-        assert_eq!(pinned()?, pinned_before, "pinned pages");
+        assert_eq!(pinned_pages()?, pinned_before, "pinned pages");
         let lost = memory_before.saturating_sub(memory_info("MemFree")?);
         assert!(lost < ALLOWED_LOSS, "{lost} kB less memory than before");
         Ok(())
@@ -154,7 +152,7 @@ rules![
         /// More than either driver begins at once.
         const BEGUN: usize = 1000;
         let share = world.share(1)?;
-        let pinned_before = pinned()?;
+        let pinned_before = pinned_pages()?;
         let local = memory(1)?;
         let array = mapping::shared((COUNT * RawSegment::SIZE).div_ceil(PAGE_SIZE))?;
         let segment = from_grant(share.grants[0], 0, &local, 0, PAGE)
@@ -175,7 +173,7 @@ rules![
         assert_eq!(end, Some(process::End::Signalled(SIGKILL)));
         let after = segments_with_status(&array, &segment) - at_kill;
         assert!(after <= BEGUN, "{after} segments copied after the signal");
-        assert_eq!(pinned()?, pinned_before, "pinned pages");
+        assert_eq!(pinned_pages()?, pinned_before, "pinned pages");
         Ok(())
     }
 ];
@@ -197,14 +195,6 @@ fn copy_rounds(table: &Gntdev, share: &Share, number: usize, rounds: usize) {
         let same = from.read_vec(100, PAGE_SIZE) == to.read_vec(100, PAGE_SIZE);
         assert!(same, "thread {number}, round {round}");
     }
-}
-
-/// Number of pages that are pinned.
-fn pinned() -> io::Result<u64> {
-    // Each processor counts for itself, and adds its part to the sum when asked.
-    fs::write("/proc/sys/vm/stat_refresh", "1")?;
-    let acquired = kernel_counter("nr_foll_pin_acquired")?;
-    Ok(acquired - kernel_counter("nr_foll_pin_released")?)
 }
 
 /// Number of segments of `array` that have got a status. They get theirs in their order; before
