@@ -332,6 +332,8 @@ impl Entries {
         if !entries.arrays.unmap.add(map)? {
             let refusal = operation::refusal(map);
             entries.unmap(0..count);
+            // `clear()` does not let the arrays be used again if Xen refused to unmap one.
+            Total::LostHandles.add(entries.arrays.unmap.mapped_count());
             *arrays = mem::take(&mut entries.arrays);
             return Err(refusal);
         }
