@@ -79,11 +79,10 @@ impl GrantedBuffer {
     /// `EINVAL` if the memory of the buffer ends beyond the last address; `EOPNOTSUPP` for memory
     /// without a `struct page`; `ENOSPC` if there are not enough grant references, or more frames
     /// than room for them. Some of the frames may then be granted, and already be in use.
-    ///
-    /// Must be called once.
     pub(crate) fn grant(&mut self, domain: u16) -> Result {
+        let before = self.granted.references.len();
         let result = self.granted.grant(domain);
-        Total::GrantedReferences.add(self.granted.references.len());
+        Total::GrantedReferences.add(self.granted.references.len() - before);
         result
     }
 
