@@ -16,7 +16,8 @@ wait_for_domu() {
 		xenstore-exists "$ready" 2>/dev/null && break
 		[ "$event" = @releaseDomain ] || continue
 		xl list domU >/tmp/domU 2>&1 || give_up "the domU ended before it was up"
-		grep -q '^domU .* [-rbps]*c[-d]' /tmp/domU && give_up "the domU crashed before it was up"
+		grep -q '^domU .* [-rbps]*c[-d]' /tmp/domU &&
+			give_up "the domU crashed before it was up"
 	done <&3
 	exec 3>&-
 	kill $!

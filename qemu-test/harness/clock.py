@@ -10,8 +10,8 @@ clock; for a thread that gets a third of a processor it goes at a third of the s
 Linux counts that waiting for each thread in /proc/PID/task/TID/schedstat, whose second number is
 nanoseconds. The longest wait of all threads counts, not the sum: with the sum, two threads that
 spin on one processor would stop the clock. A floor keeps the clock going in any case, so that
-nothing lasts for ever. Linux adds a wait when it ends, which may be many looks later: the part of it
-that the time since the last look cannot make up for is kept for the next ones.
+nothing lasts for ever. Linux adds a wait when it ends, which may be many looks later: the part of
+it that the time since the last look cannot make up for is kept for the next ones.
 """
 
 import pathlib
@@ -51,8 +51,8 @@ class Clock:
         passed = now - self._looked
         if passed >= INTERVAL:
             waits = self._waits()
-            self._owed += max((wait - self._before.get(thread, 0) for thread, wait in waits.items()),
-                              default=0) / 1e9
+            self._owed += max((wait - self._before.get(thread, 0)
+                               for thread, wait in waits.items()), default=0) / 1e9
             lost = min(self._owed, passed * (1 - FLOOR))
             self._owed -= lost
             self._seconds += passed - lost

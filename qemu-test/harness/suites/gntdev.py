@@ -23,14 +23,14 @@ BOUNCE = "swiotlb=force"
 def paravirtual(context: Context) -> list[Job]:
     """A PV dom0 maps its own grants, and those of a PV domU, and makes dma-bufs of both."""
     # The last rule of gntdev-domu ends the domU.
-    return [gntdev_boot(context, GuestType.PV, 130, "gntdev-self", "dmabuf-self", "dmabuf-domu",
+    return [gntdev_boot(context, GuestType.PV, 200, "gntdev-self", "dmabuf-self", "dmabuf-domu",
                         "gntdev-domu")]
 
 
 @suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def auto_translated(context: Context) -> list[Job]:
     """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
-    return [gntdev_boot(context, GuestType.PVH, 150, "dmabuf-domu", "gntdev-domu")]
+    return [gntdev_boot(context, GuestType.PVH, 360, "dmabuf-domu", "gntdev-domu")]
 
 
 @suite("bounce", order=52, lists=(SuiteList.DOM0, SuiteList.LOCKDEP))
