@@ -151,7 +151,8 @@ class _Attempt:
                               Listeners(on_output, on_step, self._keep_screen, terminal),
                               self._spec.end_at_death)
             run = machine.run(command)
-            verdict = judge(self._architecture, self._spec, run, log.lines)
+            verdict = judge(self._architecture, self._spec, run, log.lines,
+                            self._files.symbols)
             log.add(Source.BOOT, f"end: {verdict.end}: {verdict.reason}")
         finally:
             log.close()
@@ -168,7 +169,7 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
     """Put together all files that the machine starts from."""
     kernel = (guest_kernel.find_installed(pathlib.Path(spec.system), spec.config) if spec.system
               else guest_kernel.find(cache, spec.config))
-    files = Files(folder, kernel.image, folder / "initramfs", folder / "xen")
+    files = Files(folder, kernel.image, folder / "initramfs", folder / "xen", kernel.symbols)
     modules, display_modules = (kernel.modules, []) if spec.system else _modules(kernel, spec)
     settings = {
         "WORD": word, "DOM0_TYPE": str(spec.dom0), "DOMU_TYPE": str(spec.domu),

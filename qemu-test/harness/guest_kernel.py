@@ -34,6 +34,8 @@ class GuestKernel:
     platform_modules: tuple[str, ...]
     # In MiB.
     domu_memory: int
+    # System.map. Debian has it in a package of its own, which is not installed.
+    symbols: pathlib.Path | None = None
 
 
 def debian_config(wanted: str) -> str:
@@ -67,7 +69,8 @@ def _find_own(cache: Cache, config: str) -> GuestKernel:
     if not image.is_file():
         raise Failure(f"there is no kernel in {folder}; "
                       f"scripts/build-kernel --config {config} builds it")
-    return GuestKernel(f"{config} kernel", image, sorted(folder.rglob("*.ko")), (), 128)
+    return GuestKernel(f"{config} kernel", image, sorted(folder.rglob("*.ko")), (), 128,
+                       folder / kernel.SYMBOLS)
 
 
 def _find_debian(cache: Cache, config: str) -> GuestKernel:

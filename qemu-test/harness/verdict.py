@@ -7,6 +7,7 @@ repeats a boot that the emulator ended a bounded number of times, so even a faul
 like the emulator's would show, as soon as it is not rare.
 """
 
+import pathlib
 from dataclasses import dataclass
 
 from .architecture.base import Architecture
@@ -23,18 +24,20 @@ class Verdict:
     reason: str
 
 
-def judge(architecture: Architecture, spec: Spec, run: MachineRun, lines: Lines) -> Verdict:
-    """Verdict on RUN of the machine of SPEC, with the log LINES."""
+def judge(architecture: Architecture, spec: Spec, run: MachineRun, lines: Lines,
+          symbols: pathlib.Path | None = None) -> Verdict:
+    """Verdict on RUN of the machine of SPEC, with the log LINES. SYMBOLS is the kernel's
+    System.map."""
     if run.end == MachineEnd.LEFT:
         return Verdict(BootEnd.LEFT, run.reason)
-    if run.end == MachineEnd.TIMEOUT:
-        return Verdict(BootEnd.TIMEOUT, run.reason)
     has_ended = run.end == MachineEnd.EXIT
     if has_ended and not _died_under_command(architecture, run, lines):
         return Verdict(BootEnd.EXIT, run.reason)
-    death = architecture.emulator_death(spec, run, lines)
+    death = architecture.emulator_death(spec, run, lines, symbols)
     if death:
         return Verdict(BootEnd.EMULATOR, death)
+    if run.end == MachineEnd.TIMEOUT:
+        return Verdict(BootEnd.TIMEOUT, run.reason)
     return Verdict(BootEnd.EXIT if has_ended else BootEnd.DIED, run.reason)
 
 

@@ -28,6 +28,7 @@ BOOTED = ("dom0", "lockdep")
 ARCHITECTURES = {"arm64": "arm64"}
 
 IMAGE = "arch/x86/boot/bzImage"
+SYMBOLS = "System.map"
 MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntdev_rust_kunit.ko",
            "drivers/xen/gntdev/test/xen_dma_buf_importer.ko",
            "drivers/xen/events/xen_evtchn_fifo_rust_kunit.ko")

@@ -33,6 +33,8 @@ class Files:
     initramfs: pathlib.Path
     # Of a boot with Xen only.
     xen: pathlib.Path
+    # The kernel's System.map, if it came with one.
+    symbols: pathlib.Path | None = None
 
 
 class Watch(abc.ABC):
@@ -68,8 +70,10 @@ class Architecture(abc.ABC):
         """A watch that calls FOUND with a description of the fault."""
 
     @abc.abstractmethod
-    def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines) -> str | None:
-        """Name of the emulator's fault that ended RUN; None if anything else may have ended it."""
+    def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines,
+                       symbols: pathlib.Path | None) -> str | None:
+        """Name of the emulator's fault that ended RUN, or kept it from its end; None if anything
+        else may have done so. SYMBOLS is the kernel's System.map, if there is one."""
 
     @abc.abstractmethod
     def is_guest_fault(self, text: str) -> bool:

@@ -14,6 +14,7 @@ from ...spec import Spec
 from ..base import Architecture, Files, Watch
 from . import command_line, emulator_death
 from .halted_processor import HaltedProcessorWatch
+from .nested_interrupt import Entries
 
 XEN_IMAGE = "xen-*-amd64.gz"
 
@@ -38,8 +39,11 @@ class X86(Architecture):
     def watch(self, monitor: Monitor, found: Callable[[str], None]) -> Watch:
         return HaltedProcessorWatch(monitor, found)
 
-    def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines) -> str | None:
-        return emulator_death.find(run, lines) if command_line.uses_svm(spec) else None
+    def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines,
+                       symbols: pathlib.Path | None) -> str | None:
+        if not command_line.uses_svm(spec):
+            return None
+        return emulator_death.find(run, lines, Entries.of(symbols) if symbols else None)
 
     def is_guest_fault(self, text: str) -> bool:
         return emulator_death.TRIPLE_FAULT.search(text) is not None

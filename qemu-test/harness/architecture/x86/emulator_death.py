@@ -10,6 +10,7 @@ guest that runs by it die in one of these ways, with any kernel and with any dri
   * the guest's kernel reports a double fault in its entry code;
   * dom0 hangs in its first second, before init starts;
   * a processor halts for ever with interrupts pending;
+  * a guest takes an interrupt that it has disabled, and hangs;
   * a program's memory is broken; when that hits init, the kernel panics.
 
 A fault of ours could look alike, so a death counts as the emulator's only when nothing points to
@@ -20,15 +21,17 @@ frame of the driver is in sight, and init's death counts only until the command 
 import re
 
 from ... import log_check
-from ...boot_log import Lines, Source
+from ...boot_log import Line, Lines, Source
 from ...ending import RUN, MachineEnd, MachineRun
 from ...ktap import is_failed_test
+from . import nested_interrupt
 
 EMULATOR_TRIPLE_FAULT = "triple fault"
 EMULATOR_RESET = "triple fault of the hypervisor"
 EMULATOR_DOUBLE_FAULT = "double fault in entry code"
 EMULATOR_HANG = "hang before init"
 EMULATOR_HALT = "halt with interrupts pending"
+EMULATOR_NESTED_INTERRUPT = "interrupt taken while disabled"
 EMULATOR_BROKEN_INIT = "init killed by broken memory before the command ran"
 
 TRIPLE_FAULT = re.compile(r"\(XEN\) .*\b(d\d+)v\d+ Triple fault", re.IGNORECASE)
@@ -52,12 +55,16 @@ DRIVER = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+ \[xen_gntdev")
 INIT_KILLED = re.compile(r"Kernel panic - not syncing: Attempted to kill init!")
 
 
-def find(run: MachineRun, lines: Lines) -> str | None:
+def find(run: MachineRun, lines: Lines,
+         entries: nested_interrupt.Entries | None = None) -> str | None:
     """Name of the emulator's fault that ended RUN, a machine with guests that run by SVM; None if
-    anything else may have ended it."""
+    anything else may have ended it. ENTRIES are those of the guests' kernel."""
     said = [line for line in lines if line.source != Source.BOOT]
     if any(DRIVER.search(line.text) for line in said if line.source != Source.RUN):
         return None
+    if run.end == MachineEnd.TIMEOUT:
+        seen = entries and nested_interrupt.is_seen(said, entries)
+        return EMULATOR_NESTED_INTERRUPT if seen and not any(map(_is_fault, said)) else None
     for index, line in enumerate(said):
         if line.source == Source.QEMU:
             if HYPERVISOR_TRIPLE_FAULT.fullmatch(line.text):
@@ -78,12 +85,20 @@ def find(run: MachineRun, lines: Lines) -> str | None:
         if INIT_KILLED.search(line.text) and run.stage != RUN:
             return EMULATOR_BROKEN_INIT
         # A new boot would hide the complaint: only the log of the last one is searched.
-        if log_check.is_title(line):
-            return None
-        # Xen's ordinary messages have such words in them, "SLEEP INFO:" for example.
-        if COMPLAINT.search(line.text) and line.source != Source.XEN:
+        if _is_complaint(line):
             return None
     return {MachineEnd.SILENT: EMULATOR_HANG, MachineEnd.HALTED: EMULATOR_HALT}.get(run.end)
+
+
+def _is_fault(line: Line) -> bool:
+    """True for a test that failed, and for the complaint of a kernel."""
+    return is_failed_test(line.text) if line.source == Source.RUN else _is_complaint(line)
+
+
+def _is_complaint(line: Line) -> bool:
+    # Xen's ordinary messages have such words in them, "SLEEP INFO:" for example.
+    return log_check.is_title(line) or (
+        line.source != Source.XEN and COMPLAINT.search(line.text) is not None)
 
 
 def _in_entry_code(report: list[str]) -> bool:
