@@ -45,10 +45,11 @@ ACCOUNTING = "accounting"
 # Processors of the host that each thread of an emulator keeps busy. A thread waits now and then
 # for a device or for time to pass. With these figures two host processors run one machine of two
 # processors at a time. The processors of a machine wait for each other in loops, so they take
-# several times the processor time if their threads do not all run at once. A machine with an
-# instruction clock fits beside it, in the background.
+# several times the processor time if their threads do not all run at once. Two machines with an
+# instruction clock fit beside it, in the background: they keep no other from its start, and have
+# both processors when nothing else is left.
 BUSY_THREAD = 0.625
-BUSY_INSTRUCTION_CLOCK = 0.75
+BUSY_INSTRUCTION_CLOCK = 0.375
 
 
 def load_of(spec: Spec, seconds: float) -> Load:
