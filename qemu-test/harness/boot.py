@@ -149,7 +149,8 @@ class _Attempt:
         try:
             machine = Machine(self._architecture, log, self._word, self._spec.limits,
                               Listeners(on_output, on_step, self._keep_screen, terminal),
-                              self._spec.end_at_death)
+                              self._spec.end_at_death,
+                              self._files.symbols if self._spec.xen else None)
             run = machine.run(command)
             verdict = judge(self._architecture, self._spec, run, log.lines,
                             self._files.symbols)

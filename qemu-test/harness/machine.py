@@ -84,6 +84,9 @@ class Machine:
     listeners: Listeners = field(default_factory=Listeners)
     # The death of any domain ends the machine, not only that of dom0.
     end_at_death: bool = False
+    # The kernel's System.map, if it came with one: the stacks of a silent machine with a hypervisor
+    # are looked at.
+    symbols: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         self._control = re.compile(re.escape(self.word) + r" (\w+) ?(.*);$")
@@ -93,6 +96,9 @@ class Machine:
         self._ended: float | None = None
         # By the clock: the last time that output came, and the next look at the processors.
         self._heard = self._next_look = 0.0
+        # Number of lines in the log when a silent machine was asked for its stacks.
+        self._asked: int | None = None
+        self._xen_reads = False
 
     def run(self, make_command: Callable[[pathlib.Path], list[str]]) -> MachineRun:
         """Start the command that MAKE_COMMAND returns for the folder of the ports, and follow it
@@ -153,7 +159,17 @@ class Machine:
             self._end_hung(MachineEnd.TIMEOUT, f"no word for {self.limits.silence:g} s")
         elif now > self._next_look:
             self._watch.look()
+            self._look_at_stacks()
             self._next_look = now + limits.LOOK_INTERVAL
+
+    def _look_at_stacks(self) -> None:
+        if self.symbols is None:
+            return
+        if self._asked is None:
+            self._asked = len(self.log.lines)
+            inspection.ask_for_stacks(self._type)
+        elif self.architecture.has_impossible_stack(self.log.lines[self._asked:], self.symbols):
+            self._end(MachineEnd.HALTED, "dom0 took an interrupt that it had disabled", 0)
 
     def _read(self, stream: int, names: dict[int, str]) -> bool:
         try:
@@ -170,7 +186,8 @@ class Machine:
             else:
                 os.write(self._keys, chunk)
             return True
-        if name != Port.MONITOR:
+        # After the question about the stacks, the lines of the log tell the signs of life.
+        if name != Port.MONITOR and not (name == Port.LOG and self._asked is not None):
             self._hear()
         if name == Port.RUN:
             self._run.output += chunk
@@ -183,6 +200,7 @@ class Machine:
     def _hear(self) -> None:
         self._heard = self._clock.seconds()
         self._next_look = self._heard + limits.SILENCE_BEFORE_LOOK
+        self._asked = None
         self._watch.forget()
 
     def _drain(self, names: dict[int, str]) -> None:
@@ -208,6 +226,9 @@ class Machine:
             self.log.add(Source.RUN if name == Port.RUN else Source.QEMU, text)
 
     def _log_line(self, text: str) -> None:
+        # A line of Xen may be part of its answer about the stacks.
+        if self._asked is not None and not text.startswith("(XEN)"):
+            self._hear()
         control = self._control.search(text)
         if control:
             self.log.add(Source.BOOT, f"{control[1]} {control[2]}")
@@ -295,9 +316,14 @@ class Machine:
 
     def _end_hung(self, end: MachineEnd, reason: str) -> None:
         self.log.add(Source.BOOT, f"{reason}: asking the emulator and Xen for their state")
-        inspection.ask(self._monitor, lambda keys: os.write(self._console, keys),
+        inspection.ask(self._monitor, self._type,
                        lambda line: self.log.add(Source.QEMU, line))
         self._end(end, reason, inspection.ANSWERS)
+
+    def _type(self, keys: bytes) -> None:
+        """Type KEYS on the hypervisor's console."""
+        os.write(self._console, keys if self._xen_reads else inspection.XEN_READS + keys)
+        self._xen_reads = True
 
     def _end(self, end: MachineEnd, reason: str, linger: float) -> None:
         if self._ended is None:

@@ -15,6 +15,7 @@ from harness.limits import BootLimits
 from harness.machine import Listeners, Machine
 
 from .processes import has_ended, wait_until
+from .test_nested_interrupt import DISABLED, ENABLED, INTERRUPT, SYMBOLS, stack
 
 WORD = "boot-0123"
 QEMU_TEST = pathlib.Path(__file__).resolve().parents[1]
@@ -47,14 +48,14 @@ class Run(unittest.TestCase):
         self.addCleanup(setattr, module, name, getattr(module, name))
         setattr(module, name, value)
 
-    def run_script(self, script, total=20, silence=None, end_at_death=False):
+    def run_script(self, script, total=20, silence=None, end_at_death=False, symbols=None):
         log = Writer(self.path)
         runner = Machine(
             X86, log, WORD, BootLimits(total, silence),
             Listeners(self.chunks.append, self.steps.append,
                       lambda name, screen: self.screens.append(
                           (name, screen.ppm.read_bytes(), screen.png.read_bytes()))),
-            end_at_death)
+            end_at_death, symbols)
         try:
             return runner.run(
                 lambda ports: [sys.executable, "-c", PRELUDE + script, str(ports)])
@@ -118,6 +119,32 @@ class Run(unittest.TestCase):
         outcome = self.run_script("tell('run'); time.sleep(60)", silence=1)
         self.assertEqual((outcome.end, outcome.reason), ("timeout", "no word for 1 s"))
         self.assertLess(outcome.seconds, 10)
+
+    def test_a_silent_machine_is_asked_for_impossible_stacks(self):
+        self.set(limits, "SILENCE_BEFORE_LOOK", 0.5)
+        self.set(limits, "LOOK_INTERVAL", 0.2)
+        symbols = self.path.with_name("System.map")
+        symbols.write_text(SYMBOLS, encoding="ascii")
+        script = ("tell('run')\n"
+                  "keys = open(f'{sys.argv[1]}/log.in', 'rb', buffering=0)\n"
+                  "assert keys.read(4) == bytes((1, 1, 1)) + b'0'\n"
+                  "for line in %r: log(line + '\\r\\n')\n"
+                  "time.sleep(60)")
+        outcome = self.run_script(script % stack(INTERRUPT, DISABLED), symbols=symbols)
+        self.assertEqual((outcome.end, outcome.reason),
+                         ("halted", "dom0 took an interrupt that it had disabled"))
+        outcome = self.run_script(script % stack(INTERRUPT, ENABLED), symbols=symbols, silence=3)
+        self.assertEqual((outcome.end, outcome.reason), ("timeout", "no word for 3 s"))
+
+    def test_a_machine_that_goes_on_after_the_question_is_not_silent(self):
+        self.set(limits, "SILENCE_BEFORE_LOOK", 0.3)
+        self.set(limits, "LOOK_INTERVAL", 0.2)
+        symbols = self.path.with_name("System.map")
+        symbols.write_text(SYMBOLS, encoding="ascii")
+        outcome = self.run_script("tell('run')\n"
+                                  "for _ in range(5): time.sleep(1); log('[    1.0] a word\\n')\n"
+                                  "tell('exit 0'); time.sleep(60)", silence=2.5, symbols=symbols)
+        self.assertEqual(outcome.end, "exit")
 
     def test_the_log_has_the_state_of_a_machine_that_hung(self):
         outcome = self.run_script(

@@ -70,6 +70,11 @@ class Architecture(abc.ABC):
         """A watch that calls FOUND with a description of the fault."""
 
     @abc.abstractmethod
+    def has_impossible_stack(self, lines: Lines, symbols: pathlib.Path) -> bool:
+        """True if a guest's stack in LINES shows what no hardware does. SYMBOLS is its kernel's
+        System.map."""
+
+    @abc.abstractmethod
     def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines,
                        symbols: pathlib.Path | None) -> str | None:
         """Name of the emulator's fault that ended RUN, or kept it from its end; None if anything

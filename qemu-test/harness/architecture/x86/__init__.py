@@ -12,7 +12,7 @@ from ...ending import MachineRun
 from ...monitor import Monitor
 from ...spec import Spec
 from ..base import Architecture, Files, Watch
-from . import command_line, emulator_death
+from . import command_line, emulator_death, nested_interrupt
 from .halted_processor import HaltedProcessorWatch
 from .nested_interrupt import Entries
 
@@ -38,6 +38,9 @@ class X86(Architecture):
 
     def watch(self, monitor: Monitor, found: Callable[[str], None]) -> Watch:
         return HaltedProcessorWatch(monitor, found)
+
+    def has_impossible_stack(self, lines: Lines, symbols: pathlib.Path) -> bool:
+        return nested_interrupt.is_seen(lines, Entries.of(symbols))
 
     def emulator_death(self, spec: Spec, run: MachineRun, lines: Lines,
                        symbols: pathlib.Path | None) -> str | None:

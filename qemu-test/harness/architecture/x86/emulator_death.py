@@ -62,9 +62,10 @@ def find(run: MachineRun, lines: Lines,
     said = [line for line in lines if line.source != Source.BOOT]
     if any(DRIVER.search(line.text) for line in said if line.source != Source.RUN):
         return None
+    if entries and nested_interrupt.is_seen(said, entries):
+        return None if any(map(_is_fault, said)) else EMULATOR_NESTED_INTERRUPT
     if run.end == MachineEnd.TIMEOUT:
-        seen = entries and nested_interrupt.is_seen(said, entries)
-        return EMULATOR_NESTED_INTERRUPT if seen and not any(map(_is_fault, said)) else None
+        return None
     for index, line in enumerate(said):
         if line.source == Source.QEMU:
             if HYPERVISOR_TRIPLE_FAULT.fullmatch(line.text):
