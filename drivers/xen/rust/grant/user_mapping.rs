@@ -150,8 +150,9 @@ impl EntryArrays {
 }
 
 impl<T: UnmapCallbacks> UserMapping<T> {
-    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. `other` is called when
-    /// entries are unmapped. A forked process does not get the VMA: its entries would not be
+    /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. If `vma` has no access
+    /// rights, [`Self::map_again`] maps them after it has got some. `other` is called when entries
+    /// are unmapped. A forked process does not get the VMA: its entries would not be
     /// written by the hypervisor.
     ///
     /// # Errors
@@ -323,6 +324,11 @@ impl Entries {
             arrays: mem::take(arrays),
             access,
         };
+        if vma.flags() & (flags::READ | flags::WRITE | flags::EXEC) == 0 {
+            // The hypervisor would make the pages readable.
+            entries.arrays.unmap.add(map)?;
+            return Ok(entries);
+        }
 
         // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
         // held: they stay allocated, and nothing else uses them. `entries` unmaps the grants before

@@ -203,6 +203,24 @@ rules![
         Ok(())
     },
 
+    #[rule("a mapping made without access rights has none, and the pages when it gets some")]
+    #[expect_c_differs_on_pv("makes the pages readable")]
+    fn made_without_access(world: &mut World) -> Verdict {
+        let share = world.share(2)?;
+        world.granter.fill(&share, 94)?;
+        let device = Gntdev::open()?;
+        let index = device.insert(&share.grants)?;
+        let mapping = device.map(index, 2, Protection::None)?;
+        let (_reader, writer) = UnixStream::pair()?;
+        assert_error(mapping.write_to(writer.as_fd()), EFAULT, "access");
+        mapping.protect(Protection::Read)?;
+        assert_eq!(mapping.first_difference(94), None);
+        mapping.unmap()?;
+        device.remove(index, 2)?;
+        assert_released(&share.grants);
+        Ok(())
+    },
+
     #[rule("mprotect does not make a read-only mapping writable")]
     #[expect_c_differs("allows it, and the first write faults")]
     fn protect_for_writing(world: &mut World) -> Verdict {

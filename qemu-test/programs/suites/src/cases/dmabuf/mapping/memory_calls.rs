@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use guest_test::errno::EACCES;
+use guest_test::errno::EFAULT;
 use guest_test::errno::ETIMEDOUT;
 use guest_test::ktap::Verdict;
 use guest_test::mapping::MappingCalls;
@@ -64,6 +65,18 @@ rules![
     #[expect_c_differs(NO_EXPORT)]
     fn changes(world: &mut World) -> Verdict {
         of_all_kinds(world, changes_of)
+    },
+
+    #[rule("a mapping of a buffer made without access rights has none until it gets some")]
+    #[expect_c_differs(NO_EXPORT)]
+    fn made_without_access(world: &mut World) -> Verdict {
+        let held = exported(world, 2, 438)?;
+        let mapping = held.buffer.map_part(0, 2, Protection::None)?;
+        let (_reader, writer) = UnixStream::pair()?;
+        assert_error(mapping.write_to(writer.as_fd()), EFAULT, "access");
+        mapping.protect(Protection::Read)?;
+        assert_eq!(mapping.first_difference(438), None);
+        Ok(())
     },
 
     #[rule("mremap does not grow a mapping")]
