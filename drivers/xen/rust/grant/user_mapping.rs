@@ -152,8 +152,8 @@ impl EntryArrays {
 impl<T: UnmapCallbacks> UserMapping<T> {
     /// Maps `grants` at the pages of `vma`, with one hypercall. May sleep. If `vma` has no access
     /// rights, [`Self::map_again`] maps them after it has got some. `other` is called when entries
-    /// are unmapped. A forked process does not get the VMA: its entries would not be
-    /// written by the hypervisor.
+    /// are unmapped. A forked process does not get the VMA: its entries would not be written by the
+    /// hypervisor.
     ///
     /// # Errors
     ///
@@ -317,6 +317,15 @@ impl Entries {
         let nowhere_yet = iter::repeat(Target::UserPageTableEntry(0));
         let map = operations.set(grants, nowhere_yet, access)?;
         arrays.set_grants(map)?;
+        if vma.flags() & (flags::READ | flags::WRITE | flags::EXEC) == 0 {
+            // The hypervisor would make the pages readable.
+            arrays.unmap.add(map)?;
+            // INVARIANT: The operations stand for no mapping.
+            return Ok(Self {
+                arrays: mem::take(arrays),
+                access,
+            });
+        }
         set_targets(map, vma, vma.start())?;
         // INVARIANT: There are no operations yet. Those that are added below undo operations that
         // `set_targets()` has pointed at page-table entries.
@@ -324,11 +333,6 @@ impl Entries {
             arrays: mem::take(arrays),
             access,
         };
-        if vma.flags() & (flags::READ | flags::WRITE | flags::EXEC) == 0 {
-            // The hypervisor would make the pages readable.
-            entries.arrays.unmap.add(map)?;
-            return Ok(entries);
-        }
 
         // SAFETY: The page-table entries belong to a VMA that is being set up, with the mmap lock
         // held: they stay allocated, and nothing else uses them. `entries` unmaps the grants before
