@@ -26,7 +26,7 @@ def command(argv: Sequence[object]) -> list[str]:
 # A kernel with CONFIG_SCHED_AUTOGROUP shares the processors among sessions first, and then among
 # the processes of each session: the session gets the lowest weight, too.
 LAST_IN_TURN = """
-test ! -e /proc/self/autogroup || echo 19 2>/dev/null >/proc/self/autogroup || true
+echo 19 2>/dev/null >/proc/self/autogroup
 exec chrt --idle 0 "$@"
 """
 

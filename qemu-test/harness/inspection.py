@@ -21,12 +21,6 @@ XEN_KEYS = b"d0er"
 XEN_STACKS = b"0"
 
 
-def ask_for_stacks(type_keys: Callable[[bytes], object]) -> None:
-    """Ask for the stacks of dom0 through TYPE_KEYS, which writes to the console that
-    a machine's hypervisor reads."""
-    type_keys(XEN_STACKS)
-
-
 def ask(monitor: Monitor, type_keys: Callable[[bytes], object],
         note: Callable[[str], object]) -> None:
     """Ask through MONITOR, whose answer NOTE takes line by line, and through TYPE_KEYS, which

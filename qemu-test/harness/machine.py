@@ -167,7 +167,7 @@ class Machine:
             return
         if self._asked is None:
             self._asked = len(self.log.lines)
-            inspection.ask_for_stacks(self._type)
+            self._type(inspection.XEN_STACKS)
         elif self.architecture.has_impossible_stack(self.log.lines[self._asked:], self.symbols):
             self._end(MachineEnd.HALTED, "dom0 took an interrupt that it had disabled", 0)
 
@@ -316,8 +316,7 @@ class Machine:
 
     def _end_hung(self, end: MachineEnd, reason: str) -> None:
         self.log.add(Source.BOOT, f"{reason}: asking the emulator and Xen for their state")
-        inspection.ask(self._monitor, self._type,
-                       lambda line: self.log.add(Source.QEMU, line))
+        inspection.ask(self._monitor, self._type, lambda line: self.log.add(Source.QEMU, line))
         self._end(end, reason, inspection.ANSWERS)
 
     def _type(self, keys: bytes) -> None:

@@ -13,6 +13,7 @@ those of exceptions.
 """
 
 import bisect
+import functools
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,7 @@ class Entries:
         self._names = [name for _, name in known]
 
     @classmethod
+    @functools.cache
     def of(cls, path: pathlib.Path) -> "Entries":
         """Those of the System.map at PATH."""
         return cls(path.read_text(encoding="ascii"))
