@@ -19,6 +19,7 @@ use guest_test::counters::Counters;
 use guest_test::ktap;
 use guest_test::ktap::Case;
 use guest_test::ktap::Verdict;
+use guest_test::platform;
 use guest_test::totals;
 use suites::suite::skip_case;
 use suites::wait::settle;
@@ -99,18 +100,17 @@ fn driver_totals(before: &Counters) -> Verdict {
     if before.iter().next().is_none() {
         return skip_case("the C driver has no totals");
     }
-    let leaks = |now: &Counters| !totals::leaks(&now.of(DRIVER), &before).is_empty();
-    let now = settle(PATIENCE, accounting::read, |now| !leaks(now))?.of(DRIVER);
+    let now = settle(PATIENCE, totals::read, |now| {
+        totals::leaks(now, &before).is_empty()
+    })?;
     let left = totals::leaks(&now, &before);
     assert!(left.is_empty(), "left in the driver's totals: {left:?}");
     Ok(())
 }
 
 fn pinned_pages(before: &Counters) -> Verdict {
-    let pinned = |counters: &Counters| counters.get(PINNED_PAGES).expect("the counter");
-    let now = settle(PATIENCE, accounting::read, |now| {
-        pinned(now) == pinned(before)
-    })?;
-    assert_eq!(pinned(&now), pinned(before), "pages are pinned");
+    let before = before.get(PINNED_PAGES).expect("the counter");
+    let now = settle(PATIENCE, platform::pinned_pages, |now| *now == before)?;
+    assert_eq!(now, before, "pages are pinned");
     Ok(())
 }
