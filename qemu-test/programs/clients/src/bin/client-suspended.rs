@@ -23,18 +23,18 @@ use guest_test::errno::EINTR;
 use guest_test::gntdev::Gntdev;
 use guest_test::ktap::Verdict;
 use guest_test::pattern::Pattern;
-use suites::granter::Access;
-use suites::granter::Granter;
 use suites::granter::Share;
 use suites::remote::RemoteGranter;
 use suites::task::Task;
 use suites::wait::PATIENCE;
 use suites::world::assert_error;
 use suites::world::assert_released;
+use suites::world::Mapped;
+use suites::world::Source;
+use suites::world::World;
 use xen_grants::bytes::Bytes;
 use xen_grants::dma_buf::DmaBuf;
 use xen_grants::mapping::Mapping;
-use xen_grants::mapping::Protection;
 
 const PAGES: usize = 8;
 
@@ -70,57 +70,51 @@ fn region_of_pvh() -> Verdict {
 }
 
 fn region(domid: u32) -> Verdict {
-    let mut granter = granter_of(domid)?;
-    let before = Region::map(&mut granter)?;
-    write_both(&mut granter, &before.share, &before.mapping, 1)?;
+    let mut world = world_of(domid)?;
+    let before = world.mapped(PAGES, 0)?;
+    write_both(&mut world, &before.share, &before.mapping, 1)?;
 
     suspend::to_ram()?;
     assert_eq!(before.mapping.first_difference(2), None);
-    write_both(&mut granter, &before.share, &before.mapping, 3)?;
-    let after = Region::map(&mut granter)?;
-    write_both(&mut granter, &after.share, &after.mapping, 5)?;
-    before.unmap()?;
-    write_both(&mut granter, &after.share, &after.mapping, 7)?;
-    after.unmap()?;
+    write_both(&mut world, &before.share, &before.mapping, 3)?;
+    let after = world.mapped(PAGES, 0)?;
+    write_both(&mut world, &after.share, &after.mapping, 5)?;
+    unmap(before)?;
+    write_both(&mut world, &after.share, &after.mapping, 7)?;
+    unmap(after)?;
     Ok(())
 }
 
 fn dma_buf() -> Verdict {
-    let mut granter = granter_of(RemoteGranter::domid_of_domu()?)?;
-    let before = Export::make(&mut granter)?;
-    write_both(&mut granter, &before.share, &before.mapping, 11)?;
+    let mut world = world_of(RemoteGranter::domid_of_domu()?)?;
+    let before = Export::make(&mut world)?;
+    write_both(&mut world, &before.share, &before.mapping, 11)?;
 
     let result = while_waiting(&before, suspend::to_ram)?;
     assert_error(result, EINTR, "the wait during the suspension");
     assert_eq!(before.mapping.first_difference(12), None);
-    write_both(&mut granter, &before.share, &before.mapping, 13)?;
-    let after = Export::make(&mut granter)?;
-    write_both(&mut granter, &after.share, &after.mapping, 15)?;
+    write_both(&mut world, &before.share, &before.mapping, 13)?;
+    let after = Export::make(&mut world)?;
+    write_both(&mut world, &after.share, &after.mapping, 15)?;
     before.release()?;
-    write_both(&mut granter, &after.share, &after.mapping, 17)?;
+    write_both(&mut world, &after.share, &after.mapping, 17)?;
     after.release()?;
     Ok(())
 }
 
 /// Starts a granter in domain `domid`, in which an agent runs, and ends that of an earlier rule.
-fn granter_of(domid: u32) -> io::Result<RemoteGranter> {
+fn world_of(domid: u32) -> io::Result<World> {
     Agent::of(domid)?.run("killall -q granter; granter >/dev/null 2>&1 &")?;
-    RemoteGranter::connect(domid)
+    World::new(Source::Domu(domid))
 }
 
 /// The domU writes a pattern and dom0 reads it at `bytes`, then the other way round with the next
 /// pattern.
-fn write_both(
-    granter: &mut RemoteGranter,
-    share: &Share,
-    bytes: &Bytes,
-    seed: u32,
-) -> io::Result<()> {
-    granter.fill(share, seed)?;
+fn write_both(world: &mut World, share: &Share, bytes: &Bytes, seed: u32) -> io::Result<()> {
+    world.granter.fill(share, seed)?;
     assert_eq!(bytes.first_difference(seed), None, "seen from dom0");
     bytes.fill(seed + 1);
-    let difference = granter.first_difference(share, seed + 1)?;
-    assert_eq!(difference, None, "seen from the domU");
+    world.assert_granter_sees(share, seed + 1);
     Ok(())
 }
 
@@ -143,34 +137,12 @@ fn while_waiting(
     })
 }
 
-/// Pages of a domU, mapped by the device itself.
-struct Region {
-    device: Gntdev,
-    index: u64,
-    share: Share,
-    mapping: Mapping,
-}
-
-impl Region {
-    fn map(granter: &mut RemoteGranter) -> io::Result<Self> {
-        let share = granter.share(PAGES, Access::ReadWrite)?;
-        let device = Gntdev::open()?;
-        let index = device.insert(&share.grants)?;
-        let mapping = device.map(index, PAGES, Protection::ReadWrite)?;
-        Ok(Self {
-            device,
-            index,
-            share,
-            mapping,
-        })
-    }
-
-    fn unmap(self) -> io::Result<()> {
-        self.mapping.unmap()?;
-        self.device.remove(self.index, PAGES as u32)?;
-        assert_released(&self.share.grants);
-        Ok(())
-    }
+/// Unmaps the pages, and fails if one of them stays mapped.
+fn unmap(held: Mapped) -> io::Result<()> {
+    held.mapping.unmap()?;
+    held.device.remove(held.index, PAGES as u32)?;
+    assert_released(&held.share.grants);
+    Ok(())
 }
 
 /// Pages of a domU as a dma-buf, which is mapped.
@@ -182,10 +154,10 @@ struct Export {
 }
 
 impl Export {
-    fn make(granter: &mut RemoteGranter) -> io::Result<Self> {
-        let share = granter.share(PAGES, Access::ReadWrite)?;
+    fn make(world: &mut World) -> io::Result<Self> {
+        let share = world.share(PAGES)?;
         let device = Gntdev::open()?;
-        let buffer = device.export(0, granter.domid(), &share.references())?;
+        let buffer = device.export(0, world.granter.domid(), &share.references())?;
         let mapping = buffer.map(PAGES)?;
         Ok(Self {
             device,
