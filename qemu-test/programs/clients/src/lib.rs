@@ -16,6 +16,7 @@ pub mod disk;
 pub mod domain;
 mod lifeless_kernel;
 pub mod limit;
+pub mod open_files;
 pub mod pattern;
 pub mod suite;
 pub mod suspend;

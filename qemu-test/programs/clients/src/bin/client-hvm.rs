@@ -19,6 +19,7 @@ use clients::disk;
 use clients::disk::IMAGE;
 use clients::domain;
 use clients::limit::PATIENCE;
+use clients::open_files::has_open;
 use clients::suite;
 use clients::suite::Rule;
 use guest_test::grant_usage::GrantUsage;
@@ -115,16 +116,4 @@ fn device_model(domid: u32) -> io::Result<PathBuf> {
     let pid = Xenstore::open()?.read(&node)?;
     let pid = pid.ok_or_else(|| io::Error::other(format!("there is no {node}")))?;
     Ok(Path::new("/proc").join(pid))
-}
-
-/// True if `process`, a folder in /proc, has the file at `path` open.
-fn has_open(process: &Path, path: &str) -> io::Result<bool> {
-    for descriptor in fs::read_dir(process.join("fd"))? {
-        // A descriptor may be closed meanwhile.
-        let file = fs::read_link(descriptor?.path());
-        if file.is_ok_and(|file| file == Path::new(path)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

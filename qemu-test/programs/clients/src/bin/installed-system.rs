@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clients::command;
 use clients::limit::PATIENCE;
 use clients::limit::RULE_LIMIT;
+use clients::open_files::has_open;
 use guest_test::ktap;
 use guest_test::ktap::Case;
 use guest_test::ktap::Verdict;
@@ -186,14 +187,8 @@ fn users_of(path: &str) -> io::Result<BTreeSet<String>> {
     let mut users = BTreeSet::new();
     for process in fs::read_dir("/proc")? {
         let process = process?.path();
-        // Entries that are no process have no such folder; a process may end meanwhile.
-        let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
-            continue;
-        };
-        let opens = descriptors
-            .flatten()
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|file| file == Path::new(path)));
-        if opens {
+        // Entries that are no process have no files; a process may end meanwhile.
+        if has_open(&process, path).unwrap_or(false) {
             users.insert(fs::read_to_string(process.join("comm"))?.trim().to_string());
         }
     }
