@@ -86,9 +86,12 @@ class Reports(unittest.TestCase):
         self.out.seek(0)
         self.assertFalse(report.summarize())
         self.assertEqual(self.lines(), [
-            "", "Failed tests:", "  one: rule one", "      because", "      of this", "",
+            "",
+            "Failed tests and their reasons:", "  one: rule one", "      because", "      of this",
+            "",
             "Time of the suites, longest first:",
             "  two            2m00s  b 1m40s, a 20s", "  one            1m10s",
+            "", "Failed:", "  one: rule one",
             "", "1 passed, 1 failed, 1 skipped"])
 
     def test_a_job_that_could_not_run_is_a_failed_test(self):

@@ -112,12 +112,13 @@ class Report:
         self._status.flush()
 
     def summarize(self) -> bool:
-        """Print once more the failures, then the times, and in the last line the numbers. True if
-        there are passed tests and no failed one."""
+        """Print once more the failures with their reasons, then the times, the names of the
+        failures, and in the last line the numbers. The end of the output names each failure,
+        however long the reasons are. True if there are passed tests and no failed one."""
         failed = [(run.suite.name, test) for run in self._runs for test in run.tests
                   if test.outcome == FAILED]
         if failed:
-            self._print("\nFailed tests:")
+            self._print("\nFailed tests and their reasons:")
         for name, test in failed:
             self._print(f"  {name}: {test.name}")
             for line in test.reason.splitlines():
@@ -125,6 +126,10 @@ class Report:
         self._print("\nTime of the suites, longest first:")
         for run in sorted(self._runs, key=lambda run: -run.seconds):
             self._print(f"  {run.suite.name:12} {duration(run.seconds):>7}{_parts(run)}")
+        if failed:
+            self._print("\nFailed:")
+        for name, test in failed:
+            self._print(f"  {name}: {test.name}")
         counts = count(test for run in self._runs for test in run.tests)
         self._print(f"\n{_counts(counts)}")
         return bool(counts[FAILED] == 0 and sum(counts.values()) > counts[SKIPPED])
