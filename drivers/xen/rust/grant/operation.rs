@@ -87,7 +87,7 @@ impl Target {
             Target::UserPageTableEntry(_) => {
                 bindings::GNTMAP_application_map
                     | bindings::GNTMAP_contains_pte
-                    | 0b101 << bindings::_GNTMAP_guest_avail0
+                    | (0b101 << bindings::_GNTMAP_guest_avail0)
             }
         }
     }
