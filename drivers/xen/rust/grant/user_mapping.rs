@@ -70,8 +70,9 @@ pub(crate) struct UserMapping<T: UnmapCallbacks> {
 }
 
 /// Callbacks when pages leave the process for good: at an [`Event::Unmap`]. The methods are called
-/// inside of an MMU notifier, for pages counted from the start of the VMA, some of which may
-/// already be unmapped. [`Invalidate::invalidate`] says what they may do.
+/// inside of an MMU notifier, once for each page, for runs of pages counted from the start of the
+/// VMA, some of which may already be unmapped. [`Invalidate::invalidate`] says what they may do.
+/// They are not called for pages that are left when the mapping is dropped.
 ///
 /// After other events the grants stay in use, also if the process does not get the pages again:
 /// another CPU may just have looked up a page and be about to take a reference to it.
@@ -111,8 +112,19 @@ struct Guard<T> {
 pub(crate) struct EntryArrays {
     /// Operations that unmap the entries.
     unmap: UnmapOperations,
-    /// Grants by page; `None` for a page that the process does not have any more.
-    grants: KVVec<Option<GrantReference>>,
+    /// States by page.
+    pages: KVVec<PageState>,
+}
+
+/// State of a page of a [`UserMapping`].
+#[derive(Clone, Copy)]
+enum PageState {
+    /// The process has the page, or gets it by an access, with this grant.
+    Held(GrantReference),
+    /// The process does not have the page any more, and gets none at its address.
+    Lost,
+    /// Memory that is not of the VMA may be at the address of the page.
+    Left,
 }
 
 impl EntryArrays {
@@ -125,24 +137,24 @@ impl EntryArrays {
     pub(crate) fn with_capacity(count: usize) -> Result<Self> {
         Ok(Self {
             unmap: UnmapOperations::with_capacity(count)?,
-            grants: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
+            pages: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?,
         })
     }
 
-    /// Replaces the grants by those of `operations`. Allocates nothing.
+    /// Has the process hold the grants of `operations`. Allocates nothing.
     ///
     /// # Errors
     ///
     /// `ENOSPC` if there is no room for so many.
     fn set_grants(&mut self, operations: &[bindings::gnttab_map_grant_ref]) -> Result {
-        self.grants.clear();
+        self.pages.clear();
         for operation in operations {
             let grant = GrantReference {
                 domain: operation.dom,
                 reference: operation.ref_,
             };
-            self.grants
-                .push_within_capacity(Some(grant))
+            self.pages
+                .push_within_capacity(PageState::Held(grant))
                 .map_err(|_| ENOSPC)?;
         }
         Ok(())
@@ -268,7 +280,7 @@ impl<T: UnmapCallbacks> Drop for UserMapping<T> {
 impl<T: UnmapCallbacks> Invalidate for Guard<T> {
     fn invalidate(&self, pages: Range<usize>, event: Event, invalidation: Invalidation<'_>) {
         if event == Event::Unmap {
-            self.other.before_unmap(pages.clone());
+            self.for_each_run_of_vma(pages.clone(), |run| self.other.before_unmap(run));
         }
         {
             let mut entries = self.entries.lock();
@@ -283,7 +295,32 @@ impl<T: UnmapCallbacks> Invalidate for Guard<T> {
             }
         }
         if event == Event::Unmap {
-            self.other.after_unmap(pages);
+            self.for_each_run_of_vma(pages.clone(), |run| self.other.after_unmap(run));
+            if let Some(entries) = &mut *self.entries.lock() {
+                entries.leave(pages);
+            }
+        }
+    }
+}
+
+impl<T: UnmapCallbacks> Guard<T> {
+    /// Calls `callback` for each run of `pages` that have not left the VMA. The notifier also
+    /// reports the end of other memory that has come to the addresses of those that have.
+    ///
+    /// Two calls for the same pages do not overlap. Pages leave a VMA with the mmap lock held, at
+    /// least for reading, and new memory takes it for writing. At the end of the address space
+    /// nothing else changes it: the OOM reaper's calls must not block, and are refused.
+    fn for_each_run_of_vma(&self, mut pages: Range<usize>, callback: impl Fn(Range<usize>)) {
+        loop {
+            let run = match &*self.entries.lock() {
+                Some(entries) => entries.first_run_of_vma(pages.clone()),
+                None => None,
+            };
+            let Some(run) = run else {
+                return;
+            };
+            pages.start = run.end;
+            callback(run);
         }
     }
 }
@@ -357,7 +394,9 @@ impl Entries {
         page: usize,
         fault: &Fault<'_>,
     ) -> Option<bindings::gnttab_map_grant_ref> {
-        let grant = (*self.arrays.grants.get(page)?)?;
+        let PageState::Held(grant) = *self.arrays.pages.get(page)? else {
+            return None;
+        };
         let nowhere_yet = Target::UserPageTableEntry(0);
         let access = self.access_for(fault)?;
         Some(operation::map_operation(grant, nowhere_yet, access))
@@ -408,9 +447,33 @@ impl Entries {
 
     /// Remembers that the process does not have `pages` any more.
     fn forget(&mut self, pages: Range<usize>) {
-        if let Some(grants) = self.arrays.grants.get_mut(pages) {
-            grants.fill(None);
+        if let Some(states) = self.arrays.pages.get_mut(pages) {
+            for state in states {
+                if let PageState::Held(_) = state {
+                    *state = PageState::Lost;
+                }
+            }
         }
+    }
+
+    /// Remembers that `pages` have left the VMA.
+    fn leave(&mut self, pages: Range<usize>) {
+        if let Some(states) = self.arrays.pages.get_mut(pages) {
+            states.fill(PageState::Left);
+        }
+    }
+
+    /// Returns the first run of `pages` that have not left the VMA.
+    fn first_run_of_vma(&self, pages: Range<usize>) -> Option<Range<usize>> {
+        let is_of_vma = |state: &PageState| !matches!(state, PageState::Left);
+        let states = self.arrays.pages.get(pages.clone())?;
+        let before = states.iter().position(is_of_vma)?;
+        let count = states[before..]
+            .iter()
+            .take_while(|state| is_of_vma(state))
+            .count();
+        let start = pages.start + before;
+        Some(start..start + count)
     }
 
     /// Remembers that the process does not have those of `pages` any more that the hypervisor did
