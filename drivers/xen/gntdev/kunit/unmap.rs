@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_abandoned_leaves_its_room() -> Result {
+        let mut operations = operations(&[0, 1, 2])?;
+        operations.for_each_mapped_run(0..8, |_, operations| answer(operations, &[0, 2]));
+        assert_eq!(operations.abandon(), 2);
+        assert!(!operations.any_mapped());
+        assert_eq!(operations.abandon(), 0);
+        let more = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
+        assert!(!operations.add(&[more; 8])?);
+        Ok(())
+    }
+
+    #[test]
     fn what_was_mapped_again_is_unmapped_again() -> Result {
         let mut operations = operations(&[0, 1, 2])?;
         operations.for_each_mapped_run(0..8, |_, operations| answer(operations, &[]));

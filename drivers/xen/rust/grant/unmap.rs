@@ -7,7 +7,10 @@ use super::operation::{
     is_mapped, //
 };
 use crate::xen::bindings;
-use core::ops::Range;
+use core::{
+    mem,
+    ops::Range, //
+};
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     prelude::*, //
@@ -66,6 +69,13 @@ impl UnmapOperations {
         }
         self.operations.clear();
         Ok(())
+    }
+
+    /// Removes all operations and keeps the room. Returns the number of grants that are still
+    /// mapped, because the hypervisor refused to unmap them: nothing can unmap them any more.
+    pub(crate) fn abandon(&mut self) -> usize {
+        self.operations.clear();
+        mem::take(&mut self.mapped)
     }
 
     /// Puts the operation that undoes `map`, which the hypervisor has completed, at `index`, where

@@ -200,7 +200,8 @@ impl<T: UnmapCallbacks> UserMapping<T> {
     /// `ENOMEM`; `EINTR` if a signal is pending: the first notifier of a process takes many locks,
     /// and the kernel gives that up for a signal; the error of `prepare`; `EINVAL` if there are not
     /// as many grants as pages, or if Xen refused one of them; `ENOSPC` if it has no room for more
-    /// mappings. None is left mapped then, and all arrays can be used again.
+    /// mappings. None is left mapped then, unless Xen refuses to unmap it, which is counted as
+    /// lost. All arrays can be used again.
     pub(crate) fn with_arrays(
         vma: &VmaNew,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,
@@ -379,9 +380,10 @@ impl Entries {
         if !entries.arrays.unmap.add(map)? {
             let refusal = operation::refusal(map);
             entries.unmap(0..count);
-            // `clear()` does not let the arrays be used again if Xen refused to unmap one.
-            Total::LostHandles.add(entries.arrays.unmap.mapped_count());
             *arrays = mem::take(&mut entries.arrays);
+            // The kernel clears the entries when `mmap()` fails, and a grant is unmapped at its
+            // entry only.
+            Total::LostHandles.add(arrays.unmap.abandon());
             return Err(refusal);
         }
         Ok(entries)
