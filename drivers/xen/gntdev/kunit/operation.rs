@@ -8,6 +8,7 @@ use crate::xen::{
     bindings,
     grant::operation::{
         is_mapped,
+        map_failure,
         map_operation,
         refusal,
         settle_unmap,
@@ -58,6 +59,14 @@ mod tests {
         }
         let unanswered = map_operation(GRANT, Target::Kernel(0x1000), Access::ReadWrite);
         assert_eq!(refusal(&[okay, unanswered]), EINVAL);
+    }
+
+    #[test]
+    fn a_want_of_memory_is_not_taken_for_a_refusal() {
+        assert_eq!(map_failure(ENOMEM), ENOMEM);
+        for other in [EPERM, EFAULT, ENOSPC] {
+            assert_eq!(map_failure(other), EINVAL);
+        }
     }
 
     #[test]

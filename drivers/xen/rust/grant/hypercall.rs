@@ -37,6 +37,7 @@ use core::{
     ptr, //
 };
 use kernel::{
+    error::to_result,
     prelude::*,
     time::{
         delay::fsleep,
@@ -49,8 +50,8 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `EINVAL` if there are not as many operations as frames, or if the C function fails. Some grants
-/// may then be mapped: their operations say so.
+/// `EINVAL` if there are not as many operations as frames; those of [`operation::map_failure`].
+/// Some grants may then be mapped: their operations say so.
 ///
 /// # Safety
 ///
@@ -80,10 +81,7 @@ pub(super) unsafe fn map_at_frames(
         },
     );
     Total::MappedGrants.add(count_maps(operations));
-    if result != 0 {
-        return Err(EINVAL);
-    }
-    Ok(())
+    to_result(result).map_err(operation::map_failure)
 }
 
 /// Maps grants at page-table entries of a process, or at addresses of the kernel that have no

@@ -180,9 +180,9 @@ impl<E: Send + Sync + 'static> GrantMapping<E> {
     ///
     /// `EBUSY` if grants have been mapped already; `EAGAIN` if a frame is in use since an attempt
     /// that was undone; those of [`Granters::check`]; `EINVAL` if there are not as many grants as
-    /// frames, or if Xen refused one of the grants; `ENOSPC` if it has no room for more mappings.
-    /// None of the grants is left mapped then, except by an earlier call, and this can be called
-    /// again.
+    /// frames, or if Xen refused one of the grants; `ENOSPC` if it has no room for more mappings;
+    /// `ENOMEM` for the table of machine frames. None of the grants is left mapped then, except by
+    /// an earlier call, and this can be called again.
     pub(crate) fn map(
         &self,
         grants: impl ExactSizeIterator<Item = Result<GrantReference>>,

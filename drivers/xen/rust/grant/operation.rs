@@ -147,6 +147,17 @@ pub(crate) fn refusal(operations: &[bindings::gnttab_map_grant_ref]) -> Error {
     }
 }
 
+/// Returns the error for `error` of the C function that maps grants at frames.
+///
+/// `ENOMEM` if there was no memory for the table of machine frames of a paravirtual domain;
+/// `EINVAL` if the hypercall failed as a whole.
+pub(crate) fn map_failure(error: Error) -> Error {
+    match error {
+        ENOMEM => ENOMEM,
+        _ => EINVAL,
+    }
+}
+
 /// Returns true if the hypervisor did not do what `map` asked for because its table of this
 /// domain's mappings is full.
 pub(crate) fn is_full(map: &bindings::gnttab_map_grant_ref) -> bool {
