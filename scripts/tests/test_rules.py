@@ -51,6 +51,15 @@ class RulesTest(unittest.TestCase):
             self.assertEqual(self.complaint(path, HEAD),
                              ["does not say #![forbid(unsafe_code)]"], path)
 
+    def test_a_crate_with_files_of_the_abstractions_denies_unsafe(self):
+        root = "qemu-test/demo-model/src/lib.rs"
+        denies = HEAD + "#![deny(unsafe_code)]\n"
+        abstractions = '#[path = "../../../drivers/xen/rust"]\nmod xen;\n'
+        self.assertEqual(self.complaint(root, denies + abstractions), [])
+        for text in (denies, HEAD + abstractions):
+            self.assertEqual(len(self.complaint(root, text)), 1)
+        self.assertEqual(len(self.complaint(root, denies + abstractions + "unsafe {}\n")), 1)
+
     def test_places_of_one_machine_and_of_archives(self):
         for text in ("/w" + "ork/main", "cd /h" + "ome/someone", "http:/" + "/deb.example.org",
                      "https:/" + "/index.example.io", "TO" + "DO: later"):
