@@ -18,7 +18,8 @@ const VCPUS: usize = 3;
 const PORTS: usize = 40;
 const PRIORITIES: usize = 16;
 const STEPS: usize = 1500;
-const SEQUENCES: u32 = 400;
+/// An interpreter takes seconds for each sequence.
+const SEQUENCES: u32 = if cfg!(miri) { 2 } else { 400 };
 
 /// Step of a sequence.
 #[derive(Clone, Debug)]
