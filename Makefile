@@ -7,7 +7,7 @@ BUILT := $(or $(NAMED),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help run test test-quick test-debian test-deb test-long bench check kernel module deb clean
+.PHONY: help run test test-quick test-debian test-deb test-long miri bench check kernel module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,8 @@ test-deb:
 	@$(SUITES) --config package
 test-long:
 	@$(SUITES) --config long
+miri:
+	@scripts/miri
 bench:
 	@qemu-test/bench
 check:
@@ -53,6 +55,7 @@ clean:
 #: make test-long
 #:               run the tests of a PVH dom0's event channels in full, during which the emulator
 #:               often dies
+#: make miri     run the tests of the models in Miri, which finds undefined behaviour
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make check    run rustfmt, clippy, checkpatch and the Python checks, among them mypy
 #: make kernel   build the kernel with the overlay in it

@@ -43,10 +43,15 @@ def cargo(cache: Cache, title: str, arguments: Sequence[str], failed: str) -> No
         _run_cargo(cache, title, workspace, arguments, failed)
 
 
-def _prepare(cache: Cache) -> None:
-    """Write cargo's configuration and begin a new log."""
+def configure(cache: Cache) -> None:
+    """Write cargo's configuration."""
     cache.make_folders()
     (cache.cargo / "config.toml").write_text(host_network_settings(), encoding="utf-8")
+
+
+def _prepare(cache: Cache) -> None:
+    """Write cargo's configuration and begin a new log."""
+    configure(cache)
     _log(cache).unlink(missing_ok=True)
 
 

@@ -17,8 +17,8 @@ use std::{
 const VCPUS: usize = 3;
 const PORTS: usize = 40;
 const PRIORITIES: usize = 16;
-const STEPS: usize = 1500;
-/// An interpreter takes seconds for each sequence.
+/// Fewer of both in an interpreter, which takes seconds for a hundred steps.
+const STEPS: usize = if cfg!(miri) { 100 } else { 1500 };
 const SEQUENCES: u32 = if cfg!(miri) { 2 } else { 400 };
 
 /// Step of a sequence.
