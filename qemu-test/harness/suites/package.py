@@ -312,8 +312,9 @@ class PackageSteps:
                       self.command("apt-cache", "show", "--no-all-versions", package))
 
     def apt(self, *arguments: str) -> None:
-        """Run apt-get, which must succeed."""
-        options = host.apt_proxy_options()
+        """Run apt-get, which must succeed. On a terminal of its own dpkg would end lines by CR LF,
+        and patterns would not find the end of a line."""
+        options = [*host.apt_proxy_options(), "Dpkg::Use-Pty=0"]
         self.printed = self.command(
             "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes",
             "--no-install-recommends", *(word for option in options for word in ("-o", option)),
