@@ -211,6 +211,12 @@ impl Gntdev {
         Ok(Self { file })
     }
 
+    /// Returns a second descriptor of the same open file.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let file = self.file.try_clone()?;
+        Ok(Self { file })
+    }
+
     /// Adds `grants` as a region and returns its index, the offset for mmap.
     pub fn insert(&self, grants: &[GrantRef]) -> io::Result<u64> {
         self.insert_claiming(grants.len() as u32, grants)

@@ -44,7 +44,7 @@ mod xenctrl;
 
 /// Error numbers that the grant device returns.
 pub mod errno {
-    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EMFILE, ENOENT, ENOTTY};
+    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOTTY};
     pub use libc::{ENOMEM, ENOSPC, EOPNOTSUPP, EOVERFLOW, ETIMEDOUT};
 }
 

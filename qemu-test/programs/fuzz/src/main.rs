@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Fuzzer of `/dev/xen/gntdev`: random operations on the device, whose results a model predicts.
+//!
+//! ```text
+//! choice     a seed names a sequence of operations
+//! machine    executes an operation on the device        -> Outcome
+//! model      knows which outcomes are allowed, and follows the one that it is told
+//! run        a sequence in a process of its own, and what the process leaves behind
+//! shrink     a short sequence that fails as the long one did
+//! ```
+//!
+//! `gntdev-fuzz --seed S --operations N` runs in dom0. Program `granter` in the domU that `$DOMU`
+//! names grants pages, and so does dom0 itself. The operations are divided into rounds, each with a
+//! seed of its own, so that a failure is repeated by one round.
+
+#![forbid(unsafe_code)]
+
+mod choice;
+mod copy;
+mod grants;
+mod machine;
+mod model;
+mod operation;
+mod outcome;
+mod run;
+mod shrink;
+mod state;
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::time::Instant;
+
+use guest_test::platform::Driver;
+use guest_test::platform::MemoryModel;
+use suites::remote::RemoteGranter;
+use suites::suite::LeakCheck;
+
+use crate::model::Setting;
+use crate::operation::Operation;
+use crate::run::Failure;
+use crate::run::Tally;
+
+const USAGE: &str = "usage: gntdev-fuzz [--seed S] [--operations N]";
+
+/// Number of operations of a round.
+const ROUND: usize = 1000;
+
+/// Number of rounds between two lines of progress.
+const PROGRESS: usize = 10;
+
+/// Time limit for making a failing round shorter.
+const SHRINK_LIMIT: Duration = Duration::from_secs(900);
+
+/// Arguments of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Options {
+    seed: u64,
+    operations: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let result = options(&arguments)
+        .ok_or_else(|| io::Error::other(USAGE))
+        .and_then(fuzz);
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("gntdev-fuzz: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(arguments: &[String]) -> Option<Options> {
+    let mut options = Options {
+        seed: 1,
+        operations: 10 * ROUND,
+    };
+    for pair in arguments.chunks(2) {
+        let [name, value] = pair else {
+            return None;
+        };
+        match name.as_str() {
+            "--seed" => options.seed = value.parse().ok()?,
+            "--operations" => options.operations = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+/// Runs all rounds, up to the first that fails. Returns true if none does.
+fn fuzz(options: Options) -> io::Result<bool> {
+    let setting = Setting {
+        paravirtual: MemoryModel::current()? == MemoryModel::Paravirtual,
+        domu: RemoteGranter::domid_of_domu().ok(),
+    };
+    let Options { seed, operations } = options;
+    println!("seed {seed}, {operations} operations, {setting:?}");
+    let mut leaks = LeakCheck::new(Driver::current()?)?;
+    let mut tally = Tally::default();
+    for (round, first) in (0..operations).step_by(ROUND).enumerate() {
+        let seed = seed.wrapping_add(round as u64);
+        let chosen = choice::operations(seed, ROUND.min(operations - first));
+        match run::run(setting, &chosen, &mut leaks)? {
+            Ok(counts) => tally.add(&counts),
+            Err(failure) => {
+                report(setting, seed, &chosen, &failure, &mut leaks);
+                return Ok(false);
+            }
+        }
+        if round % PROGRESS == PROGRESS - 1 {
+            println!("{} operations", first + chosen.len());
+        }
+    }
+    print!("{tally}");
+    println!("{operations} operations, no failure");
+    Ok(true)
+}
+
+/// Reports a failure, and the shortest sequence of operations that repeats it.
+fn report(
+    setting: Setting,
+    seed: u64,
+    chosen: &[Operation],
+    failure: &Failure,
+    leaks: &mut LeakCheck,
+) {
+    let Failure { at, class, message } = failure;
+    println!("FAILURE at operation {at} of seed {seed}: {message}");
+    println!(
+        "repeat: gntdev-fuzz --seed {seed} --operations {}",
+        chosen.len()
+    );
+    let mut repeats = |part: &[Operation]| match run::run(setting, part, leaks) {
+        Ok(Err(other)) => other.class == *class,
+        Ok(Ok(_)) => false,
+        Err(error) => {
+            println!("# a shorter run could not be tried: {error}");
+            false
+        }
+    };
+    let needed = &chosen[..(at + 1).min(chosen.len())];
+    if !repeats(needed) {
+        println!("the failure does not occur again with the same operations");
+        return;
+    }
+    let deadline = Instant::now() + SHRINK_LIMIT;
+    let left = shrink::shrink(needed, |part| Instant::now() < deadline && repeats(part));
+    println!("{} operations fail in the same way, {class}:", left.len());
+    for operation in &left {
+        println!("    {operation:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_have_defaults_and_values() {
+        let parse = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+            options(&words)
+        };
+        let default = parse(&[]).unwrap();
+        assert_eq!(default.seed, 1);
+        let options = parse(&["--operations", "7", "--seed", "3"]).unwrap();
+        assert_eq!(
+            options,
+            Options {
+                seed: 3,
+                operations: 7
+            }
+        );
+        assert_eq!(parse(&["--seed"]), None);
+        assert_eq!(parse(&["--seed", "x"]), None);
+        assert_eq!(parse(&["--threads", "2"]), None);
+    }
+}
