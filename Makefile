@@ -7,7 +7,7 @@ BUILT := $(or $(NAMED),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help run test test-quick test-debian test-deb test-long miri bench check kernel module deb clean
+.PHONY: help run test test-quick test-debian test-deb test-long miri bench fuzz check kernel module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -28,6 +28,8 @@ miri:
 	@scripts/miri
 bench:
 	@qemu-test/bench
+fuzz:
+	@qemu-test/fuzz --config $(BUILT) $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) $(addprefix --operations ,$(OPERATIONS))
 check:
 	@scripts/check
 kernel:
@@ -57,6 +59,9 @@ clean:
 #:               often dies
 #: make miri     run the tests of the models in Miri, which finds undefined behaviour
 #: make bench    measure the Rust driver beside the C one, and print the tables
+#: make fuzz     make random system calls on the grant device, whose results a model predicts. SEED
+#:               names the calls (default: a random number, which is printed), OPERATIONS is their
+#:               number, DOM0 is pv or pvh, CONFIG one of our kernels
 #: make check    run rustfmt, clippy, checkpatch and the Python checks, among them mypy
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only; the whole kernel if it was never built
@@ -73,7 +78,7 @@ clean:
 #: CACHE=DIR      folder for everything (default: xen-rust in $XDG_CACHE_HOME or ~/.cache)
 #: MIRROR=URL     the Debian mirror to make the build root from (default: that of this machine)
 #: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
-#: CONFIG=NAME    run: a kernel of qemu-test/configs, dom0 or lockdep, built here
+#: CONFIG=NAME    run, fuzz: a kernel of qemu-test/configs, dom0 or lockdep, built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the
 #:                number of processors)
