@@ -17,6 +17,7 @@ use crate::operation::Rights;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
 use crate::operation::MAPPINGS;
+use crate::operation::MEMORIES;
 use crate::operation::REGIONS;
 use crate::operation::SCRATCH_PAGES;
 use crate::operation::SHARES;
@@ -33,7 +34,7 @@ const LONGEST_SEGMENT: usize = 2 * PAGE_SIZE;
 type Choice = fn(&mut Random) -> Operation;
 
 /// Choices, and their weights. Operations of a domU take milliseconds and are seldom chosen.
-const CHOICES: [(usize, Choice); 30] = [
+const CHOICES: [(usize, Choice); 34] = [
     (3, share),
     (1, |r| Operation::Unshare {
         share: slot(r, SHARES),
@@ -57,6 +58,15 @@ const CHOICES: [(usize, Choice); 30] = [
     }),
     (40, map_buffer),
     (15, wait),
+    (8, make_memory),
+    (4, |r| Operation::CloseMemory {
+        memory: slot(r, MEMORIES),
+    }),
+    (25, import),
+    (15, |r| Operation::EndImport {
+        file: slot(r, FILES),
+        memory: slot(r, MEMORIES),
+    }),
     (15, read),
     (10, |r| Operation::Poll {
         file: slot(r, FILES),
@@ -318,6 +328,23 @@ fn wait(random: &mut Random) -> Operation {
         file: slot(random, FILES),
         buffer: slot(random, BUFFERS),
         long: one_of(random, 3),
+    }
+}
+
+fn make_memory(random: &mut Random) -> Operation {
+    Operation::MakeMemory {
+        memory: slot(random, MEMORIES),
+        pages: 1 + random.below(MOST_PAGES),
+    }
+}
+
+fn import(random: &mut Random) -> Operation {
+    Operation::Import {
+        file: slot(random, FILES),
+        memory: slot(random, MEMORIES),
+        more: pick(random, &[0, 0, 0, 0, 0, 0, -1, 1, 70_000]),
+        wide_domain: one_of(random, 10),
+        second_form: one_of(random, 2),
     }
 }
 

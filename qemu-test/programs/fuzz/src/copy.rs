@@ -72,7 +72,12 @@ impl Scratch {
     /// segment whose ends overlap: the result of such a copy is not determined.
     pub fn resolve(&self, state: &State, segments: &[CopySegment]) -> Vec<Segment> {
         let end = |end, length| match end {
-            CopyEnd::Grant(grant, offset) => End::Grant(state.grants.resolve(grant), offset),
+            CopyEnd::Grant(grant, offset) => {
+                let GrantRef { domid, reference } = state.grants.resolve(grant);
+                // A segment has 16 bits for the domain.
+                let domid = domid & u32::from(u16::MAX);
+                End::Grant(GrantRef { domid, reference }, offset)
+            }
             CopyEnd::Scratch(at) => End::Scratch(at),
             CopyEnd::Bad(address) => End::Bad(address),
             CopyEnd::Mapping(slot, at) => {
@@ -252,5 +257,138 @@ fn granted(state: &State, segment: &Segment) -> Answer {
         (Answer::No, _) | (_, Answer::No) => Answer::No,
         (Answer::Yes, Answer::Yes) => Answer::Yes,
         _ => Answer::Maybe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_test::pattern::pattern;
+
+    use super::*;
+    use crate::grants::Grants;
+    use crate::operation::Grant;
+
+    fn state(writable: bool) -> State {
+        let mut grants = Grants::new(5);
+        let grant = GrantRef {
+            domid: 5,
+            reference: 8,
+        };
+        grants.share(0, &[grant], writable, 3);
+        State::new(true, grants)
+    }
+
+    fn granted_page(offset: u16) -> CopyEnd {
+        CopyEnd::Grant(Grant::Of { share: 0, page: 0 }, offset)
+    }
+
+    fn segment(source: CopyEnd, destination: CopyEnd, length: u16) -> CopySegment {
+        CopySegment {
+            source,
+            destination,
+            length,
+        }
+    }
+
+    fn judge(
+        scratch: &mut Scratch,
+        state: &mut State,
+        copy: CopySegment,
+        outcome: Outcome,
+    ) -> bool {
+        let segments = scratch.resolve(state, &[copy]);
+        scratch.judge(state, &segments, &outcome).is_ok()
+    }
+
+    #[test]
+    fn bytes_are_copied() {
+        let (mut scratch, mut state) = (Scratch::new(), state(true));
+        let copy = segment(granted_page(10), CopyEnd::Scratch(4090), 20);
+        assert!(!judge(
+            &mut scratch,
+            &mut state,
+            copy,
+            Outcome::Error(EINVAL)
+        ));
+        assert!(!judge(
+            &mut scratch,
+            &mut state,
+            copy,
+            Outcome::Statuses(vec![-1])
+        ));
+        assert!(judge(
+            &mut scratch,
+            &mut state,
+            copy,
+            Outcome::Statuses(vec![OKAY])
+        ));
+        assert_eq!(scratch.bytes()[4090], pattern(3, 10));
+        assert_eq!(scratch.bytes()[4109], pattern(3, 29));
+        assert_eq!(scratch.bytes()[4110], 0);
+    }
+
+    #[test]
+    fn a_read_only_page_is_not_written() {
+        let (mut scratch, mut state) = (Scratch::new(), state(false));
+        let copy = segment(CopyEnd::Scratch(0), granted_page(0), 1);
+        assert!(!judge(
+            &mut scratch,
+            &mut state,
+            copy,
+            Outcome::Statuses(vec![OKAY])
+        ));
+        assert!(judge(
+            &mut scratch,
+            &mut state,
+            copy,
+            Outcome::Statuses(vec![-1])
+        ));
+        assert_eq!(state.grants.read(&[0], 0, 1), [pattern(3, 0)]);
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        let bad = CopyEnd::Bad(BadAddress::Null);
+        let cases = [
+            (
+                segment(CopyEnd::Scratch(0), CopyEnd::Scratch(100), 1),
+                EINVAL,
+            ),
+            (segment(granted_page(4000), CopyEnd::Scratch(0), 97), EINVAL),
+            (segment(granted_page(0), bad, 1), EFAULT),
+        ];
+        for (copy, error) in cases {
+            let (mut scratch, mut state) = (Scratch::new(), state(true));
+            assert!(judge(&mut scratch, &mut state, copy, Outcome::Error(error)));
+            assert!(!judge(
+                &mut scratch,
+                &mut state,
+                copy,
+                Outcome::Statuses(vec![OKAY])
+            ));
+            assert!(!judge(
+                &mut scratch,
+                &mut state,
+                copy,
+                Outcome::Error(EINVAL + EFAULT - error)
+            ));
+        }
+        // Nothing is accessed for a segment without a byte.
+        let (mut scratch, mut state) = (Scratch::new(), state(true));
+        let copy = segment(granted_page(0), bad, 0);
+        assert!(judge(
+            &mut scratch,
+            &mut state,
+            copy,
+            Outcome::Statuses(vec![OKAY])
+        ));
+    }
+
+    #[test]
+    fn a_copy_within_a_page_is_replaced() {
+        let scratch = Scratch::new();
+        let copy = segment(granted_page(0), granted_page(1), 10);
+        let resolved = scratch.resolve(&state(true), &[copy]);
+        assert_eq!(resolved[0].source, End::Scratch(0));
     }
 }

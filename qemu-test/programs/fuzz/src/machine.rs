@@ -14,6 +14,7 @@ use std::time::Duration;
 use guest_test::errno::EFAULT;
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::Gntdev;
+use guest_test::grant_dma_buf::Import;
 use guest_test::mapping;
 use guest_test::mapping::MappingCalls;
 use guest_test::mapping::Pipe;
@@ -30,6 +31,7 @@ use xen_grants::grant_copy::Segment as RawSegment;
 use xen_grants::grant_share::Access;
 use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
+use xen_grants::memory_file::MemoryFile;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
@@ -38,17 +40,22 @@ use crate::copy::Segment;
 use crate::model::Model;
 use crate::model::Setting;
 use crate::operation::By;
+use crate::operation::Grant;
 use crate::operation::Operation;
 use crate::operation::Rights;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
 use crate::operation::MAPPINGS;
+use crate::operation::MEMORIES;
 use crate::operation::SCRATCH_PAGES;
 use crate::operation::SHARES;
 use crate::outcome::Outcome;
 
 /// Port that is not open: far above those that a test opens.
 const CLOSED_PORT: u32 = 4000;
+
+/// Number of no descriptor.
+const CLOSED_DESCRIPTOR: u32 = 900;
 
 /// Limit of a wait for the release of a buffer that nobody holds, in milliseconds.
 const LONG_WAIT: u32 = 20_000;
@@ -68,6 +75,7 @@ pub struct Machine {
     /// Number of bytes in the pipe.
     in_pipe: usize,
     buffers: [Option<DmaBuf>; BUFFERS],
+    memories: [Option<DmaBuf>; MEMORIES],
     files: [Option<Gntdev>; FILES],
 }
 
@@ -93,6 +101,7 @@ impl Machine {
             pipe: Pipe::new()?,
             in_pipe: 0,
             buffers: [const { None }; BUFFERS],
+            memories: [const { None }; MEMORIES],
             files: [const { None }; FILES],
         })
     }
@@ -109,6 +118,10 @@ impl Machine {
             | Operation::Unshare { .. }
             | Operation::OwnerRead { .. }
             | Operation::OwnerWrite { .. } => self.ask_owner(operation)?,
+            Operation::MakeMemory { .. }
+            | Operation::CloseMemory { .. }
+            | Operation::Import { .. }
+            | Operation::EndImport { .. } => self.import(operation, model)?,
             Operation::Split { .. }
             | Operation::Unmap { .. }
             | Operation::Protect { .. }
@@ -219,10 +232,7 @@ impl Machine {
             }
             Operation::InsertClaiming { file, count } => {
                 let device = self.files[*file].as_ref()?;
-                let grant = model
-                    .state
-                    .grants
-                    .resolve(crate::operation::Grant::BeyondTable);
+                let grant = model.state.grants.resolve(Grant::BeyondTable);
                 number(device.insert_claiming(*count, &[grant]))
             }
             Operation::Remove {
@@ -392,6 +402,59 @@ impl Machine {
                 let is_long = long && model.ends_soon(file, number);
                 let limit = if is_long { LONG_WAIT } else { 0 };
                 outcome(device.wait_released(number, limit))
+            }
+            _ => return None,
+        })
+    }
+
+    fn import(&mut self, operation: &Operation, model: &Model) -> io::Result<Option<Outcome>> {
+        if let Operation::MakeMemory { memory, pages } = *operation {
+            self.memories[memory] = None;
+            let buffer = MemoryFile::new(pages)?.dma_buf()?;
+            let number = buffer.number();
+            self.memories[memory] = Some(buffer);
+            return Ok(Some(Outcome::Number(number.into())));
+        }
+        Ok(self.call_on_memory(operation, model))
+    }
+
+    fn call_on_memory(&mut self, operation: &Operation, model: &Model) -> Option<Outcome> {
+        Some(match *operation {
+            Operation::CloseMemory { memory } => {
+                self.memories[memory].take()?;
+                Outcome::Done
+            }
+            Operation::Import {
+                file,
+                memory,
+                more,
+                wide_domain,
+                second_form,
+            } => {
+                let device = self.files[file].as_ref()?;
+                let domid = self.setting.domu.unwrap_or(DOM0);
+                let name = model.state.memories[memory].filter(|name| name.open);
+                let pages = name.map_or(1, |name| name.pages) as u32;
+                let import = Import {
+                    number: name.map_or(CLOSED_DESCRIPTOR, |name| name.number),
+                    count: pages.wrapping_add_signed(more),
+                    domid: domid | u32::from(wide_domain) << 16,
+                    reserved: 0,
+                };
+                let imported = if second_form {
+                    device.import_at(&import).map(|(_, references)| references)
+                } else {
+                    device.import_claiming(&import)
+                };
+                match imported {
+                    Ok(references) => Outcome::References(references),
+                    Err(error) => failure(&error),
+                }
+            }
+            Operation::EndImport { file, memory } => {
+                let device = self.files[file].as_ref()?;
+                let number = model.state.memories[memory]?.number;
+                outcome(device.release_import(number))
             }
             _ => return None,
         })

@@ -3,8 +3,12 @@
 //! Model of the device: the results that it must answer operations with, as
 //! `Documentation/xen/gntdev.rst` says. Where that leaves several, each of them is accepted.
 
+use std::collections::BTreeSet;
+use std::mem;
+
 use guest_test::errno::EACCES;
 use guest_test::errno::EAGAIN;
+use guest_test::errno::EBADF;
 use guest_test::errno::EFAULT;
 use guest_test::errno::EINVAL;
 use guest_test::errno::EIO;
@@ -33,6 +37,7 @@ use crate::outcome::expect;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;
 use crate::state::FileId;
+use crate::state::MemoryName;
 use crate::state::Piece;
 use crate::state::Presence;
 use crate::state::RegionName;
@@ -295,6 +300,46 @@ impl Model {
                 let number = state.buffer_names[*buffer]?.number;
                 let is_long = *long && self.ends_soon(file, number);
                 wait(&mut self.state, file, number, is_long, outcome)
+            }
+            Operation::MakeMemory { memory, pages } => {
+                let &Outcome::Number(number) = outcome else {
+                    return Some(Err(format!("{outcome:?}, expected a descriptor")));
+                };
+                state.memories[*memory] = Some(MemoryName {
+                    number: number as u32,
+                    pages: *pages,
+                    open: true,
+                });
+                Ok(())
+            }
+            Operation::CloseMemory { memory } => {
+                let name = state.memories[*memory].as_mut()?;
+                mem::take(&mut name.open).then_some(())?;
+                expect(outcome, &Outcome::Done)
+            }
+            Operation::Import {
+                file,
+                memory,
+                more,
+                wide_domain,
+                ..
+            } => {
+                let file = state.descriptors[*file]?;
+                let name = state.memories[*memory].filter(|name| name.open);
+                let is_good = *more == 0 && !wide_domain;
+                import(state, file, name, is_good, outcome)
+            }
+            Operation::EndImport { file, memory } => {
+                let file = state.descriptors[*file]?;
+                let number = state.memories[*memory]?.number;
+                let imports = &mut state.file(file).imports;
+                match imports.iter().rposition(|other| *other == number) {
+                    Some(newest) => {
+                        imports.remove(newest);
+                        expect(outcome, &Outcome::Done)
+                    }
+                    None => expect(outcome, &Outcome::Error(ENOENT)),
+                }
             }
             Operation::Read { file, length } => {
                 let file = state.descriptors[*file]?;
@@ -583,8 +628,34 @@ fn wait(state: &mut State, file: FileId, number: u32, is_long: bool, outcome: &O
     if *outcome == Outcome::Error(ENOENT) || (success && named.len() == 1) {
         let file = state.file(file);
         file.exports.retain(|(other, _)| *other != number);
-        file.surely_released += named.len() as u64;
+        file.released += named.len() as u64;
     }
+    Ok(())
+}
+
+/// `name` is that of an open descriptor, and `is_good` true if the other arguments are correct.
+fn import(
+    state: &mut State,
+    file: FileId,
+    name: Option<MemoryName>,
+    is_good: bool,
+    outcome: &Outcome,
+) -> Verdict {
+    let expected = match name {
+        Some(_) if is_good => Expected::success(),
+        Some(_) => Expected::error(EINVAL),
+        None if is_good => Expected::error(EBADF),
+        None => Expected::error(EBADF).or(EINVAL),
+    };
+    let success = expected.compare(outcome)?;
+    let (Outcome::References(references), Some(name), true) = (outcome, name, success) else {
+        return Ok(());
+    };
+    let different: BTreeSet<&u32> = references.iter().collect();
+    if references.len() != name.pages || different.len() != name.pages {
+        return Err(format!("{outcome:?}, expected {} references", name.pages));
+    }
+    state.file(file).imports.push(name.number);
     Ok(())
 }
 
@@ -593,36 +664,24 @@ fn read(state: &mut State, file: FileId, length: usize, outcome: &Outcome) -> Ve
         return expect(outcome, &Outcome::Error(EINVAL));
     }
     let file = state.file(file);
-    match *outcome {
-        Outcome::Error(EAGAIN) if file.surely_released == 0 => {}
-        Outcome::Number(count)
-            if (1.max(file.surely_released)..=file.maybe_released).contains(&count) =>
-        {
-            file.maybe_released -= count;
-            file.surely_released = 0;
-        }
-        _ => {
-            return Err(format!(
-                "{outcome:?}, expected {} to {} released buffers",
-                file.surely_released, file.maybe_released
-            ))
-        }
+    let count = match *outcome {
+        Outcome::Error(EAGAIN) => 0,
+        Outcome::Number(count) if count != 0 => count,
+        _ => return Err(format!("{outcome:?}, expected a number")),
+    };
+    if !file.unread().contains(&count) {
+        return Err(format!("{outcome:?}, expected {:?}", file.unread()));
     }
+    file.read += count;
     Ok(())
 }
 
 fn poll(state: &mut State, file: FileId, outcome: &Outcome) -> Verdict {
-    let file = state.file(file);
+    let unread = state.file(file).unread();
     match *outcome {
-        Outcome::Number(0) if file.surely_released == 0 => Ok(()),
-        Outcome::Number(1) if file.maybe_released != 0 => {
-            file.surely_released = file.surely_released.max(1);
-            Ok(())
-        }
-        _ => Err(format!(
-            "{outcome:?}, expected {} to {} released buffers",
-            file.surely_released, file.maybe_released
-        )),
+        Outcome::Number(0) if *unread.start() == 0 => Ok(()),
+        Outcome::Number(1) if *unread.end() != 0 => Ok(()),
+        _ => Err(format!("{outcome:?}, expected {unread:?} released buffers")),
     }
 }
 
@@ -699,4 +758,311 @@ fn fork(piece: &Piece, paravirtual: bool, outcome: &Outcome) -> Verdict {
         return Ok(());
     }
     Err(format!("{end:?}, expected one of {expected:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Grant;
+
+    const DOMU: u32 = 5;
+    const PARAVIRTUAL: Setting = Setting {
+        paravirtual: true,
+        domu: Some(DOMU),
+    };
+    const AUTO_TRANSLATED: Setting = Setting {
+        paravirtual: false,
+        domu: Some(DOMU),
+    };
+
+    fn grant(page: usize) -> Grant {
+        Grant::Of { share: 1, page }
+    }
+
+    /// Model of a process with a file in slot 0, a share of the domU in slot 1, and a region of its
+    /// two pages in slot 0.
+    fn with_region(setting: Setting, writable: bool) -> Model {
+        let mut model = Model::new(setting);
+        let grants = [8, 9].map(|reference| GrantRef {
+            domid: DOMU,
+            reference,
+        });
+        let operations = [
+            (
+                Operation::Share {
+                    share: 1,
+                    pages: 2,
+                    writable,
+                    seed: 3,
+                },
+                Outcome::Grants(grants.to_vec()),
+            ),
+            (
+                Operation::Open {
+                    file: 0,
+                    duplicate: None,
+                },
+                Outcome::Done,
+            ),
+            (
+                Operation::Insert {
+                    file: 0,
+                    region: 0,
+                    grants: vec![grant(0), grant(1)],
+                },
+                Outcome::Number(0),
+            ),
+        ];
+        for (operation, outcome) in operations {
+            assert_eq!(model.judge(&operation, &outcome), Ok(()));
+        }
+        model
+    }
+
+    fn map(mapping: usize, rights: Rights) -> Operation {
+        Operation::Map {
+            file: 0,
+            region: 0,
+            mapping,
+            range: Range::Exact,
+            rights,
+            private: false,
+        }
+    }
+
+    /// Fails unless `outcome` is expected, and each of `others` is not.
+    fn assert_only(model: &mut Model, operation: &Operation, outcome: Outcome, others: &[Outcome]) {
+        for other in others {
+            assert!(model.judge(operation, other).is_err(), "{other:?}");
+        }
+        assert_eq!(model.judge(operation, &outcome), Ok(()));
+    }
+
+    #[test]
+    fn a_region_is_mapped_once() {
+        let mut model = with_region(PARAVIRTUAL, true);
+        let operation = map(0, Rights::ReadWrite);
+        assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+        let again = map(1, Rights::Read);
+        let wrong = [Outcome::Error(EFAULT), Outcome::Nothing];
+        assert_only(&mut model, &again, Outcome::Error(EINVAL), &wrong);
+    }
+
+    #[test]
+    fn a_slot_in_use_leaves_nothing_to_do() {
+        let mut model = with_region(PARAVIRTUAL, true);
+        let operation = map(0, Rights::ReadWrite);
+        assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+        assert_only(&mut model, &operation, Outcome::Nothing, &[Outcome::Done]);
+    }
+
+    #[test]
+    fn a_read_only_grant_is_not_mapped_for_writing() {
+        let mut model = with_region(AUTO_TRANSLATED, false);
+        let write = map(0, Rights::ReadWrite);
+        assert_only(&mut model, &write, Outcome::Error(EINVAL), &[]);
+        let read = map(0, Rights::Read);
+        assert_only(&mut model, &read, Outcome::Done, &[Outcome::Error(EINVAL)]);
+        let protect = Operation::Protect {
+            mapping: 0,
+            rights: Rights::ReadWrite,
+        };
+        assert_only(
+            &mut model,
+            &protect,
+            Outcome::Error(EACCES),
+            &[Outcome::Error(EINVAL)],
+        );
+    }
+
+    #[test]
+    fn wrong_data_is_found() {
+        let mut model = with_region(PARAVIRTUAL, true);
+        let operation = map(0, Rights::ReadWrite);
+        assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+        let store = Operation::Store {
+            mapping: 0,
+            at: 5000,
+            value: 77,
+            by: By::Program,
+        };
+        let before = model.contents(0).unwrap();
+        assert_eq!(model.judge(&store, &Outcome::Done), Ok(()));
+        let mut after = before.clone();
+        after[5000] = 77;
+        let load = Operation::Load {
+            mapping: 0,
+            by: By::Kernel,
+        };
+        let wrong = [Outcome::Bytes(before), Outcome::Error(EFAULT)];
+        assert_only(&mut model, &load, Outcome::Bytes(after), &wrong);
+    }
+
+    /// The whole region ends together in an auto-translated domain, each page in a paravirtual one.
+    #[test]
+    fn a_byte_is_cleared_when_its_page_ends() {
+        for (setting, is_early) in [(PARAVIRTUAL, true), (AUTO_TRANSLATED, false)] {
+            let mut model = with_region(setting, true);
+            let operations = [
+                map(0, Rights::ReadWrite),
+                Operation::Notify {
+                    file: 0,
+                    region: 0,
+                    at: 4096 + 7,
+                    action: notify::CLEAR_BYTE,
+                    open_port: false,
+                },
+                Operation::Split {
+                    mapping: 0,
+                    rest: 1,
+                    at: 1,
+                },
+                Operation::Unmap { mapping: 1 },
+            ];
+            for operation in operations {
+                assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+            }
+            let page = 1;
+            let byte = |model: &Model| model.state.grants.read(&[page], 7, 1)[0];
+            let before = guest_test::pattern::pattern(3, 4096 + 7);
+            assert_eq!(byte(&model), if is_early { 0 } else { before });
+            // The file has the region as long as the other page is mapped.
+            for operation in [
+                Operation::Close { file: 0 },
+                Operation::Unmap { mapping: 0 },
+            ] {
+                assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+            }
+            assert_eq!(byte(&model), 0);
+        }
+    }
+
+    #[test]
+    fn a_removed_region_is_unknown() {
+        let mut model = with_region(PARAVIRTUAL, true);
+        let remove = Operation::Remove {
+            file: 0,
+            region: 0,
+            range: Range::Exact,
+            any_count: false,
+        };
+        assert_only(&mut model, &remove, Outcome::Done, &[]);
+        assert_only(
+            &mut model,
+            &remove,
+            Outcome::Error(ENOENT),
+            &[Outcome::Done],
+        );
+        let map = map(0, Rights::Read);
+        assert_only(&mut model, &map, Outcome::Error(EINVAL), &[Outcome::Done]);
+    }
+
+    #[test]
+    fn a_domain_does_not_map_its_own_pages_unless_it_is_paravirtual() {
+        for (setting, outcome) in [
+            (PARAVIRTUAL, Outcome::Done),
+            (AUTO_TRANSLATED, Outcome::Error(EOPNOTSUPP)),
+        ] {
+            let mut model = with_region(setting, true);
+            let own = GrantRef {
+                domid: DOM0,
+                reference: 3,
+            };
+            let share = Operation::Share {
+                share: 0,
+                pages: 1,
+                writable: true,
+                seed: 4,
+            };
+            assert_eq!(model.judge(&share, &Outcome::Grants(vec![own])), Ok(()));
+            let insert = Operation::Insert {
+                file: 0,
+                region: 0,
+                grants: vec![Grant::Of { share: 0, page: 0 }],
+            };
+            let offset = 2 * PAGE_SIZE as u64;
+            assert_only(
+                &mut model,
+                &insert,
+                Outcome::Number(offset),
+                &[Outcome::Number(4096)],
+            );
+            let map = map(0, Rights::Read);
+            assert_only(&mut model, &map, outcome, &[Outcome::Error(EINVAL)]);
+        }
+    }
+
+    #[test]
+    fn a_held_buffer_is_not_released() {
+        let mut model = with_region(AUTO_TRANSLATED, true);
+        let export = Operation::Export {
+            file: 0,
+            buffer: 2,
+            share: 1,
+            flags: 0,
+            offset: None,
+            bad: false,
+        };
+        let wait = Operation::Wait {
+            file: 0,
+            buffer: 2,
+            long: true,
+        };
+        let read = Operation::Read { file: 0, length: 8 };
+        let close = Operation::CloseBuffer { buffer: 2 };
+        let done = [Outcome::Done, Outcome::Error(ENOENT)];
+        assert_only(
+            &mut model,
+            &export,
+            Outcome::Number(11),
+            &[Outcome::Error(EINVAL)],
+        );
+        assert_only(&mut model, &wait, Outcome::Error(ETIMEDOUT), &done);
+        assert_only(
+            &mut model,
+            &read,
+            Outcome::Error(EAGAIN),
+            &[Outcome::Number(1)],
+        );
+        assert_only(&mut model, &close, Outcome::Done, &[Outcome::Nothing]);
+        assert_only(
+            &mut model,
+            &wait,
+            Outcome::Done,
+            &[Outcome::Error(ETIMEDOUT)],
+        );
+        let wrong = [Outcome::Error(EAGAIN), Outcome::Number(2)];
+        assert_only(&mut model, &read, Outcome::Number(1), &wrong);
+        assert_only(&mut model, &wait, Outcome::Error(ENOENT), &[Outcome::Done]);
+    }
+
+    #[test]
+    fn the_grants_of_an_ended_share_may_be_refused() {
+        let mut model = with_region(PARAVIRTUAL, true);
+        for operation in [map(0, Rights::Read), Operation::Unshare { share: 1 }] {
+            assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+        }
+        let insert = Operation::Insert {
+            file: 0,
+            region: 0,
+            grants: vec![grant(0)],
+        };
+        assert_eq!(model.judge(&insert, &Outcome::Number(0x2000)), Ok(()));
+        assert_eq!(
+            model.judge(&map(1, Rights::Read), &Outcome::Error(EINVAL)),
+            Ok(())
+        );
+        assert_eq!(model.judge(&map(1, Rights::Read), &Outcome::Done), Ok(()));
+        let load = Operation::Load {
+            mapping: 1,
+            by: By::Program,
+        };
+        let bytes = model.contents(1).unwrap();
+        assert_only(
+            &mut model,
+            &load,
+            Outcome::Bytes(bytes),
+            &[Outcome::Error(EFAULT)],
+        );
+    }
 }

@@ -17,6 +17,8 @@ pub const REGIONS: usize = 8;
 pub const MAPPINGS: usize = 8;
 /// Number of slots for exported dma-bufs.
 pub const BUFFERS: usize = 4;
+/// Number of slots for dma-bufs of the program's own memory.
+pub const MEMORIES: usize = 2;
 /// Number of slots for shares: pages that a domain grants together.
 pub const SHARES: usize = 6;
 
@@ -264,6 +266,38 @@ pub enum Operation {
         buffer: usize,
         /// True to wait until the end of a buffer that nobody holds.
         long: bool,
+    },
+    /// A dma-buf of memory of the program is made.
+    MakeMemory {
+        /// Slot of the dma-buf. The descriptor of one that is in the slot is closed first.
+        memory: usize,
+        /// Number of pages.
+        pages: usize,
+    },
+    /// The descriptor of such a dma-buf is closed.
+    CloseMemory {
+        /// Slot of the dma-buf.
+        memory: usize,
+    },
+    /// `DMABUF_IMP_TO_REFS`.
+    Import {
+        /// Slot of the file.
+        file: usize,
+        /// Slot of the dma-buf; without one the number of no descriptor is passed.
+        memory: usize,
+        /// Number of pages beside that of the buffer.
+        more: i32,
+        /// True for a domain whose number has more than 16 bits.
+        wide_domain: bool,
+        /// True for the second form of the ioctl.
+        second_form: bool,
+    },
+    /// `DMABUF_IMP_RELEASE`.
+    EndImport {
+        /// Slot of the file.
+        file: usize,
+        /// Slot that names the number of the descriptor, which may be closed.
+        memory: usize,
     },
     /// `read()` of the device.
     Read {

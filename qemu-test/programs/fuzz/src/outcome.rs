@@ -23,6 +23,8 @@ pub enum Outcome {
     },
     /// Grants of a new share.
     Grants(Vec<GrantRef>),
+    /// Grant references of an imported dma-buf.
+    References(Vec<u32>),
     /// Statuses of the segments of a copy.
     Statuses(Vec<i16>),
     /// Bytes that were read.

@@ -3,6 +3,9 @@
 //! Model of the things that a program has: descriptors, regions, mappings and dma-bufs.
 
 use std::collections::BTreeMap;
+use std::mem;
+use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use xen_grants::GrantRef;
 use xen_grants::PAGE_SIZE;
@@ -13,6 +16,7 @@ use crate::operation::Rights;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
 use crate::operation::MAPPINGS;
+use crate::operation::MEMORIES;
 use crate::operation::REGIONS;
 
 /// Number of an open file of the model.
@@ -32,10 +36,22 @@ pub struct OpenFile {
     /// Exported dma-bufs by the numbers of their descriptors, the newest last. Those of which is
     /// known that they have been released are missing.
     pub exports: Vec<(u32, BufferId)>,
-    /// Number of buffers that certainly have been released since the last `read()`.
-    pub surely_released: u64,
-    /// The same with those that may have been released.
-    pub maybe_released: u64,
+    /// Numbers of the descriptors of imported dma-bufs.
+    pub imports: Vec<u32>,
+    /// Number of buffers that nobody holds, so that they have been or will be released.
+    unheld: u64,
+    /// Number of those of which is known that they have been released.
+    pub released: u64,
+    /// Number of released buffers that `read()` has returned.
+    pub read: u64,
+}
+
+impl OpenFile {
+    /// Returns the least and the greatest number that `read()` can return, where 0 stands for
+    /// `EAGAIN`.
+    pub fn unread(&self) -> RangeInclusive<u64> {
+        self.released.saturating_sub(self.read)..=self.unheld - self.read
+    }
 }
 
 /// Region of a file.
@@ -132,6 +148,17 @@ pub struct BufferName {
     pub open: Option<BufferId>,
 }
 
+/// Descriptor of a dma-buf of the program's own memory, also after its close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryName {
+    /// Number of the descriptor.
+    pub number: u32,
+    /// Number of pages.
+    pub pages: usize,
+    /// True if the descriptor is open.
+    pub open: bool,
+}
+
 /// Pages in the pipe.
 #[derive(Clone, Debug)]
 pub struct InPipe {
@@ -156,6 +183,8 @@ pub struct State {
     /// Names of dma-bufs by slot.
     pub buffer_names: [Option<BufferName>; BUFFERS],
     buffers: Vec<Buffer>,
+    /// Names of dma-bufs of the program's own memory by slot.
+    pub memories: [Option<MemoryName>; MEMORIES],
     /// Mappings by slot.
     pub pieces: [Option<Piece>; MAPPINGS],
     /// Contents of the pipe.
@@ -174,6 +203,7 @@ impl State {
             regions: Vec::new(),
             buffer_names: [None; BUFFERS],
             buffers: Vec::new(),
+            memories: [None; MEMORIES],
             pieces: [const { None }; MAPPINGS],
             pipe: None,
         }
@@ -225,7 +255,7 @@ impl State {
     fn release_file(&mut self, file: FileId) {
         self.files[file].holders -= 1;
         if self.files[file].holders == 0 {
-            for region in std::mem::take(&mut self.files[file].regions).into_values() {
+            for region in mem::take(&mut self.files[file].regions).into_values() {
                 self.remove(region);
             }
         }
@@ -277,7 +307,7 @@ impl State {
     }
 
     /// Clears the byte of a region if it is in one of `pages`, and these are mapped writable.
-    fn clear_byte(&mut self, region: RegionId, pages: std::ops::Range<usize>) {
+    fn clear_byte(&mut self, region: RegionId, pages: Range<usize>) {
         let ended = &mut self.regions[region];
         let is_due = |byte: &mut usize| pages.contains(&(*byte / PAGE_SIZE));
         let (Some(mapped), Some(byte)) = (&ended.mapped, ended.clear_byte.take_if(is_due)) else {
@@ -332,7 +362,7 @@ impl State {
         let released = &mut self.buffers[buffer];
         released.holders -= 1;
         if released.holders == 0 {
-            self.files[released.file].maybe_released += 1;
+            self.files[released.file].unheld += 1;
         }
     }
 
