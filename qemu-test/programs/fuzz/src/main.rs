@@ -7,6 +7,7 @@
 //! machine    executes an operation on the device        -> Outcome
 //! model      knows which outcomes are allowed, and follows the one that it is told
 //! run        a sequence in a process of its own, and what the process leaves behind
+//! storm      threads that call the device at the same time
 //! shrink     a short sequence that fails as the long one did
 //! ```
 //!
@@ -26,6 +27,8 @@ mod outcome;
 mod run;
 mod shrink;
 mod state;
+mod storm;
+mod tally;
 
 use std::env;
 use std::io;
@@ -41,9 +44,9 @@ use suites::suite::LeakCheck;
 use crate::model::Setting;
 use crate::operation::Operation;
 use crate::run::Failure;
-use crate::run::Tally;
+use crate::tally::Tally;
 
-const USAGE: &str = "usage: gntdev-fuzz [--seed S] [--operations N]";
+const USAGE: &str = "usage: gntdev-fuzz [--seed S] [--operations N] [--threads T]";
 
 /// Number of operations of a round.
 const ROUND: usize = 1000;
@@ -59,6 +62,7 @@ const SHRINK_LIMIT: Duration = Duration::from_secs(900);
 struct Options {
     seed: u64,
     operations: usize,
+    threads: usize,
 }
 
 fn main() -> ExitCode {
@@ -80,6 +84,7 @@ fn options(arguments: &[String]) -> Option<Options> {
     let mut options = Options {
         seed: 1,
         operations: 10 * ROUND,
+        threads: 1,
     };
     for pair in arguments.chunks(2) {
         let [name, value] = pair else {
@@ -88,10 +93,11 @@ fn options(arguments: &[String]) -> Option<Options> {
         match name.as_str() {
             "--seed" => options.seed = value.parse().ok()?,
             "--operations" => options.operations = value.parse().ok()?,
+            "--threads" => options.threads = value.parse().ok()?,
             _ => return None,
         }
     }
-    Some(options)
+    (options.threads != 0).then_some(options)
 }
 
 /// Runs all rounds, up to the first that fails. Returns true if none does.
@@ -100,22 +106,43 @@ fn fuzz(options: Options) -> io::Result<bool> {
         paravirtual: MemoryModel::current()? == MemoryModel::Paravirtual,
         domu: RemoteGranter::domid_of_domu().ok(),
     };
-    let Options { seed, operations } = options;
+    let Options {
+        seed,
+        operations,
+        threads,
+    } = options;
     println!("seed {seed}, {operations} operations, {setting:?}");
     let mut leaks = LeakCheck::new(Driver::current()?)?;
     let mut tally = Tally::default();
     for (round, first) in (0..operations).step_by(ROUND).enumerate() {
         let seed = seed.wrapping_add(round as u64);
-        let chosen = choice::operations(seed, ROUND.min(operations - first));
-        match run::run(setting, &chosen, &mut leaks)? {
+        let count = ROUND.min(operations - first);
+        let result = if threads == 1 {
+            run::run(setting, &choice::operations(seed, count), &mut leaks)?
+        } else {
+            let calls = count.div_ceil(threads);
+            run::run_threads(setting, seed, threads, calls, &mut leaks)?
+        };
+        match result {
             Ok(counts) => tally.add(&counts),
             Err(failure) => {
-                report(setting, seed, &chosen, &failure, &mut leaks);
+                println!("FAILURE: {}", failure.message);
+                println!(
+                    "repeat: gntdev-fuzz --seed {seed} --operations {count} --threads {threads}"
+                );
+                if threads == 1 {
+                    shorten(
+                        setting,
+                        &choice::operations(seed, count),
+                        &failure,
+                        &mut leaks,
+                    );
+                }
                 return Ok(false);
             }
         }
         if round % PROGRESS == PROGRESS - 1 {
-            println!("{} operations", first + chosen.len());
+            println!("{} operations", first + count);
         }
     }
     print!("{tally}");
@@ -123,20 +150,9 @@ fn fuzz(options: Options) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Reports a failure, and the shortest sequence of operations that repeats it.
-fn report(
-    setting: Setting,
-    seed: u64,
-    chosen: &[Operation],
-    failure: &Failure,
-    leaks: &mut LeakCheck,
-) {
-    let Failure { at, class, message } = failure;
-    println!("FAILURE at operation {at} of seed {seed}: {message}");
-    println!(
-        "repeat: gntdev-fuzz --seed {seed} --operations {}",
-        chosen.len()
-    );
+/// Prints the shortest sequence of operations that repeats a failure.
+fn shorten(setting: Setting, chosen: &[Operation], failure: &Failure, leaks: &mut LeakCheck) {
+    let Failure { at, class, .. } = failure;
     let mut repeats = |part: &[Operation]| match run::run(setting, part, leaks) {
         Ok(Err(other)) => other.class == *class,
         Ok(Ok(_)) => false,
@@ -145,7 +161,7 @@ fn report(
             false
         }
     };
-    let needed = &chosen[..(at + 1).min(chosen.len())];
+    let needed = &chosen[..at.saturating_add(1).min(chosen.len())];
     if !repeats(needed) {
         println!("the failure does not occur again with the same operations");
         return;
@@ -175,11 +191,13 @@ mod tests {
             options,
             Options {
                 seed: 3,
-                operations: 7
+                operations: 7,
+                threads: 1
             }
         );
         assert_eq!(parse(&["--seed"]), None);
         assert_eq!(parse(&["--seed", "x"]), None);
-        assert_eq!(parse(&["--threads", "2"]), None);
+        assert_eq!(parse(&["--threads", "0"]), None);
+        assert_eq!(parse(&["--rounds", "2"]), None);
     }
 }

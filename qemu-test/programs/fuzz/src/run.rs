@@ -2,8 +2,6 @@
 
 //! A run: operations that a new process executes, and the search for what it leaves behind.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::io::Read;
 use std::io::Write;
@@ -21,7 +19,9 @@ use crate::machine::Machine;
 use crate::model::Model;
 use crate::model::Setting;
 use crate::operation::Operation;
-use crate::outcome::Outcome;
+use crate::storm;
+use crate::tally::Column;
+use crate::tally::Tally;
 
 /// Time limit of a run, for one that hangs.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Failure of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Index of the operation that failed, or the number of operations.
+    /// Index of the operation that failed; beyond the last one for a failure of all together.
     pub at: usize,
     /// Class of the failure, which stays the same when a run is made shorter.
     pub class: String,
@@ -37,64 +37,13 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Numbers of operations that succeeded, that were refused, and that had nothing to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count([usize; 3]);
-
-/// Numbers of operations, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(BTreeMap<String, Count>);
-
-impl Tally {
-    fn count(&mut self, operation: &Operation, outcome: &Outcome) {
-        let column = match outcome {
-            Outcome::Error(_) => 1,
-            Outcome::Nothing => 2,
-            _ => 0,
-        };
-        self.0.entry(operation.name()).or_default().0[column] += 1;
-    }
-
-    /// Adds the numbers of another run.
-    pub fn add(&mut self, other: &Self) {
-        for (name, count) in &other.0 {
-            let sum = &mut self.0.entry(name.clone()).or_default().0;
-            for (sum, number) in sum.iter_mut().zip(count.0) {
-                *sum += number;
-            }
-        }
-    }
-
-    /// Reads the lines that [`fmt::Display`] writes, without the title.
-    fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let mut tally = Self::default();
-        for line in lines {
-            let mut words = line.split_whitespace();
-            let name = words.next()?;
-            let mut count = Count::default();
-            for number in &mut count.0 {
-                *number = words.next()?.parse().ok()?;
-            }
-            tally.0.insert(name.to_string(), count);
-        }
-        Some(tally)
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "operation          succeeded  refused  nothing to do")?;
-        for (name, Count([succeeded, refused, nothing])) in &self.0 {
-            writeln!(f, "{name:18} {succeeded:9} {refused:8} {nothing:14}")?;
-        }
-        Ok(())
-    }
-}
-
 /// First line of the report of a process whose operations all had expected results.
 const GOOD: &str = "good";
 /// The same for one whose operation failed; the index and the message follow.
 const FAILED: &str = "failed";
+
+/// Result of a process: the numbers of its operations, or its failure.
+pub type Result = std::result::Result<Tally, Failure>;
 
 /// Executes `operations` in a new process, and checks that nothing is left of it by the counts of
 /// the driver and of Xen.
@@ -106,24 +55,46 @@ pub fn run(
     setting: Setting,
     operations: &[Operation],
     leaks: &mut LeakCheck,
-) -> io::Result<Result<Tally, Failure>> {
-    let result = run_process(setting, operations)?;
-    let left = leaks.check();
-    Ok(match (result, left) {
-        (Ok(_), Err(message)) => Err(Failure {
-            at: operations.len(),
-            class: "leak".into(),
-            message,
-        }),
-        (result, _) => result,
+) -> io::Result<Result> {
+    let name_at = |at: usize| operations.get(at).map_or("the end".into(), Operation::name);
+    in_process(leaks, name_at, |progress| {
+        execute(setting, operations, progress)
     })
 }
 
-fn run_process(setting: Setting, operations: &[Operation]) -> io::Result<Result<Tally, Failure>> {
+/// As [`run`], for `threads` threads that make `count` calls each.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub fn run_threads(
+    setting: Setting,
+    seed: u64,
+    threads: usize,
+    count: usize,
+    leaks: &mut LeakCheck,
+) -> io::Result<Result> {
+    let name_at = |_| "a thread".into();
+    in_process(leaks, name_at, |_| {
+        let result = storm::execute(setting, seed, threads, count)?;
+        Ok(result.map_err(|message| (0, message)))
+    })
+}
+
+/// Result of the operations: their numbers, or the index of the one that failed and a message.
+type Executed = std::result::Result<Tally, (usize, String)>;
+
+/// Calls `body` in a new process. It stores the index of the operation that it executes in the
+/// first word of the memory that it gets. `name_at` returns the name of an operation.
+fn in_process(
+    leaks: &mut LeakCheck,
+    name_at: impl Fn(usize) -> String,
+    body: impl FnOnce(&Bytes) -> io::Result<Executed>,
+) -> io::Result<Result> {
     let progress = mapping::shared(1)?;
     let (mut reader, writer) = UnixStream::pair()?;
     let mut child = Child::spawn(|| {
-        let report = match execute(setting, operations, &progress) {
+        let report = match body(&progress) {
             Ok(Ok(tally)) => format!("{GOOD}\n{tally}"),
             Ok(Err((at, message))) => format!("{FAILED}\n{at}\n{message}"),
             Err(error) => error.to_string(),
@@ -136,48 +107,40 @@ fn run_process(setting: Setting, operations: &[Operation]) -> io::Result<Result<
     let mut report = String::new();
     reader.read_to_string(&mut report)?;
 
-    let reached = progress.word(0).load(Ordering::Relaxed) as usize;
-    let name_at = |at: usize| operations.get(at).map_or("the end".into(), Operation::name);
-    let ended = |what: String| {
-        let message = format!("{what} in {}", name_at(reached));
-        Ok(Err(Failure {
-            at: reached,
-            class: message.clone(),
-            message,
-        }))
+    let at = progress.word(0).load(Ordering::Relaxed) as usize;
+    let left = leaks.check();
+    let died = match end {
+        None => Some("the process hangs".to_string()),
+        Some(End::Signalled(signal)) => Some(format!("signal {signal}")),
+        Some(End::Exited(_)) => None,
     };
-    match end {
-        None => return ended("the process hangs".into()),
-        Some(End::Signalled(signal)) => return ended(format!("signal {signal}")),
-        Some(End::Exited(_)) => {}
+    if let Some(end) = died {
+        let message = format!("{end} in {}", name_at(at));
+        let class = message.clone();
+        return Ok(Err(Failure { at, class, message }));
     }
-    match report.split_once('\n') {
+    let result = match report.split_once('\n') {
         Some((GOOD, rest)) => Tally::parse(rest.lines().skip(1))
-            .map(Ok)
-            .ok_or_else(|| io::Error::other(format!("not a tally: {rest:?}"))),
+            .ok_or_else(|| io::Error::other(format!("not a tally: {rest:?}")))?,
         Some((FAILED, rest)) => {
             let (at, message) = rest.split_once('\n').unwrap_or(("", rest));
             let at = at.parse().map_err(io::Error::other)?;
-            Ok(Err(Failure {
-                at,
-                class: format!("an unexpected result of {}", name_at(at)),
-                message: format!("{}: {message}", name_at(at)),
-            }))
+            let class = format!("an unexpected result of {}", name_at(at));
+            let message = format!("{}: {message}", name_at(at));
+            return Ok(Err(Failure { at, class, message }));
         }
-        _ => Err(io::Error::other(format!(
-            "at {}: {report}",
-            name_at(reached)
-        ))),
-    }
+        _ => return Err(io::Error::other(format!("at {}: {report}", name_at(at)))),
+    };
+    Ok(left.map(|()| result).map_err(|message| Failure {
+        at: usize::MAX,
+        class: "leak".into(),
+        message,
+    }))
 }
 
 /// Executes the operations. Returns the index of the first one whose result is not expected, and a
 /// message.
-fn execute(
-    setting: Setting,
-    operations: &[Operation],
-    progress: &Bytes,
-) -> io::Result<Result<Tally, (usize, String)>> {
+fn execute(setting: Setting, operations: &[Operation], progress: &Bytes) -> io::Result<Executed> {
     let mut machine = Machine::new(setting)?;
     let mut model = Model::new(setting);
     let mut tally = Tally::default();
@@ -187,29 +150,11 @@ fn execute(
         if let Err(message) = model.judge(operation, &outcome) {
             return Ok(Err((at, message)));
         }
-        tally.count(operation, &outcome);
+        tally.count(&operation.name(), Column::of(&outcome));
     }
     if machine.scratch() != model.scratch.bytes() {
         let message = "the process' own memory has other bytes than expected";
         return Ok(Err((operations.len(), message.into())));
     }
     Ok(Ok(tally))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tally_survives_the_journey() {
-        let mut tally = Tally::default();
-        tally.count(&Operation::Drain, &Outcome::Nothing);
-        tally.count(&Operation::Drain, &Outcome::Done);
-        tally.count(&Operation::Unmap { mapping: 1 }, &Outcome::Error(22));
-        let text = tally.to_string();
-        assert_eq!(Tally::parse(text.lines().skip(1)), Some(tally.clone()));
-        tally.add(&tally.clone());
-        assert_eq!(tally.0["Drain"], Count([2, 0, 2]));
-        assert_eq!(tally.0["Unmap"], Count([0, 2, 0]));
-    }
 }
