@@ -29,7 +29,7 @@ miri:
 bench:
 	@qemu-test/bench
 fuzz:
-	@qemu-test/fuzz --config $(BUILT) $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) $(addprefix --operations ,$(OPERATIONS))
+	@qemu-test/fuzz --config $(BUILT) $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) $(addprefix --operations ,$(OPERATIONS)) $(addprefix --threads ,$(THREADS))
 check:
 	@scripts/check
 kernel:
@@ -61,7 +61,8 @@ clean:
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make fuzz     make random system calls on the grant device, whose results a model predicts. SEED
 #:               names the calls (default: a random number, which is printed), OPERATIONS is their
-#:               number, DOM0 is pv or pvh, CONFIG one of our kernels
+#:               number, THREADS makes them at the same time, DOM0 is pv or pvh, CONFIG one of our
+#:               kernels
 #: make check    run rustfmt, clippy, checkpatch and the Python checks, among them mypy
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only; the whole kernel if it was never built
