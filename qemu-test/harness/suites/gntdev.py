@@ -52,6 +52,16 @@ def full_table(context: Context) -> list[Job]:
             for guests, title in ((GuestType.PV, "PV"), (GuestType.PVH, "PVH"))]
 
 
+@suite("fuzz", order=57, lists=(SuiteList.DOM0, SuiteList.LOCKDEP))
+def fuzz(context: Context) -> list[Job]:
+    """Random system calls with fixed seeds in a PV and, on the usual kernel, in a PVH dom0."""
+    types = [GuestType.PV]
+    if context.family == "dom0":
+        types.append(GuestType.PVH)
+    return [gntdev_boot(context, guests, 60, "gntdev-fuzz", title=guests.upper())
+            for guests in types]
+
+
 def gntdev_boot(context: Context, guests: GuestType, seconds: float, *programs: str,
                 title: str = "", display: bool = False, cmdline: str = "",
                 xen_cmdline: str = "") -> Job:

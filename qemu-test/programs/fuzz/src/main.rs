@@ -13,7 +13,8 @@
 //!
 //! `gntdev-fuzz --seed S --operations N` runs in dom0. Program `granter` in the domU that `$DOMU`
 //! names grants pages, and so does dom0 itself. The operations are divided into rounds, each with a
-//! seed of its own, so that a failure is repeated by one round.
+//! seed of its own, so that a failure is repeated by one round. Without options the program is a
+//! suite of a few rounds.
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +29,7 @@ mod run;
 mod shrink;
 mod state;
 mod storm;
+mod suite;
 mod tally;
 
 use std::env;
@@ -44,12 +46,10 @@ use suites::suite::LeakCheck;
 use crate::model::Setting;
 use crate::operation::Operation;
 use crate::run::Failure;
+use crate::run::ROUND;
 use crate::tally::Tally;
 
 const USAGE: &str = "usage: gntdev-fuzz [--seed S] [--operations N] [--threads T]";
-
-/// Number of operations of a round.
-const ROUND: usize = 1000;
 
 /// Number of rounds between two lines of progress.
 const PROGRESS: usize = 10;
@@ -67,17 +67,31 @@ struct Options {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let result = options(&arguments)
-        .ok_or_else(|| io::Error::other(USAGE))
-        .and_then(fuzz);
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    match execute(&arguments) {
+        Ok(status) => status,
         Err(error) => {
             eprintln!("gntdev-fuzz: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn execute(arguments: &[String]) -> io::Result<ExitCode> {
+    let driver = Driver::current()?;
+    let setting = Setting {
+        paravirtual: MemoryModel::current()? == MemoryModel::Paravirtual,
+        domu: RemoteGranter::domid_of_domu().ok(),
+    };
+    if arguments.is_empty() {
+        return Ok(suite::run(setting, driver));
+    }
+    let options = options(arguments).ok_or_else(|| io::Error::other(USAGE))?;
+    let is_good = fuzz(options, setting, LeakCheck::new(driver)?)?;
+    Ok(if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn options(arguments: &[String]) -> Option<Options> {
@@ -101,18 +115,13 @@ fn options(arguments: &[String]) -> Option<Options> {
 }
 
 /// Runs all rounds, up to the first that fails. Returns true if none does.
-fn fuzz(options: Options) -> io::Result<bool> {
-    let setting = Setting {
-        paravirtual: MemoryModel::current()? == MemoryModel::Paravirtual,
-        domu: RemoteGranter::domid_of_domu().ok(),
-    };
+fn fuzz(options: Options, setting: Setting, mut leaks: LeakCheck) -> io::Result<bool> {
     let Options {
         seed,
         operations,
         threads,
     } = options;
     println!("seed {seed}, {operations} operations, {setting:?}");
-    let mut leaks = LeakCheck::new(Driver::current()?)?;
     let mut tally = Tally::default();
     for (round, first) in (0..operations).step_by(ROUND).enumerate() {
         let seed = seed.wrapping_add(round as u64);

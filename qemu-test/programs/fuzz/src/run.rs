@@ -23,6 +23,9 @@ use crate::storm;
 use crate::tally::Column;
 use crate::tally::Tally;
 
+/// Number of operations of a round.
+pub const ROUND: usize = 1000;
+
 /// Time limit of a run, for one that hangs.
 const LIMIT: Duration = Duration::from_secs(600);
 
