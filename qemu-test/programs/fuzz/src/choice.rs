@@ -7,6 +7,7 @@ use guest_test::gntdev::Request;
 use suites::random::Random;
 use xen_grants::PAGE_SIZE;
 
+use crate::operation::Answering;
 use crate::operation::By;
 use crate::operation::CopyEnd;
 use crate::operation::CopySegment;
@@ -34,7 +35,7 @@ const LONGEST_SEGMENT: usize = 2 * PAGE_SIZE;
 type Choice = fn(&mut Random) -> Operation;
 
 /// Choices, and their weights. Operations of a domU take milliseconds and are seldom chosen.
-const CHOICES: [(usize, Choice); 34] = [
+const CHOICES: [(usize, Choice); 35] = [
     (3, share),
     (1, |r| Operation::Unshare {
         share: slot(r, SHARES),
@@ -72,6 +73,7 @@ const CHOICES: [(usize, Choice); 34] = [
         file: slot(r, FILES),
     }),
     (15, bad_argument),
+    (15, read_only_argument),
     (30, split),
     (70, |r| Operation::Unmap {
         mapping: slot(r, MAPPINGS),
@@ -376,6 +378,18 @@ fn bad_argument(random: &mut Random) -> Operation {
         file: slot(random, FILES),
         request: pick(random, &requests),
         address: pick(random, &BadAddress::ALL),
+    }
+}
+
+fn read_only_argument(random: &mut Random) -> Operation {
+    let request = match random.below(3) {
+        0 => Answering::Insert(grant(random)),
+        1 => Answering::Export(slot(random, SHARES)),
+        _ => Answering::Import(slot(random, MEMORIES)),
+    };
+    Operation::ReadOnlyArgument {
+        file: slot(random, FILES),
+        request,
     }
 }
 

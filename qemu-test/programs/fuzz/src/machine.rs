@@ -14,12 +14,14 @@ use std::time::Duration;
 use guest_test::errno::EFAULT;
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::Gntdev;
+use guest_test::gntdev::Request;
 use guest_test::grant_dma_buf::Import;
 use guest_test::mapping;
 use guest_test::mapping::MappingCalls;
 use guest_test::mapping::Pipe;
 use guest_test::process::in_child;
 use guest_test::readiness::wait_readable;
+use suites::argument;
 use suites::granter::Granter;
 use suites::granter::Share;
 use suites::granter::BEYOND_TABLE;
@@ -39,6 +41,7 @@ use crate::copy::End;
 use crate::copy::Segment;
 use crate::model::Model;
 use crate::model::Setting;
+use crate::operation::Answering;
 use crate::operation::By;
 use crate::operation::Grant;
 use crate::operation::Operation;
@@ -122,6 +125,9 @@ impl Machine {
             | Operation::CloseMemory { .. }
             | Operation::Import { .. }
             | Operation::EndImport { .. } => self.import(operation, model)?,
+            Operation::ReadOnlyArgument { file, request } => {
+                self.send_read_only(*file, *request, model)?
+            }
             Operation::Split { .. }
             | Operation::Unmap { .. }
             | Operation::Protect { .. }
@@ -460,6 +466,20 @@ impl Machine {
         })
     }
 
+    fn send_read_only(
+        &mut self,
+        file: usize,
+        request: Answering,
+        model: &Model,
+    ) -> io::Result<Option<Outcome>> {
+        let words = read_only_words(request, self.setting, model);
+        let (Some(device), Some((request, words))) = (&self.files[file], words) else {
+            return Ok(None);
+        };
+        let memory = argument::read_only(&words)?;
+        Ok(Some(outcome(device.request_at(request, &memory, 0))))
+    }
+
     fn call_on_mapping(&mut self, operation: &Operation, model: &Model) -> Option<Outcome> {
         Some(match *operation {
             Operation::Split { mapping, rest, at } => {
@@ -548,6 +568,34 @@ impl Machine {
     pub fn scratch(&self) -> Vec<u8> {
         self.scratch.read_vec(0, self.scratch.len())
     }
+}
+
+/// Returns an ioctl and its argument, as 32-bit words.
+fn read_only_words(
+    request: Answering,
+    setting: Setting,
+    model: &Model,
+) -> Option<(Request, Vec<u32>)> {
+    // The device returns a descriptor or an index in words that are 0 here.
+    Some(match request {
+        Answering::Insert(grant) => {
+            let grant = model.state.grants.resolve(grant);
+            let words = vec![1, 0, 0, 0, grant.domid, grant.reference];
+            (Request::MAP_GRANT_REF, words)
+        }
+        Answering::Export(share) => {
+            let grants = model.state.grants.of_share(share)?;
+            let mut words = vec![0, grants.len() as u32, 0, grants[0].domid];
+            words.extend(grants.iter().map(|grant| grant.reference));
+            (Request::DMABUF_EXPORT, words)
+        }
+        Answering::Import(memory) => {
+            let name = model.state.memories[memory].filter(|name| name.open)?;
+            let domid = setting.domu.unwrap_or(DOM0);
+            let words = vec![name.number, name.pages as u32, domid, 0];
+            (Request::DMABUF_IMPORT, words)
+        }
+    })
 }
 
 fn protection(rights: Rights) -> Protection {

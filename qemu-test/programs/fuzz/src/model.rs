@@ -29,6 +29,7 @@ use crate::copy::Scratch;
 use crate::grants::Grants;
 use crate::grants::PageId;
 use crate::grants::Permission;
+use crate::operation::Answering;
 use crate::operation::By;
 use crate::operation::Operation;
 use crate::operation::Range;
@@ -363,6 +364,10 @@ impl Model {
                 };
                 expect(outcome, &Outcome::Error(error))
             }
+            Operation::ReadOnlyArgument { file, request } => {
+                state.descriptors[*file]?;
+                read_only_argument(state, *request, outcome)?
+            }
             Operation::Split { mapping, rest, at } => {
                 let pages = state.pieces[*mapping].as_ref()?.pages.len();
                 let at = at % pages;
@@ -683,6 +688,31 @@ fn poll(state: &mut State, file: FileId, outcome: &Outcome) -> Verdict {
         Outcome::Number(1) if *unread.end() != 0 => Ok(()),
         _ => Err(format!("{outcome:?}, expected {unread:?} released buffers")),
     }
+}
+
+/// The answer cannot be written, and nothing of the call may stay.
+fn read_only_argument(state: &mut State, request: Answering, outcome: &Outcome) -> Option<Verdict> {
+    let expected = match request {
+        Answering::Insert(_) => Expected::success(),
+        Answering::Export(share) => {
+            let grants = state.grants.of_share(share)?.to_vec();
+            let (expected, _) = mapping_of(state, &grants, true);
+            grants
+                .iter()
+                .for_each(|grant| state.grants.set_used(*grant));
+            expected
+        }
+        Answering::Import(memory) => {
+            state.memories[memory].filter(|name| name.open)?;
+            Expected::success()
+        }
+    };
+    Some(
+        expected
+            .instead_of_success(EFAULT)
+            .compare(outcome)
+            .map(drop),
+    )
 }
 
 /// Returns the expected result of an access to a mapping.

@@ -94,6 +94,17 @@ pub struct CopySegment {
     pub length: u16,
 }
 
+/// Ioctl that writes to its argument at its end, when there is something to undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    /// `MAP_GRANT_REF` of one grant.
+    Insert(Grant),
+    /// `DMABUF_EXP_FROM_REFS` of the share in a slot.
+    Export(usize),
+    /// `DMABUF_IMP_TO_REFS` of the program's own memory in a slot.
+    Import(usize),
+}
+
 /// Way in which a mapping is accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -319,6 +330,13 @@ pub enum Operation {
         request: Request,
         /// The address.
         address: BadAddress,
+    },
+    /// An ioctl whose argument is in memory that can only be read.
+    ReadOnlyArgument {
+        /// Slot of the file.
+        file: usize,
+        /// The ioctl, and the things that it names.
+        request: Answering,
     },
     /// A mapping is split in two.
     Split {

@@ -72,6 +72,15 @@ impl Expected {
         self
     }
 
+    /// The same with another error in place of success.
+    pub fn instead_of_success(self, number: i32) -> Self {
+        if self.success {
+            self.or(number).failure()
+        } else {
+            self
+        }
+    }
+
     /// One of the errors, and no success.
     pub fn failure(mut self) -> Self {
         self.success = false;
