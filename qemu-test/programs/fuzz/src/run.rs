@@ -46,7 +46,7 @@ const GOOD: &str = "good";
 const FAILED: &str = "failed";
 
 /// Result of a process: the numbers of its operations, or its failure.
-pub type Result = std::result::Result<Tally, Failure>;
+pub type Report = Result<Tally, Failure>;
 
 /// Executes `operations` in a new process, and checks that nothing is left of it by the counts of
 /// the driver and of Xen.
@@ -58,7 +58,7 @@ pub fn run(
     setting: Setting,
     operations: &[Operation],
     leaks: &mut LeakCheck,
-) -> io::Result<Result> {
+) -> io::Result<Report> {
     let name_at = |at: usize| operations.get(at).map_or("the end".into(), Operation::name);
     in_process(leaks, name_at, |progress| {
         execute(setting, operations, progress)
@@ -76,7 +76,7 @@ pub fn run_threads(
     threads: usize,
     count: usize,
     leaks: &mut LeakCheck,
-) -> io::Result<Result> {
+) -> io::Result<Report> {
     let name_at = |_| "a thread".into();
     in_process(leaks, name_at, |_| {
         let result = storm::execute(setting, seed, threads, count)?;
@@ -85,7 +85,7 @@ pub fn run_threads(
 }
 
 /// Result of the operations: their numbers, or the index of the one that failed and a message.
-type Executed = std::result::Result<Tally, (usize, String)>;
+type Executed = Result<Tally, (usize, String)>;
 
 /// Calls `body` in a new process. It stores the index of the operation that it executes in the
 /// first word of the memory that it gets. `name_at` returns the name of an operation.
@@ -93,7 +93,7 @@ fn in_process(
     leaks: &mut LeakCheck,
     name_at: impl Fn(usize) -> String,
     body: impl FnOnce(&Bytes) -> io::Result<Executed>,
-) -> io::Result<Result> {
+) -> io::Result<Report> {
     let progress = mapping::shared(1)?;
     let (mut reader, writer) = UnixStream::pair()?;
     let mut child = Child::spawn(|| {
