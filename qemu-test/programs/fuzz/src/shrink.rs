@@ -51,10 +51,8 @@ mod tests {
     #[test]
     fn an_item_can_go_after_another_has_gone() {
         // The first one cannot be removed as long as the second is there.
-        let left = shrink(&[1, 2, 3], |part| {
-            part.contains(&3) && (!part.contains(&2) || part.contains(&1))
-        });
-        assert_eq!(left, [3]);
+        let left = shrink(&[1, 2], |part| !part.contains(&2) || part.contains(&1));
+        assert!(left.is_empty(), "{left:?}");
     }
 
     #[test]
