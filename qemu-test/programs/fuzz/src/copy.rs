@@ -7,6 +7,7 @@ use guest_test::errno::EINVAL;
 use guest_test::gntdev::BadAddress;
 use xen_grants::grant_copy::OKAY;
 use xen_grants::GrantRef;
+use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
 use crate::grants::PageId;
@@ -68,8 +69,9 @@ impl Scratch {
     }
 
     /// Returns the segments that `segments` stand for. An end in a mapping becomes one in the
-    /// scratch memory if the slot is empty or the mapping too short, and so does the source of a
-    /// segment whose ends overlap: the result of such a copy is not determined.
+    /// scratch memory if the slot is empty, or the mapping too short or one of pages of two domains.
+    /// So does the source of a segment whose ends overlap: the result of such a copy is not
+    /// determined.
     pub fn resolve(&self, state: &State, segments: &[CopySegment]) -> Vec<Segment> {
         let end = |end, length| match end {
             CopyEnd::Grant(grant, offset) => {
@@ -81,10 +83,10 @@ impl Scratch {
             CopyEnd::Scratch(at) => End::Scratch(at),
             CopyEnd::Bad(address) => End::Bad(address),
             CopyEnd::Mapping(slot, at) => {
-                let size = state.pieces[slot]
-                    .as_ref()
-                    .map(|piece| piece.pages.len() * PAGE_SIZE);
-                match size {
+                let piece = state.pieces[slot].as_ref();
+                // A copy of pages of two domains is done in part.
+                let piece = piece.filter(|piece| state.grants.owner(&piece.pages).is_some());
+                match piece.map(|piece| piece.pages.len() * PAGE_SIZE) {
                     Some(size) if at % size + usize::from(length) <= size => {
                         End::Mapping(slot, at % size)
                     }
@@ -237,6 +239,12 @@ fn pinned(state: &State, end: End, rights: Rights) -> Answer {
     }
 }
 
+/// Returns true if the mapping in slot `slot` is one of pages of dom0.
+fn is_own(state: &State, slot: usize) -> bool {
+    let piece = state.pieces[slot].as_ref();
+    piece.is_some_and(|piece| state.grants.owner(&piece.pages) == Some(DOM0))
+}
+
 /// Returns whether Xen allows the accesses of a segment.
 fn granted(state: &State, segment: &Segment) -> Answer {
     if segment.length == 0 {
@@ -248,6 +256,8 @@ fn granted(state: &State, segment: &Segment) -> Answer {
             Permission::Ending(_) => Answer::Maybe,
             Permission::Refused => Answer::No,
         },
+        // Xen copies from and to frames of this domain only, at an end that is no grant.
+        End::Mapping(slot, _) if !is_own(state, slot) => Answer::No,
         _ => Answer::Yes,
     };
     match (
@@ -267,6 +277,7 @@ mod tests {
     use super::*;
     use crate::grants::Grants;
     use crate::operation::Grant;
+    use crate::state::Source;
 
     fn state(writable: bool) -> State {
         let mut grants = Grants::new(5);
@@ -382,6 +393,33 @@ mod tests {
             copy,
             Outcome::Statuses(vec![OKAY])
         ));
+    }
+
+    /// The frame behind a mapped grant belongs to this domain only if it granted the page itself.
+    #[test]
+    fn mapped_memory_of_another_domain_is_not_copied() {
+        for (domid, status) in [(5, -1), (DOM0, OKAY)] {
+            let (mut scratch, mut state) = (Scratch::new(), state(true));
+            let grant = GrantRef {
+                domid,
+                reference: 9,
+            };
+            state.grants.share(1, &[grant], true, 4);
+            state.pieces[2] = Some(Piece {
+                source: Source::Buffer(0),
+                first: 0,
+                pages: vec![1],
+                rights: Rights::ReadWrite,
+                may_write: true,
+                presence: Presence::Present,
+            });
+            let copy = segment(granted_page(0), CopyEnd::Mapping(2, 0), 10);
+            for other in [-1, OKAY] {
+                let outcome = Outcome::Statuses(vec![other]);
+                let is_good = judge(&mut scratch, &mut state, copy, outcome);
+                assert_eq!(is_good, other == status, "domain {domid}, status {other}");
+            }
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Grants {
     /// Domain of references that are not those of a share.
     domid: u32,
     contents: Vec<Vec<u8>>,
+    /// Domain that each page belongs to.
+    owners: Vec<u32>,
     entries: BTreeMap<(u32, u32), Entry>,
     shares: [Option<Share>; SHARES],
 }
@@ -62,6 +64,7 @@ impl Grants {
         Self {
             domid,
             contents: Vec::new(),
+            owners: Vec::new(),
             entries: BTreeMap::new(),
             shares: [const { None }; SHARES],
         }
@@ -74,6 +77,7 @@ impl Grants {
             let start = index * PAGE_SIZE;
             let bytes = (start..start + PAGE_SIZE).map(|at| pattern(seed, at));
             self.contents.push(bytes.collect());
+            self.owners.push(grant.domid);
             let entry = Entry {
                 page: first + index,
                 writable,
@@ -155,6 +159,13 @@ impl Grants {
         }
     }
 
+    /// Returns the domain that all of `pages` belong to, if it is one.
+    pub fn owner(&self, pages: &[PageId]) -> Option<u32> {
+        let owner = self.owners[*pages.first()?];
+        let is_one = pages.iter().all(|page| self.owners[*page] == owner);
+        is_one.then_some(owner)
+    }
+
     /// Notes that `grant` has been mapped.
     pub fn set_used(&mut self, grant: GrantRef) {
         if let Some(entry) = self.entries.get_mut(&(grant.domid, grant.reference)) {
@@ -220,6 +231,20 @@ mod tests {
         assert_eq!(grants.permission(grant(8), true), Permission::Granted(1));
         let stale = grants.resolve(Grant::Of { share: 0, page: 3 });
         assert_eq!(stale, grant(8));
+    }
+
+    #[test]
+    fn pages_have_one_owner_or_several() {
+        let mut grants = Grants::new(3);
+        let other = GrantRef {
+            domid: 0,
+            reference: 8,
+        };
+        grants.share(0, &[grant(8), grant(9)], true, 5);
+        grants.share(1, &[other], true, 5);
+        assert_eq!(grants.owner(&[0, 1]), Some(3));
+        assert_eq!(grants.owner(&[2]), Some(0));
+        assert_eq!(grants.owner(&[1, 2]), None);
     }
 
     #[test]
