@@ -26,6 +26,7 @@ mod model;
 mod operation;
 mod outcome;
 mod run;
+mod setting;
 mod shrink;
 mod state;
 mod storm;
@@ -43,10 +44,10 @@ use guest_test::platform::MemoryModel;
 use suites::remote::RemoteGranter;
 use suites::suite::LeakCheck;
 
-use crate::model::Setting;
 use crate::operation::Operation;
 use crate::run::Failure;
 use crate::run::ROUND;
+use crate::setting::Setting;
 use crate::tally::Tally;
 
 const USAGE: &str = "usage: gntdev-fuzz [--seed S] [--operations N] [--threads T]";

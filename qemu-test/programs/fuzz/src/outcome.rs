@@ -2,6 +2,8 @@
 
 //! Results of operations, and comparison with the results that are expected.
 
+use std::io;
+
 use guest_test::process::End;
 use xen_grants::GrantRef;
 
@@ -34,6 +36,37 @@ pub enum Outcome {
     /// Error number.
     Error(i32),
 }
+
+impl Outcome {
+    /// Returns the outcome for an error. One of the program's own making has no number, and no
+    /// model expects -1.
+    pub fn failure(error: &io::Error) -> Self {
+        Self::Error(error.raw_os_error().unwrap_or(-1))
+    }
+
+    /// Returns the outcome of a call without a value.
+    pub fn done(result: io::Result<()>) -> Self {
+        Self::of(result, |()| Self::Done)
+    }
+
+    /// Returns the outcome of a call that returns a number.
+    pub fn number(result: io::Result<u64>) -> Self {
+        Self::of(result, Self::Number)
+    }
+
+    /// Returns the outcome of a call that reads bytes.
+    pub fn bytes(result: io::Result<Vec<u8>>) -> Self {
+        Self::of(result, Self::Bytes)
+    }
+
+    /// Returns the outcome of a call, whose value becomes one by `success`.
+    pub fn of<T>(result: io::Result<T>, success: impl FnOnce(T) -> Self) -> Self {
+        result.map_or_else(|error| Self::failure(&error), success)
+    }
+}
+
+/// Verdict about the outcome of an operation: a message if the device must not answer so.
+pub type Verdict = Result<(), String>;
 
 /// Results that are expected of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]

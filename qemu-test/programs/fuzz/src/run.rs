@@ -17,8 +17,8 @@ use xen_grants::bytes::Bytes;
 
 use crate::machine::Machine;
 use crate::model::Model;
-use crate::model::Setting;
 use crate::operation::Operation;
+use crate::setting::Setting;
 use crate::storm;
 use crate::tally::Column;
 use crate::tally::Tally;

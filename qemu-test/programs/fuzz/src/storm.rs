@@ -45,7 +45,7 @@ use xen_grants::GrantRef;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
-use crate::model::Setting;
+use crate::setting::Setting;
 use crate::tally::Column;
 use crate::tally::Tally;
 

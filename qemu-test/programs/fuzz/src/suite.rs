@@ -14,9 +14,9 @@ use suites::suite::skip;
 use suites::suite::LeakCheck;
 
 use crate::choice;
-use crate::model::Setting;
 use crate::run;
 use crate::run::ROUND;
+use crate::setting::Setting;
 
 const NAME: &str = "gntdev-fuzz";
 

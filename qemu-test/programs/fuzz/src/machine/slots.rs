@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files, mappings and so on of a process, by slots.
+
+use std::fs::File;
+use std::io;
+
+use guest_test::event_channel::Loopback;
+use guest_test::gntdev::Gntdev;
+use guest_test::mapping::Pipe;
+use xen_grants::dma_buf::DmaBuf;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
+use xen_grants::DOM0;
+
+use crate::operation::Rights;
+use crate::operation::BUFFERS;
+use crate::operation::FILES;
+use crate::operation::MAPPINGS;
+use crate::operation::MEMORIES;
+use crate::operation::SCRATCH_PAGES;
+use crate::setting::Setting;
+
+/// Slots of a process, and the files that its operations need. A process that ends early drops them
+/// in this order: mappings before the files.
+pub struct Slots {
+    /// Domains of the run.
+    pub setting: Setting,
+    /// Event channel to send to.
+    pub channel: Loopback,
+    /// `/proc/self/mem`.
+    pub memory: File,
+    /// The program's own memory.
+    pub scratch: Mapping,
+    /// Mappings of regions and of dma-bufs.
+    pub mappings: [Option<Mapping>; MAPPINGS],
+    /// Pipe that takes pages of mappings.
+    pub pipe: Pipe,
+    /// Number of bytes in the pipe.
+    pub in_pipe: usize,
+    /// Exported dma-bufs.
+    pub buffers: [Option<DmaBuf>; BUFFERS],
+    /// dma-bufs of the program's own memory.
+    pub memories: [Option<DmaBuf>; MEMORIES],
+    /// Open files of the device.
+    pub files: [Option<Gntdev>; FILES],
+}
+
+impl Slots {
+    /// Empty slots.
+    ///
+    /// # Errors
+    ///
+    /// Those of opening the other files.
+    pub fn new(setting: Setting) -> io::Result<Self> {
+        Ok(Self {
+            setting,
+            channel: Loopback::open(DOM0)?,
+            memory: File::options()
+                .read(true)
+                .write(true)
+                .open("/proc/self/mem")?,
+            scratch: Mapping::anonymous(SCRATCH_PAGES, Protection::ReadWrite)?,
+            mappings: [const { None }; MAPPINGS],
+            pipe: Pipe::new()?,
+            in_pipe: 0,
+            buffers: [const { None }; BUFFERS],
+            memories: [const { None }; MEMORIES],
+            files: [const { None }; FILES],
+        })
+    }
+}
+
+/// Returns the protection that `rights` stand for.
+pub fn protection(rights: Rights) -> Protection {
+    match rights {
+        Rights::None => Protection::None,
+        Rights::Read => Protection::Read,
+        Rights::ReadWrite => Protection::ReadWrite,
+    }
+}
