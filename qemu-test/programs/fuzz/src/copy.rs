@@ -10,11 +10,11 @@ use xen_grants::GrantRef;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
+use crate::argument::CopyEnd;
+use crate::argument::CopySegment;
+use crate::argument::Rights;
 use crate::grants::PageId;
 use crate::grants::Permission;
-use crate::operation::CopyEnd;
-use crate::operation::CopySegment;
-use crate::operation::Rights;
 use crate::operation::SCRATCH_PAGES;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;
@@ -275,8 +275,8 @@ mod tests {
     use guest_test::pattern::pattern;
 
     use super::*;
+    use crate::argument::Grant;
     use crate::grants::Grants;
-    use crate::operation::Grant;
     use crate::state::Source;
 
     fn state(writable: bool) -> State {

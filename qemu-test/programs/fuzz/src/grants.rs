@@ -10,7 +10,7 @@ use suites::granter::BEYOND_TABLE;
 use xen_grants::GrantRef;
 use xen_grants::PAGE_SIZE;
 
-use crate::operation::Grant;
+use crate::argument::Grant;
 use crate::operation::SHARES;
 
 /// Number of a page of the model.

@@ -18,9 +18,11 @@
 
 #![forbid(unsafe_code)]
 
+mod argument;
 mod choice;
 mod copy;
 mod grants;
+mod guess;
 mod machine;
 mod model;
 mod operation;

@@ -2,13 +2,14 @@
 
 //! Results of operations, and comparison with the results that are expected.
 
+use std::fmt;
 use std::io;
 
 use guest_test::process::End;
 use xen_grants::GrantRef;
 
 /// Result of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The slots did not hold the things that the operation takes, so nothing was done.
     Nothing,
@@ -62,6 +63,34 @@ impl Outcome {
     /// Returns the outcome of a call, whose value becomes one by `success`.
     pub fn of<T>(result: io::Result<T>, success: impl FnOnce(T) -> Self) -> Self {
         result.map_or_else(|error| Self::failure(&error), success)
+    }
+}
+
+/// Number of bytes that are printed of a longer outcome.
+const PRINTED_BYTES: usize = 16;
+
+/// Prints the variant and its value, but of many bytes only the first ones.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Done => f.write_str("Done"),
+            Self::Number(number) => write!(f, "Number({number:#x})"),
+            Self::Place { offset, count } => write!(f, "Place({offset:#x}, {count} pages)"),
+            Self::Grants(grants) => write!(f, "Grants({grants:?})"),
+            Self::References(references) => write!(f, "References({references:?})"),
+            Self::Statuses(statuses) => write!(f, "Statuses({statuses:?})"),
+            Self::Bytes(bytes) if bytes.len() > PRINTED_BYTES => {
+                let first = &bytes[..PRINTED_BYTES];
+                write!(f, "{} bytes: {first:02x?}...", bytes.len())
+            }
+            Self::Bytes(bytes) => write!(f, "Bytes({bytes:02x?})"),
+            Self::Ended(end) => write!(f, "Ended({end:?})"),
+            Self::Error(number) => {
+                let error = io::Error::from_raw_os_error(*number);
+                write!(f, "Error({error})")
+            }
+        }
     }
 }
 
@@ -140,10 +169,9 @@ impl Expected {
         } else {
             "no success"
         };
-        Err(format!(
-            "{outcome:?}, expected {success} and of the errors {:?}",
-            self.errors
-        ))
+        let errors = self.errors.iter().map(|number| Outcome::Error(*number));
+        let errors: Vec<_> = errors.collect();
+        Err(format!("{outcome:?}, expected {success} and of {errors:?}"))
     }
 }
 
@@ -181,6 +209,19 @@ mod tests {
         assert!(expected.compare(&Outcome::Error(12)).is_err());
         assert!(expected.compare(&Outcome::Nothing).is_err());
         assert!(expected.failure().compare(&Outcome::Done).is_err());
+    }
+
+    #[test]
+    fn few_of_many_bytes_are_printed() {
+        assert_eq!(
+            format!("{:?}", Outcome::Bytes(vec![1, 255])),
+            "Bytes([01, ff])"
+        );
+        let many = format!("{:?}", Outcome::Bytes(vec![0; 4096]));
+        assert!(
+            many.starts_with("4096 bytes: [00") && many.len() < 90,
+            "{many}"
+        );
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn in_process(
             let (at, message) = rest.split_once('\n').unwrap_or(("", rest));
             let at = at.parse().map_err(io::Error::other)?;
             let class = format!("an unexpected result of {}", name_at(at));
-            let message = format!("{}: {message}", name_at(at));
+            let message = format!("operation {at}, {}: {message}", name_at(at));
             return Ok(Err(Failure { at, class, message }));
         }
         _ => return Err(io::Error::other(format!("at {}: {report}", name_at(at)))),

@@ -9,8 +9,8 @@ use suites::argument;
 use xen_grants::DOM0;
 
 use super::slots::Slots;
+use crate::argument::Answering;
 use crate::model::Model;
-use crate::operation::Answering;
 use crate::outcome::Outcome;
 use crate::setting::Setting;
 

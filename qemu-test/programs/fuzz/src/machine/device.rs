@@ -14,10 +14,10 @@ use xen_grants::grant_copy::Segment as RawSegment;
 
 use super::slots::protection;
 use super::slots::Slots;
+use crate::argument::Grant;
 use crate::copy::End;
 use crate::copy::Segment;
 use crate::model::Model;
-use crate::operation::Grant;
 use crate::operation::Operation;
 use crate::outcome::Outcome;
 

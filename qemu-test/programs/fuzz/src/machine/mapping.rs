@@ -17,10 +17,10 @@ use xen_grants::mapping::Mapping;
 
 use super::slots::protection;
 use super::slots::Slots;
+use crate::argument::By;
+use crate::argument::Rights;
 use crate::model::Model;
-use crate::operation::By;
 use crate::operation::Operation;
-use crate::operation::Rights;
 use crate::outcome::Outcome;
 
 /// Executes `operation`. Returns `None` if the slots do not hold what it takes.

@@ -13,7 +13,7 @@ use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
 use xen_grants::DOM0;
 
-use crate::operation::Rights;
+use crate::argument::Rights;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
 use crate::operation::MAPPINGS;

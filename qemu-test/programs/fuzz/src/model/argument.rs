@@ -5,7 +5,7 @@
 use guest_test::errno::EFAULT;
 
 use super::region::mapping_of;
-use crate::operation::Answering;
+use crate::argument::Answering;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;
 use crate::outcome::Verdict;

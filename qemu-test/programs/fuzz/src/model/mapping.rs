@@ -9,8 +9,8 @@ use guest_test::process::End;
 use guest_test::signal::SIGBUS;
 use guest_test::signal::SIGSEGV;
 
-use crate::operation::By;
-use crate::operation::Rights;
+use crate::argument::By;
+use crate::argument::Rights;
 use crate::outcome::expect;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;

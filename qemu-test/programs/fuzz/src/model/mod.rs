@@ -21,12 +21,12 @@ use guest_test::gntdev::Request;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
+use crate::argument::By;
+use crate::argument::Range;
+use crate::argument::Rights;
 use crate::copy::Scratch;
 use crate::grants::Grants;
-use crate::operation::By;
 use crate::operation::Operation;
-use crate::operation::Range;
-use crate::operation::Rights;
 use crate::outcome::expect;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;

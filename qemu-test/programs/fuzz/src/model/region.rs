@@ -10,9 +10,9 @@ use xen_grants::GrantRef;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
+use crate::argument::Rights;
 use crate::grants::PageId;
 use crate::grants::Permission;
-use crate::operation::Rights;
 use crate::outcome::expect;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;

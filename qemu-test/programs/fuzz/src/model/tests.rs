@@ -16,7 +16,7 @@ use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
 use super::*;
-use crate::operation::Grant;
+use crate::argument::Grant;
 
 const DOMU: u32 = 5;
 const PARAVIRTUAL: Setting = Setting {

@@ -10,9 +10,9 @@ use std::ops::RangeInclusive;
 use xen_grants::GrantRef;
 use xen_grants::PAGE_SIZE;
 
+use crate::argument::Rights;
 use crate::grants::Grants;
 use crate::grants::PageId;
-use crate::operation::Rights;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
 use crate::operation::MAPPINGS;
