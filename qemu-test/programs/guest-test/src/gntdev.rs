@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 
 use xen_grants::bytes::Bytes;
 use xen_grants::grant_copy::RawSegment;
@@ -360,6 +361,15 @@ impl Gntdev {
     /// Returns the open file.
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// The device behind a descriptor that another program has opened.
+impl From<OwnedFd> for Gntdev {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self {
+            file: descriptor.into(),
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub mod perf_event;
 pub mod platform;
 pub mod process;
 pub mod process_end;
+pub mod process_memory;
 pub mod processor;
 pub mod processor_time;
 pub mod readiness;

@@ -111,6 +111,9 @@ pub trait MappingCalls: Sized {
     /// Changes the permitted accesses: mprotect(2).
     fn protect(&self, protection: Protection) -> io::Result<()>;
 
+    /// Unmaps the pages, and maps fresh memory at the same addresses.
+    fn replace(&self) -> io::Result<()>;
+
     /// Drops the page-table entries: madvise(2) with MADV_DONTNEED.
     fn discard(&self) -> io::Result<()>;
 
@@ -186,6 +189,14 @@ impl MappingCalls for Mapping {
         let flags = MprotectFlags::from_bits_retain(protection.bits() as u32);
         // SAFETY: The pages hold no Rust object, so no reference depends on their protection.
         Ok(unsafe { mm::mprotect(pointer(self), self.len(), flags) }?)
+    }
+
+    fn replace(&self) -> io::Result<()> {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let protection = prot_flags(Protection::ReadWrite);
+        // SAFETY: The range belongs to this object, and holds no Rust object.
+        unsafe { mm::mmap_anonymous(pointer(self), self.len(), protection, flags) }?;
+        Ok(())
     }
 
     fn discard(&self) -> io::Result<()> {
