@@ -94,4 +94,19 @@ pub enum By {
     Kernel,
     /// The kernel by references to the pages, in `/proc/self/mem`.
     Reference,
+    /// The kernel by references to the pages, as in an access of another process:
+    /// process_vm_readv(2) and process_vm_writev(2).
+    Process,
+    /// The kernel by pages that it has pinned for direct transfers: a registered buffer of
+    /// io_uring.
+    Direct,
+}
+
+/// Descriptor that is sent over a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// That of a file in a slot.
+    File(usize),
+    /// That of an exported dma-buf in a slot.
+    Buffer(usize),
 }

@@ -173,6 +173,13 @@ impl Grants {
         }
     }
 
+    /// Notes that all grants of domain `domid` may be in use.
+    pub fn set_all_used(&mut self, domid: u32) {
+        for ((owner, _), entry) in &mut self.entries {
+            entry.used |= *owner == domid;
+        }
+    }
+
     /// Returns the contents of `pages`, one after the other.
     pub fn bytes(&self, pages: &[PageId]) -> Vec<u8> {
         pages

@@ -9,6 +9,7 @@
 use crate::argument::Grant;
 use crate::argument::Range;
 use crate::argument::Rights;
+use crate::argument::Sent;
 use crate::operation::Operation;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
@@ -61,8 +62,10 @@ pub struct Guess {
     pub buffers: [Option<usize>; BUFFERS],
     /// dma-bufs of the program's own memory.
     pub memories: [Option<()>; MEMORIES],
-    /// True if there are pages in the pipe.
-    pub in_pipe: bool,
+    /// Descriptor in the socket.
+    pub sent: Option<Sent>,
+    /// Number of pages of the dma-buf in the socket.
+    sent_pages: usize,
 }
 
 impl Guess {
@@ -172,8 +175,23 @@ impl Guess {
                 self.mappings[rest] = Some(Mapping { pages });
             }
             Operation::Unmap { mapping } => self.mappings[mapping] = None,
-            Operation::Splice { mapping } => self.in_pipe |= self.mappings[mapping].is_some(),
-            Operation::Drain => self.in_pipe = false,
+            Operation::Send { sent } if self.sent.is_none() => {
+                match sent {
+                    Sent::File(file) => {
+                        self.files[file].take()?;
+                        self.forget_regions(file);
+                    }
+                    Sent::Buffer(buffer) => self.sent_pages = self.buffers[buffer].take()?,
+                }
+                self.sent = Some(sent);
+            }
+            Operation::Receive { file, buffer } => match self.sent.take()? {
+                Sent::File(_) => {
+                    self.forget_regions(file);
+                    self.files[file] = Some(());
+                }
+                Sent::Buffer(_) => self.buffers[buffer] = Some(self.sent_pages),
+            },
             _ => {}
         }
         Some(())

@@ -43,6 +43,7 @@ use std::time::Instant;
 
 use guest_test::platform::Driver;
 use guest_test::platform::MemoryModel;
+use guest_test::process_memory;
 use suites::remote::RemoteGranter;
 use suites::suite::LeakCheck;
 
@@ -84,6 +85,7 @@ fn execute(arguments: &[String]) -> io::Result<ExitCode> {
     let setting = Setting {
         paravirtual: MemoryModel::current()? == MemoryModel::Paravirtual,
         domu: RemoteGranter::domid_of_domu().ok(),
+        has_process_memory: process_memory::is_there()?,
     };
     if arguments.is_empty() {
         return Ok(suite::run(setting, driver));

@@ -15,6 +15,7 @@ use crate::argument::CopySegment;
 use crate::argument::Grant;
 use crate::argument::Range;
 use crate::argument::Rights;
+use crate::argument::Sent;
 
 /// Number of slots for open files of the device.
 pub const FILES: usize = 3;
@@ -314,6 +315,26 @@ pub enum Operation {
     },
     /// All bytes of the pipe are read.
     Drain,
+    /// A descriptor is sent over a socket and closed here, so that only the socket has it.
+    Send {
+        /// The descriptor.
+        sent: Sent,
+    },
+    /// A descriptor is received from the socket. A former one in the slot is closed first.
+    Receive {
+        /// Slot for a file.
+        file: usize,
+        /// Slot for a dma-buf.
+        buffer: usize,
+    },
+    /// A copy of the process is started, which keeps all descriptors, and those mappings that a
+    /// copy gets.
+    StartChild,
+    /// That copy is killed.
+    KillChild,
+    /// Another program is run: vfork(2), and the memory of this process is shared until the other
+    /// program is loaded.
+    RunProgram,
     /// A copy of the process reads a mapping and ends.
     Fork {
         /// Slot of the mapping.

@@ -11,6 +11,8 @@ pub struct Setting {
     pub paravirtual: bool,
     /// The domU that grants pages, if there is one.
     pub domu: Option<u32>,
+    /// True if the kernel has process_vm_readv(2) and process_vm_writev(2), which are an option.
+    pub has_process_memory: bool,
 }
 
 impl Setting {

@@ -12,6 +12,7 @@ use crate::argument::Answering;
 use crate::argument::Grant;
 use crate::argument::Range;
 use crate::argument::Rights;
+use crate::argument::Sent;
 use crate::operation::Operation;
 use crate::operation::FILES;
 
@@ -158,6 +159,24 @@ pub fn notify(chooser: &mut Chooser) -> Operation {
         at: chooser.below(pages * PAGE_SIZE),
         action: chooser.pick(&[0, 1, 1, 1, 1, 1, 2, 3, 3, 4, 5, 1 << 31]),
         open_port: !chooser.one_of(6),
+    }
+}
+
+/// Chooses [`Operation::Send`].
+pub fn send(chooser: &mut Chooser) -> Operation {
+    let sent = if chooser.one_of(2) {
+        Sent::File(chooser.file())
+    } else {
+        Sent::Buffer(chooser.held(|guess| &guess.buffers))
+    };
+    Operation::Send { sent }
+}
+
+/// Chooses [`Operation::Receive`].
+pub fn receive(chooser: &mut Chooser) -> Operation {
+    Operation::Receive {
+        file: chooser.free(|guess| &guess.files),
+        buffer: chooser.free(|guess| &guess.buffers),
     }
 }
 

@@ -65,7 +65,13 @@ pub fn grow(chooser: &mut Chooser) -> Operation {
 }
 
 fn by(chooser: &mut Chooser) -> By {
-    chooser.pick(&[By::Program, By::Program, By::Kernel, By::Reference])
+    match chooser.below(24) {
+        0 => By::Direct,
+        1..=4 => By::Process,
+        5..=8 => By::Reference,
+        9..=12 => By::Kernel,
+        _ => By::Program,
+    }
 }
 
 /// Chooses [`Operation::Load`].
@@ -96,11 +102,4 @@ pub fn splice(chooser: &mut Chooser) -> Operation {
 /// Chooses [`Operation::Drain`].
 pub fn drain(_: &mut Chooser) -> Operation {
     Operation::Drain
-}
-
-/// Chooses [`Operation::Fork`].
-pub fn fork(chooser: &mut Chooser) -> Operation {
-    Operation::Fork {
-        mapping: chooser.mapping(),
-    }
 }

@@ -8,6 +8,7 @@ mod device;
 mod dma_buf;
 mod mapping;
 mod owner;
+mod process;
 
 use crate::operation::Operation;
 use crate::operation::FILES;
@@ -23,7 +24,7 @@ type Choice = fn(&mut Chooser) -> Operation;
 
 /// Choices, and their weights. Operations of a domU take milliseconds and are seldom chosen, and a
 /// copy of the process takes longer than the other operations together.
-const CHOICES: [(usize, Choice); 36] = [
+const CHOICES: [(usize, Choice); 41] = [
     (3, owner::share),
     (1, owner::unshare),
     (3, owner::read),
@@ -35,6 +36,8 @@ const CHOICES: [(usize, Choice); 36] = [
     (35, device::remove),
     (90, device::map),
     (30, device::notify),
+    (6, device::send),
+    (8, device::receive),
     (20, device::place_of),
     (10, device::read),
     (8, device::poll),
@@ -59,7 +62,10 @@ const CHOICES: [(usize, Choice); 36] = [
     (60, mapping::store),
     (15, mapping::splice),
     (10, mapping::drain),
-    (2, mapping::fork),
+    (1, process::fork),
+    (1, process::start_child),
+    (2, process::kill_child),
+    (1, process::run_program),
 ];
 
 /// Returns the first `count` operations that `seed` names. The first ones open files and grant

@@ -2,19 +2,11 @@
 
 //! Execution of operations on mappings.
 
-use std::fs::File;
 use std::io;
-use std::io::Read;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 
-use guest_test::errno::EFAULT;
 use guest_test::mapping::MappingCalls;
-use guest_test::process::in_child;
-use xen_grants::mapping::Mapping;
 
+use super::access;
 use super::slots::protection;
 use super::slots::Slots;
 use crate::argument::By;
@@ -51,13 +43,18 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &Model) -> Optio
             Outcome::done(moved.map(|moved| slots.mappings[mapping] = Some(moved)))
         }
         Operation::Grow { mapping } => Outcome::done(slots.mappings[mapping].as_mut()?.grow()),
+        Operation::Load {
+            by: By::Process, ..
+        }
+        | Operation::Store {
+            by: By::Process, ..
+        } if !slots.setting.has_process_memory => return None,
         Operation::Load { mapping, by } => {
             let by_program = model.is_accessible(mapping, Rights::Read);
             let mapping = slots.mappings[mapping].as_ref()?;
             match by {
                 By::Program if by_program => Outcome::Bytes(mapping.read_vec(0, mapping.len())),
-                By::Reference => Outcome::bytes(read_by_reference(&slots.memory, mapping)),
-                By::Program | By::Kernel => Outcome::bytes(read_by_kernel(mapping)),
+                _ => Outcome::bytes(access::read(mapping, by, &slots.memory)),
             }
         }
         Operation::Store {
@@ -74,11 +71,7 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &Model) -> Optio
                     mapping.write(at, value);
                     Outcome::Done
                 }
-                By::Reference => {
-                    let address = (mapping.address() + at) as u64;
-                    Outcome::done(slots.memory.write_all_at(&[value], address))
-                }
-                By::Program | By::Kernel => Outcome::done(write_by_kernel(mapping, value)),
+                _ => Outcome::done(access::write(mapping, at, value, by, &slots.memory)),
             }
         }
         Operation::Splice { mapping } => {
@@ -94,48 +87,6 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &Model) -> Optio
             let count = std::mem::take(&mut slots.in_pipe);
             Outcome::bytes(slots.pipe.read(count))
         }
-        Operation::Fork { mapping } => {
-            let expected = model.contents(mapping)?;
-            let mapping = slots.mappings[mapping].as_ref()?;
-            let ended = in_child(|| {
-                assert!(
-                    mapping.read_vec(0, mapping.len()) == expected,
-                    "other bytes"
-                );
-            });
-            match ended {
-                Ok(end) => Outcome::Ended(end),
-                Err(error) => Outcome::failure(&error),
-            }
-        }
         _ => return None,
     })
-}
-
-fn read_by_reference(memory: &File, mapping: &Mapping) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; mapping.len()];
-    memory.read_exact_at(&mut bytes, mapping.address() as u64)?;
-    Ok(bytes)
-}
-
-/// Has the kernel copy from `mapping`: to a socket, from which the bytes are read.
-fn read_by_kernel(mapping: &Mapping) -> io::Result<Vec<u8>> {
-    let (mut reader, writer) = UnixStream::pair()?;
-    let count = mapping.write_to(writer.as_fd())?;
-    if count != mapping.len() {
-        return Err(io::Error::from_raw_os_error(EFAULT));
-    }
-    let mut bytes = vec![0; count];
-    reader.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Has the kernel copy `value` to the first byte of `mapping`, from a socket.
-fn write_by_kernel(mapping: &Mapping, value: u8) -> io::Result<()> {
-    let (reader, mut writer) = UnixStream::pair()?;
-    writer.write_all(&[value])?;
-    match mapping.read_from(reader.as_fd())? {
-        1 => Ok(()),
-        count => Err(io::Error::other(format!("{count} bytes were read"))),
-    }
 }

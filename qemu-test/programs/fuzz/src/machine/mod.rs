@@ -2,11 +2,14 @@
 
 //! Execution of operations on the device.
 
+mod access;
 mod argument;
+mod descriptor;
 mod device;
 mod dma_buf;
 mod mapping;
 mod owners;
+mod process;
 mod slots;
 
 use std::io;
@@ -66,8 +69,7 @@ impl Machine {
             | Operation::Load { .. }
             | Operation::Store { .. }
             | Operation::Splice { .. }
-            | Operation::Drain
-            | Operation::Fork { .. } => mapping::execute(slots, operation, model),
+            | Operation::Drain => mapping::execute(slots, operation, model),
             Operation::Export { .. }
             | Operation::CloseBuffer { .. }
             | Operation::MapBuffer { .. }
@@ -75,6 +77,12 @@ impl Machine {
             | Operation::CloseMemory { .. }
             | Operation::Import { .. }
             | Operation::EndImport { .. } => dma_buf::execute(slots, operation, model),
+            Operation::StartChild
+            | Operation::KillChild
+            | Operation::RunProgram
+            | Operation::Fork { .. } => process::execute(slots, operation, model)?,
+            Operation::Send { sent } => descriptor::send(slots, *sent)?,
+            Operation::Receive { file, buffer } => descriptor::receive(slots, *file, *buffer)?,
             _ => device::execute(slots, operation, model),
         };
         Ok(outcome.unwrap_or(Outcome::Nothing))

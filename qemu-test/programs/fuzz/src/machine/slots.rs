@@ -4,16 +4,19 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixStream;
 
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::Gntdev;
 use guest_test::mapping::Pipe;
+use guest_test::process::Child;
 use xen_grants::dma_buf::DmaBuf;
 use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
 use xen_grants::DOM0;
 
 use crate::argument::Rights;
+use crate::argument::Sent;
 use crate::operation::BUFFERS;
 use crate::operation::FILES;
 use crate::operation::MAPPINGS;
@@ -22,8 +25,10 @@ use crate::operation::SCRATCH_PAGES;
 use crate::setting::Setting;
 
 /// Slots of a process, and the files that its operations need. A process that ends early drops them
-/// in this order: mappings before the files.
+/// in this order: a copy of the process, then mappings before the files.
 pub struct Slots {
+    /// Copy of the process.
+    pub child: Option<Child>,
     /// Domains of the run.
     pub setting: Setting,
     /// Event channel to send to.
@@ -34,6 +39,12 @@ pub struct Slots {
     pub scratch: Mapping,
     /// Mappings of regions and of dma-bufs.
     pub mappings: [Option<Mapping>; MAPPINGS],
+    /// Socket that descriptors are sent to.
+    pub sender: UnixStream,
+    /// Socket that they are received from.
+    pub receiver: UnixStream,
+    /// Kind of the descriptor in the socket.
+    pub sent: Option<Sent>,
     /// Pipe that takes pages of mappings.
     pub pipe: Pipe,
     /// Number of bytes in the pipe.
@@ -53,7 +64,9 @@ impl Slots {
     ///
     /// Those of opening the other files.
     pub fn new(setting: Setting) -> io::Result<Self> {
+        let (sender, receiver) = UnixStream::pair()?;
         Ok(Self {
+            child: None,
             setting,
             channel: Loopback::open(DOM0)?,
             memory: File::options()
@@ -62,6 +75,9 @@ impl Slots {
                 .open("/proc/self/mem")?,
             scratch: Mapping::anonymous(SCRATCH_PAGES, Protection::ReadWrite)?,
             mappings: [const { None }; MAPPINGS],
+            sender,
+            receiver,
+            sent: None,
             pipe: Pipe::new()?,
             in_pipe: 0,
             buffers: [const { None }; BUFFERS],

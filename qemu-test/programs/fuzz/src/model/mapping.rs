@@ -23,12 +23,19 @@ use crate::state::State;
 pub fn access(piece: &Piece, rights: Rights, by: By) -> Expected {
     let error = match by {
         By::Reference => EIO,
-        By::Program | By::Kernel => EFAULT,
+        By::Program | By::Kernel | By::Process | By::Direct => EFAULT,
+    };
+    // The kernel may write any page that it pins.
+    let rights = if by == By::Direct {
+        Rights::ReadWrite
+    } else {
+        rights
     };
     // The kernel reads by references also if the program may not.
     let is_forced = by == By::Reference && rights == Rights::Read && piece.rights == Rights::None;
     // Some kinds of memory cannot be referred to.
-    let is_unsure = by == By::Reference && matches!(piece.source, Source::Buffer(_));
+    let is_by_reference = matches!(by, By::Reference | By::Process | By::Direct);
+    let is_unsure = is_by_reference && matches!(piece.source, Source::Buffer(_));
     let has_rights = piece.rights >= rights;
     match piece.presence {
         Presence::Gone => Expected::error(error),

@@ -18,12 +18,15 @@ use guest_test::errno::EINVAL;
 use guest_test::errno::ENOENT;
 use guest_test::errno::ENOTTY;
 use guest_test::gntdev::Request;
+use guest_test::process::End;
+use guest_test::signal::SIGKILL;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
 use crate::argument::By;
 use crate::argument::Range;
 use crate::argument::Rights;
+use crate::argument::Sent;
 use crate::copy::Scratch;
 use crate::grants::Grants;
 use crate::operation::Operation;
@@ -366,6 +369,12 @@ impl Model {
                     .compare(outcome)
                     .map(drop)
             }
+            Operation::Load {
+                by: By::Process, ..
+            }
+            | Operation::Store {
+                by: By::Process, ..
+            } if !self.setting.has_process_memory => return None,
             Operation::Load { mapping, by } => {
                 let piece = state.pieces[*mapping].as_ref()?;
                 let expected = mapping::access(piece, Rights::Read, *by);
@@ -384,7 +393,7 @@ impl Model {
                 let piece = state.pieces[*mapping].as_ref()?;
                 // The kernel reads to the start of the mapping.
                 let at = match by {
-                    By::Kernel => 0,
+                    By::Kernel | By::Direct => 0,
                     By::Program if piece.presence != Presence::Present => 0,
                     _ => at % (piece.pages.len() * PAGE_SIZE),
                 };
@@ -411,6 +420,29 @@ impl Model {
                 let pages = state.drain_pipe()?;
                 expect(outcome, &Outcome::Bytes(state.grants.bytes(&pages)))
             }
+            Operation::Send { sent } => {
+                state.send(*sent).then_some(())?;
+                expect(outcome, &Outcome::Done)
+            }
+            Operation::Receive { file, buffer } => match state.receive(*file, *buffer)? {
+                Sent::File(_) => expect(outcome, &Outcome::Done),
+                Sent::Buffer(slot) => {
+                    let &Outcome::Number(number) = outcome else {
+                        return Some(Err(format!("{outcome:?}, expected a descriptor")));
+                    };
+                    state.name_buffer(slot, number as u32);
+                    Ok(())
+                }
+            },
+            Operation::StartChild => {
+                state.start_child().then_some(())?;
+                expect(outcome, &Outcome::Done)
+            }
+            Operation::KillChild => {
+                state.end_child().then_some(())?;
+                expect(outcome, &Outcome::Ended(End::Signalled(SIGKILL)))
+            }
+            Operation::RunProgram => expect(outcome, &Outcome::Ended(End::Exited(0))),
             Operation::Fork { mapping } => {
                 let piece = state.pieces[*mapping].as_ref()?;
                 mapping::fork(piece, state.is_paravirtual(), outcome)

@@ -22,10 +22,12 @@ const DOMU: u32 = 5;
 const PARAVIRTUAL: Setting = Setting {
     paravirtual: true,
     domu: Some(DOMU),
+    has_process_memory: true,
 };
 const AUTO_TRANSLATED: Setting = Setting {
     paravirtual: false,
     domu: Some(DOMU),
+    has_process_memory: true,
 };
 
 fn grant(page: usize) -> Grant {
@@ -318,4 +320,92 @@ fn the_grants_of_an_ended_share_may_be_refused() {
         Outcome::Bytes(bytes),
         &[Outcome::Error(EFAULT)],
     );
+}
+
+fn export(buffer: usize) -> Operation {
+    Operation::Export {
+        file: 0,
+        buffer,
+        share: 1,
+        flags: 0,
+        offset: None,
+        bad: false,
+    }
+}
+
+#[test]
+fn a_file_in_a_socket_keeps_its_regions() {
+    let mut model = with_region(PARAVIRTUAL, true);
+    let operation = map(0, Rights::ReadWrite);
+    let send = Operation::Send {
+        sent: Sent::File(0),
+    };
+    assert_only(&mut model, &send, Outcome::Done, &[]);
+    assert_only(&mut model, &operation, Outcome::Nothing, &[Outcome::Done]);
+    assert_only(&mut model, &send, Outcome::Nothing, &[Outcome::Done]);
+    let receive = Operation::Receive { file: 0, buffer: 0 };
+    assert_only(&mut model, &receive, Outcome::Done, &[]);
+    let wrong = [Outcome::Error(EINVAL), Outcome::Nothing];
+    assert_only(&mut model, &operation, Outcome::Done, &wrong);
+}
+
+#[test]
+fn a_dma_buf_in_a_socket_is_not_released() {
+    let mut model = with_region(PARAVIRTUAL, true);
+    let read = Operation::Read { file: 0, length: 8 };
+    let send = Operation::Send {
+        sent: Sent::Buffer(2),
+    };
+    let receive = Operation::Receive { file: 1, buffer: 3 };
+    let close = Operation::CloseBuffer { buffer: 3 };
+    assert_only(&mut model, &export(2), Outcome::Number(11), &[]);
+    assert_only(&mut model, &send, Outcome::Done, &[]);
+    let one = [Outcome::Number(1)];
+    assert_only(&mut model, &read, Outcome::Error(EAGAIN), &one);
+    assert_only(&mut model, &receive, Outcome::Number(12), &[]);
+    assert_only(&mut model, &close, Outcome::Done, &[]);
+    assert_only(&mut model, &read, Outcome::Number(1), &[Outcome::Number(2)]);
+}
+
+/// A copy of the process has the descriptors, and in an auto-translated domain the mappings.
+#[test]
+fn a_copy_of_the_process_keeps_its_things() {
+    for (setting, is_early) in [(PARAVIRTUAL, true), (AUTO_TRANSLATED, false)] {
+        let mut model = with_region(setting, true);
+        let notify = Operation::Notify {
+            file: 0,
+            region: 0,
+            at: 7,
+            action: notify::CLEAR_BYTE,
+            open_port: false,
+        };
+        assert_eq!(model.judge(&export(2), &Outcome::Number(11)), Ok(()));
+        let operations = [
+            map(0, Rights::ReadWrite),
+            notify,
+            Operation::StartChild,
+            Operation::Unmap { mapping: 0 },
+            Operation::CloseBuffer { buffer: 2 },
+        ];
+        for operation in operations {
+            assert_eq!(model.judge(&operation, &Outcome::Done), Ok(()));
+        }
+        let byte = |model: &Model| model.state.grants.read(&[0], 7, 1)[0];
+        let before = pattern(3, 7);
+        assert_eq!(byte(&model), if is_early { 0 } else { before });
+        let wait = Operation::Wait {
+            file: 0,
+            buffer: 2,
+            long: true,
+        };
+        let held = Outcome::Error(ETIMEDOUT);
+        assert_only(&mut model, &wait, held, &[Outcome::Done]);
+
+        let close = Operation::Close { file: 0 };
+        assert_eq!(model.judge(&close, &Outcome::Done), Ok(()));
+        assert_eq!(byte(&model), if is_early { 0 } else { before });
+        let killed = Outcome::Ended(End::Signalled(SIGKILL));
+        assert_only(&mut model, &Operation::KillChild, killed, &[]);
+        assert_eq!(byte(&model), 0);
+    }
 }

@@ -2,6 +2,8 @@
 
 //! Model of the things that a program has: descriptors, regions, mappings and dma-bufs.
 
+mod holders;
+
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Range;
@@ -18,6 +20,8 @@ use crate::operation::FILES;
 use crate::operation::MAPPINGS;
 use crate::operation::MEMORIES;
 use crate::operation::REGIONS;
+
+use holders::Holding;
 
 /// Number of an open file of the model.
 pub type FileId = usize;
@@ -189,6 +193,10 @@ pub struct State {
     pub pieces: [Option<Piece>; MAPPINGS],
     /// Contents of the pipe.
     pub pipe: Option<InPipe>,
+    /// Descriptor in the socket.
+    sent: Option<Holding>,
+    /// Things that a copy of the process has.
+    child: Option<Vec<Holding>>,
 }
 
 impl State {
@@ -206,6 +214,8 @@ impl State {
             memories: [None; MEMORIES],
             pieces: [const { None }; MAPPINGS],
             pipe: None,
+            sent: None,
+            child: None,
         }
     }
 
