@@ -8,7 +8,9 @@
 mod calls;
 mod owners;
 mod shared;
+mod vanishing;
 
+use std::fs::File;
 use std::io;
 use std::sync::Mutex;
 use std::sync::RwLock;
@@ -25,6 +27,8 @@ use guest_test::errno::ETIMEDOUT;
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::Gntdev;
 use suites::random::Random;
+use xen_grants::mapping::Mapping;
+use xen_grants::mapping::Protection;
 use xen_grants::DOM0;
 
 use calls::CallResult;
@@ -46,7 +50,7 @@ type Call = (
     &'static [i32],
 );
 
-const CALLS: [Call; 18] = [
+const CALLS: [Call; 26] = [
     ("insert", calls::insert, &[]),
     ("remove", calls::remove, &[ENOENT]),
     ("map", calls::map, &[EINVAL, EAGAIN, EOPNOTSUPP]),
@@ -65,6 +69,30 @@ const CALLS: [Call; 18] = [
     ("wait", calls::wait, &[ENOENT, ETIMEDOUT]),
     ("read", calls::read, &[EAGAIN]),
     ("show", calls::show, &[]),
+    ("replace", vanishing::replace, &[]),
+    ("protect-argument", vanishing::protect, &[]),
+    ("insert-vanishing", vanishing::insert, &[EFAULT, EINVAL]),
+    (
+        "remove-vanishing",
+        vanishing::remove,
+        &[EFAULT, EINVAL, ENOENT],
+    ),
+    (
+        "notify-vanishing",
+        vanishing::notify,
+        &[EFAULT, EINVAL, ENOENT],
+    ),
+    (
+        "copy-segments-vanishing",
+        vanishing::copy_segments,
+        &[EFAULT, EINVAL],
+    ),
+    ("copy-bytes-vanishing", vanishing::copy_bytes, &[EFAULT]),
+    (
+        "export-vanishing",
+        vanishing::export,
+        &[EFAULT, EINVAL, EOPNOTSUPP],
+    ),
 ];
 
 /// Has `threads` threads make `count` calls each, which `seed` names. Meanwhile the domains end
@@ -88,6 +116,8 @@ pub fn execute(
         mappings: Mutex::new([const { None }; SLOTS]),
         buffers: Mutex::new([const { None }; SLOTS]),
         port: channel.port(),
+        memory: File::options().write(true).open("/proc/self/mem")?,
+        vanishing: Mapping::anonymous(1, Protection::ReadWrite)?,
     };
     let shared = &shared;
     thread::scope(|scope| {

@@ -2,6 +2,7 @@
 
 //! Things that all threads use, by slots.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::RwLock;
@@ -44,6 +45,10 @@ pub struct Shared {
     pub buffers: Mutex<[Option<Arc<DmaBuf>>; SLOTS]>,
     /// Event channel to send to.
     pub port: u32,
+    /// `/proc/self/mem`, for writing to that memory also while it is protected.
+    pub memory: File,
+    /// Memory that comes and goes, for arguments and bytes of calls.
+    pub vanishing: Mapping,
 }
 
 impl Shared {
