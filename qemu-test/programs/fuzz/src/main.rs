@@ -21,6 +21,7 @@
 mod argument;
 mod choice;
 mod copy;
+mod domu;
 mod grants;
 mod guess;
 mod machine;
@@ -49,6 +50,7 @@ use suites::suite::LeakCheck;
 
 use crate::operation::Operation;
 use crate::run::Failure;
+use crate::run::Report;
 use crate::run::ROUND;
 use crate::setting::Setting;
 use crate::tally::Tally;
@@ -91,7 +93,11 @@ fn execute(arguments: &[String]) -> io::Result<ExitCode> {
         return Ok(suite::run(setting, driver));
     }
     let options = options(arguments).ok_or_else(|| io::Error::other(USAGE))?;
-    let is_good = fuzz(options, setting, LeakCheck::new(driver)?)?;
+    if driver == Driver::C {
+        return Err(io::Error::other("the model is that of the Rust driver"));
+    }
+    let leaks = LeakCheck::new(driver)?;
+    let is_good = fuzz(options, Peer { setting, leaks })?;
     Ok(if is_good {
         ExitCode::SUCCESS
     } else {
@@ -119,23 +125,43 @@ fn options(arguments: &[String]) -> Option<Options> {
     (options.threads != 0).then_some(options)
 }
 
+/// The domU of the rounds, and what was there before it.
+struct Peer {
+    setting: Setting,
+    leaks: LeakCheck,
+}
+
+impl Peer {
+    /// Runs `operations`, and starts another domU if they have ended this one.
+    fn run(&mut self, operations: &[Operation]) -> io::Result<Report> {
+        let report = run::run(self.setting, operations, &mut self.leaks)?;
+        if let Some(domid) = self.setting.domu {
+            if operations.contains(&Operation::EndDomu) && !domu::is_there(domid)? {
+                self.setting.domu = Some(domu::start()?);
+                self.leaks = LeakCheck::new(Driver::Rust)?;
+            }
+        }
+        Ok(report)
+    }
+}
+
 /// Runs all rounds, up to the first that fails. Returns true if none does.
-fn fuzz(options: Options, setting: Setting, mut leaks: LeakCheck) -> io::Result<bool> {
+fn fuzz(options: Options, mut peer: Peer) -> io::Result<bool> {
     let Options {
         seed,
         operations,
         threads,
     } = options;
-    println!("seed {seed}, {operations} operations, {setting:?}");
+    println!("seed {seed}, {operations} operations, {:?}", peer.setting);
     let mut tally = Tally::default();
     for (round, first) in (0..operations).step_by(ROUND).enumerate() {
         let seed = seed.wrapping_add(round as u64);
         let count = ROUND.min(operations - first);
         let result = if threads == 1 {
-            run::run(setting, &choice::operations(seed, count), &mut leaks)?
+            peer.run(&choice::operations(seed, count))?
         } else {
             let calls = count.div_ceil(threads);
-            run::run_threads(setting, seed, threads, calls, &mut leaks)?
+            run::run_threads(peer.setting, seed, threads, calls, &mut peer.leaks)?
         };
         match result {
             Ok(counts) => tally.add(&counts),
@@ -145,12 +171,7 @@ fn fuzz(options: Options, setting: Setting, mut leaks: LeakCheck) -> io::Result<
                     "repeat: gntdev-fuzz --seed {seed} --operations {count} --threads {threads}"
                 );
                 if threads == 1 {
-                    shorten(
-                        setting,
-                        &choice::operations(seed, count),
-                        &failure,
-                        &mut leaks,
-                    );
+                    shorten(&choice::operations(seed, count), &failure, &mut peer);
                 }
                 return Ok(false);
             }
@@ -165,9 +186,9 @@ fn fuzz(options: Options, setting: Setting, mut leaks: LeakCheck) -> io::Result<
 }
 
 /// Prints the shortest sequence of operations that repeats a failure.
-fn shorten(setting: Setting, chosen: &[Operation], failure: &Failure, leaks: &mut LeakCheck) {
+fn shorten(chosen: &[Operation], failure: &Failure, peer: &mut Peer) {
     let Failure { at, class, .. } = failure;
-    let mut repeats = |part: &[Operation]| match run::run(setting, part, leaks) {
+    let mut repeats = |part: &[Operation]| match peer.run(part) {
         Ok(Err(other)) => other.class == *class,
         Ok(Ok(_)) => false,
         Err(error) => {

@@ -69,6 +69,8 @@ pub enum Operation {
         /// New value.
         value: u8,
     },
+    /// The domU ends. What it granted stays mapped where it is.
+    EndDomu,
     /// The device is opened, or a descriptor in another slot is duplicated.
     Open {
         /// Slot of the descriptor. One that is in the slot is closed first.

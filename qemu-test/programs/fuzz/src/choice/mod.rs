@@ -19,6 +19,11 @@ use chooser::Chooser;
 /// Maximum number of pages of a share and of grants of a region.
 const MOST_PAGES: usize = 4;
 
+/// Number of seeds for which a domU lives.
+const SEEDS_OF_DOMU: u64 = 100;
+/// Number of operations before its end.
+const END_OF_DOMU: usize = 500;
+
 /// Chooses the arguments of an operation.
 type Choice = fn(&mut Chooser) -> Operation;
 
@@ -70,6 +75,8 @@ const CHOICES: [(usize, Choice); 41] = [
 
 /// Returns the first `count` operations that `seed` names. The first ones open files and grant
 /// pages.
+///
+/// The domU ends amid the operations of each hundredth seed.
 pub fn operations(seed: u64, count: usize) -> Vec<Operation> {
     let mut chooser = Chooser::new(seed);
     let all = CHOICES.iter().map(|(weight, _)| weight).sum();
@@ -77,8 +84,10 @@ pub fn operations(seed: u64, count: usize) -> Vec<Operation> {
     first.extend((0..SHARES).map(|slot| owner::share_in(&mut chooser, slot)));
     let mut operations = Vec::with_capacity(count);
     while operations.len() < count {
+        let has_end = seed != 0 && seed % SEEDS_OF_DOMU == 0;
         let operation = match first.get(operations.len()) {
             Some(first) => first.clone(),
+            None if has_end && operations.len() == END_OF_DOMU => Operation::EndDomu,
             None => choice_at(chooser.below(all))(&mut chooser),
         };
         chooser.guess.follow(&operation);
@@ -109,6 +118,14 @@ mod tests {
         assert_eq!(operations(7, 200), operations(7, 200));
         assert_eq!(operations(7, 200)[..50], operations(7, 50));
         assert_ne!(operations(7, 50), operations(8, 50));
+    }
+
+    #[test]
+    fn the_domu_ends_with_some_seeds() {
+        let has_end = |seed| operations(seed, 1000).contains(&Operation::EndDomu);
+        assert!(has_end(100) && has_end(700));
+        assert!(!has_end(1) && !has_end(99));
+        assert!(!operations(100, 500).contains(&Operation::EndDomu));
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Machine {
             Operation::Share { .. }
             | Operation::Unshare { .. }
             | Operation::OwnerRead { .. }
-            | Operation::OwnerWrite { .. } => self.owners.execute(operation)?,
+            | Operation::OwnerWrite { .. }
+            | Operation::EndDomu => self.owners.execute(operation)?,
             Operation::MakeMemory { memory, pages } => {
                 Some(dma_buf::make_memory(slots, *memory, *pages)?)
             }

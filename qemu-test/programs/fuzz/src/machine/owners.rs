@@ -12,6 +12,7 @@ use xen_grants::grant_share::Access;
 use xen_grants::DOM0;
 use xen_grants::PAGE_SIZE;
 
+use crate::domu;
 use crate::operation::Operation;
 use crate::operation::SHARES;
 use crate::outcome::Outcome;
@@ -23,6 +24,7 @@ pub struct Owners {
     own: LocalGranter,
     domu: Option<RemoteGranter>,
     shares: [Option<Share>; SHARES],
+    domu_has_ended: bool,
 }
 
 impl Owners {
@@ -37,6 +39,7 @@ impl Owners {
             own: LocalGranter::new(DOM0, DOM0)?,
             domu: setting.domu.map(RemoteGranter::connect).transpose()?,
             shares: [const { None }; SHARES],
+            domu_has_ended: false,
         })
     }
 
@@ -56,6 +59,21 @@ impl Owners {
     /// Those of the granters: a domU that does not answer is no result of the device.
     pub fn execute(&mut self, operation: &Operation) -> io::Result<Option<Outcome>> {
         match *operation {
+            Operation::EndDomu => {
+                let Some(domid) = self.setting.domu.filter(|_| !self.domu_has_ended) else {
+                    return Ok(None);
+                };
+                domu::end(domid)?;
+                self.domu_has_ended = true;
+                for slot in (0..SHARES).filter(|slot| self.setting.owner(*slot) == domid) {
+                    self.shares[slot] = None;
+                }
+            }
+            Operation::Share { share, .. }
+                if self.domu_has_ended && self.setting.owner(share) != DOM0 =>
+            {
+                return Ok(None);
+            }
             Operation::Share {
                 share,
                 pages,

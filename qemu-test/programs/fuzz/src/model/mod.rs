@@ -30,6 +30,7 @@ use crate::argument::Sent;
 use crate::copy::Scratch;
 use crate::grants::Grants;
 use crate::operation::Operation;
+use crate::operation::SHARES;
 use crate::outcome::expect;
 use crate::outcome::Expected;
 use crate::outcome::Outcome;
@@ -49,6 +50,8 @@ const FAR: u64 = 1 << 44;
 /// Model of one process and its grants.
 #[derive(Debug)]
 pub struct Model {
+    setting: Setting,
+    domu_has_ended: bool,
     /// Things that the process has.
     pub state: State,
     /// The process' own memory for copies.
@@ -60,6 +63,8 @@ impl Model {
     pub fn new(setting: Setting) -> Self {
         let grants = Grants::new(setting.domu.unwrap_or(DOM0));
         Self {
+            setting,
+            domu_has_ended: false,
             state: State::new(setting.paravirtual, grants),
             scratch: Scratch::new(),
         }
@@ -113,12 +118,22 @@ impl Model {
     fn judge_possible(&mut self, operation: &Operation, outcome: &Outcome) -> Option<Verdict> {
         let state = &mut self.state;
         Some(match operation {
+            Operation::EndDomu => {
+                let domid = self.setting.domu.filter(|_| !self.domu_has_ended)?;
+                self.domu_has_ended = true;
+                for slot in (0..SHARES).filter(|slot| self.setting.owner(*slot) == domid) {
+                    state.grants.unshare(slot);
+                }
+                expect(outcome, &Outcome::Done)
+            }
             Operation::Share {
                 share,
                 writable,
                 seed,
                 ..
             } => {
+                let is_gone = self.domu_has_ended && self.setting.owner(*share) != DOM0;
+                (!is_gone).then_some(())?;
                 let Outcome::Grants(grants) = outcome else {
                     return Some(Err(format!("{outcome:?}, expected grants")));
                 };

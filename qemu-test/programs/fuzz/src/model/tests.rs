@@ -367,6 +367,23 @@ fn a_dma_buf_in_a_socket_is_not_released() {
     assert_only(&mut model, &read, Outcome::Number(1), &[Outcome::Number(2)]);
 }
 
+#[test]
+fn an_ended_domain_grants_nothing() {
+    let mut model = with_region(PARAVIRTUAL, true);
+    let share = Operation::Share {
+        share: 1,
+        pages: 1,
+        writable: true,
+        seed: 0,
+    };
+    let done = [Outcome::Done];
+    assert_only(&mut model, &Operation::EndDomu, Outcome::Done, &[]);
+    assert_only(&mut model, &Operation::EndDomu, Outcome::Nothing, &done);
+    assert_only(&mut model, &share, Outcome::Nothing, &[]);
+    let map = map(0, Rights::Read);
+    assert_only(&mut model, &map, Outcome::Error(EINVAL), &done);
+}
+
 /// A copy of the process has the descriptors, and in an auto-translated domain the mappings.
 #[test]
 fn a_copy_of_the_process_keeps_its_things() {
