@@ -69,9 +69,9 @@ impl Scratch {
     }
 
     /// Returns the segments that `segments` stand for. An end in a mapping becomes one in the
-    /// scratch memory if the slot is empty, or the mapping too short or one of pages of two domains.
-    /// So does the source of a segment whose ends overlap: the result of such a copy is not
-    /// determined.
+    /// scratch memory if the slot is empty, or the mapping too short or one of pages of two
+    /// domains. So does the source of a segment whose ends overlap: the result of such a copy is
+    /// not determined.
     pub fn resolve(&self, state: &State, segments: &[CopySegment]) -> Vec<Segment> {
         let end = |end, length| match end {
             CopyEnd::Grant(grant, offset) => {

@@ -117,7 +117,7 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
             let import = Import {
                 number: name.map_or(CLOSED_DESCRIPTOR, |name| name.number),
                 count: pages.wrapping_add_signed(more),
-                domid: domid | u32::from(wide_domain) << 16,
+                domid: domid | (u32::from(wide_domain) << 16),
                 reserved: 0,
             };
             let imported = if second_form {

@@ -50,7 +50,8 @@ pub fn export(
     Ok(())
 }
 
-/// Compares the outcome of a wait for the release of a dma-buf with those that are expected, and follows it.
+/// Compares the outcome of a wait for the release of a dma-buf with those that are expected, and
+/// follows it.
 pub fn wait(
     state: &mut State,
     file: FileId,

@@ -6,7 +6,6 @@ mod holders;
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::ops::Range;
 use std::ops::RangeInclusive;
 
 use xen_grants::GrantRef;
@@ -84,6 +83,8 @@ pub struct Mapped {
     pub writable: bool,
     /// True for the pages that the kernel has mapped.
     in_kernel: Vec<bool>,
+    /// True for the pages that have left the addresses of the mapping, by `munmap()` or `mremap()`.
+    has_left: Vec<bool>,
 }
 
 /// Exported dma-buf.
@@ -312,14 +313,14 @@ impl State {
     fn end_region(&mut self, region: RegionId) {
         let ended = &self.regions[region];
         if !ended.in_file && ended.pieces == 0 {
-            self.clear_byte(region, 0..ended.grants.len());
+            self.clear_byte(region, |_| true);
         }
     }
 
-    /// Clears the byte of a region if it is in one of `pages`, and these are mapped writable.
-    fn clear_byte(&mut self, region: RegionId, pages: Range<usize>) {
+    /// Clears the byte of a region if it is in a page that ends, and the region is mapped writable.
+    fn clear_byte(&mut self, region: RegionId, ends: impl Fn(usize) -> bool) {
         let ended = &mut self.regions[region];
-        let is_due = |byte: &mut usize| pages.contains(&(*byte / PAGE_SIZE));
+        let is_due = |byte: &mut usize| ends(*byte / PAGE_SIZE);
         let (Some(mapped), Some(byte)) = (&ended.mapped, ended.clear_byte.take_if(is_due)) else {
             return;
         };
@@ -338,6 +339,7 @@ impl State {
             pages: piece.pages.clone(),
             writable: piece.rights == Rights::ReadWrite,
             in_kernel: vec![true; piece.pages.len()],
+            has_left: vec![false; piece.pages.len()],
         });
         self.pieces[slot] = Some(piece);
     }
@@ -419,14 +421,21 @@ impl State {
         if !self.paravirtual {
             return;
         }
-        let pages = piece.first..piece.first + piece.pages.len();
         let source = piece.source;
-        self.clear_byte(region, pages.clone());
-        let in_pipe = pages.clone().map(|page| self.is_in_pipe(source, page));
+        let pages = piece.first..piece.first + piece.pages.len();
+        // A page leaves once: after a move there is other memory, or none, at its address.
+        let has_left = |page: &usize| {
+            let mapped = self.regions[region].mapped.as_ref();
+            mapped.is_some_and(|mapped| mapped.has_left[*page])
+        };
+        let leaving: Vec<usize> = pages.filter(|page| !has_left(page)).collect();
+        self.clear_byte(region, |page| leaving.contains(&page));
+        let in_pipe = leaving.iter().map(|&page| self.is_in_pipe(source, page));
         let in_pipe: Vec<bool> = in_pipe.collect();
         if let Some(mapped) = &mut self.regions[region].mapped {
-            for (page, is_in_pipe) in pages.zip(in_pipe) {
+            for (page, is_in_pipe) in leaving.into_iter().zip(in_pipe) {
                 mapped.in_kernel[page] &= is_in_pipe;
+                mapped.has_left[page] = true;
             }
         }
     }

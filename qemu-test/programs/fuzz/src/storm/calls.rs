@@ -88,7 +88,8 @@ pub fn discard(shared: &Shared, random: &mut Random) -> CallResult {
     Some(shared.mapping(random)?.discard())
 }
 
-/// Moves a mapping. Nothing is done if another thread uses the mapping: its addresses must not change then.
+/// Moves a mapping. Nothing is done if another thread uses the mapping: its addresses must not
+/// change then.
 pub fn relocate(shared: &Shared, random: &mut Random) -> CallResult {
     let mapping = Arc::into_inner(shared.keep(random, None)?)?;
     Some(
