@@ -11,6 +11,7 @@ use guest_test::gntdev::notify::SEND_EVENT;
 use guest_test::gntdev::Gntdev;
 use guest_test::ktap::Verdict;
 use guest_test::mapping::MappingCalls;
+use guest_test::mapping::Pipe;
 use guest_test::platform::Driver;
 use guest_test::process::Child;
 use guest_test::process::End;
@@ -154,6 +155,27 @@ rules![
         assert!(channel.wait(PATIENCE)?, "no event");
         let expected = if world.is_paravirtual() { ALIVE } else { 0 };
         assert_eq!(world.granter.read(&held.share, 3)?, expected);
+        Ok(())
+    },
+
+    /// The kernel keeps the page mapped for the pipe until the region ends.
+    #[rule("munmap of other memory at a region's former addresses clears nothing")]
+    fn other_memory(world: &mut World) -> Verdict {
+        if world.is_paravirtual() && world.driver == Driver::C {
+            return skip_case("the C driver unmaps a page that is in use");
+        }
+        let held = world.mapped(1, 131)?;
+        held.mapping.write(3, ALIVE);
+        let mut pipe = Pipe::new()?;
+        let count = pipe.take_pages(&held.mapping)?;
+        held.mapping.replace()?;
+        held.device.set_notify(held.index + 3, CLEAR_BYTE, 0)?;
+        held.mapping.unmap()?;
+        assert_eq!(world.granter.read(&held.share, 3)?, ALIVE);
+
+        pipe.read(count)?;
+        held.device.remove(held.index, 1)?;
+        assert_eq!(world.granter.read(&held.share, 3)?, 0);
         Ok(())
     },
 
