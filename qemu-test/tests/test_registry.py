@@ -21,11 +21,11 @@ registry.load(suites)
 class Lists(unittest.TestCase):
     def test_the_order_is_that_of_the_output(self):
         self.assertEqual(list(suites_of(SuiteList.DOM0)), [
-            "host", "programs", "kunit", "pv", "pvh", "bounce", "bounce-pvh", "full", "fuzz",
-            "event-path", "events", "events-pvh", "clients", "hvm", "clients-pvh", "full-disk",
-            "samples", "samples-pvh", "debian"])
+            "host", "programs", "kunit", "pv", "pvh", "bounce", "bounce-pvh", "full", "event-path",
+            "events", "events-pvh", "clients", "hvm", "clients-pvh", "full-disk", "samples",
+            "samples-pvh", "debian"])
         self.assertEqual(list(suites_of(SuiteList.LOCKDEP)),
-                         ["kunit", "pv", "bounce", "fuzz", "events", "catch"])
+                         ["kunit", "pv", "bounce", "events", "catch"])
 
     def test_the_quick_list_is_a_choice_of_the_usual_one(self):
         usual = suites_of(SuiteList.DOM0)

@@ -26,7 +26,8 @@ in the log are failures as well.
 
 A seed names the operations. They are divided into rounds, each with a seed of its own; the message
 about a failure names that seed, and the program makes the round shorter until each of its
-operations is needed.
+operations is needed. With each hundredth seed the domU ends amid the operations, and another one
+is started.
 
 The exit status is 0 if nothing failed.
 """

@@ -23,14 +23,14 @@ BOUNCE = "swiotlb=force"
 def paravirtual(context: Context) -> list[Job]:
     """A PV dom0 maps its own grants, and those of a PV domU, and makes dma-bufs of both."""
     # The last rule of gntdev-domu ends the domU.
-    return [gntdev_boot(context, GuestType.PV, 200, "gntdev-self", "dmabuf-self", "dmabuf-domu",
-                        "gntdev-domu")]
+    return [gntdev_boot(context, GuestType.PV, 240, "gntdev-self", "dmabuf-self", "dmabuf-domu",
+                        "gntdev-fuzz", "gntdev-domu")]
 
 
 @suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
 def auto_translated(context: Context) -> list[Job]:
     """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
-    return [gntdev_boot(context, GuestType.PVH, 360, "dmabuf-domu", "gntdev-domu")]
+    return [gntdev_boot(context, GuestType.PVH, 400, "dmabuf-domu", "gntdev-fuzz", "gntdev-domu")]
 
 
 @suite("bounce", order=52, lists=(SuiteList.DOM0, SuiteList.LOCKDEP))
@@ -50,16 +50,6 @@ def full_table(context: Context) -> list[Job]:
     """A PV and a PVH dom0 whose table of mappings is full."""
     return [gntdev_boot(context, guests, 40, "gntdev-full", title=title, xen_cmdline=SMALL_TABLE)
             for guests, title in ((GuestType.PV, "PV"), (GuestType.PVH, "PVH"))]
-
-
-@suite("fuzz", order=57, lists=(SuiteList.DOM0, SuiteList.LOCKDEP))
-def fuzz(context: Context) -> list[Job]:
-    """Random system calls with fixed seeds in a PV and, on the usual kernel, in a PVH dom0."""
-    types = [GuestType.PV]
-    if context.family == "dom0":
-        types.append(GuestType.PVH)
-    return [gntdev_boot(context, guests, 60, "gntdev-fuzz", title=guests.upper())
-            for guests in types]
 
 
 def gntdev_boot(context: Context, guests: GuestType, seconds: float, *programs: str,

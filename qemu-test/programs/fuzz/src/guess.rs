@@ -38,7 +38,7 @@ pub struct Mapping {
     pub pages: usize,
 }
 
-/// Shares that are probably in a slot.
+/// Share that is probably in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// Number of pages.

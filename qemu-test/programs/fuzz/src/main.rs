@@ -3,7 +3,7 @@
 //! Fuzzer of `/dev/xen/gntdev`: random operations on the device, whose results a model predicts.
 //!
 //! ```text
-//! choice     a seed names a sequence of operations
+//! choice     a seed names a sequence of operations; guess knows what the slots probably hold then
 //! machine    executes an operation on the device        -> Outcome
 //! model      knows which outcomes are allowed, and follows the one that it is told
 //! run        a sequence in a process of its own, and what the process leaves behind

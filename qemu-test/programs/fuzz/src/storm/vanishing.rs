@@ -49,8 +49,8 @@ pub fn protect(shared: &Shared, random: &mut Random) -> CallResult {
     Some(shared.vanishing.protect(protection))
 }
 
-/// Writes `bytes` to the memory. This reports `EIO` if the memory is being replaced, which the
-/// device must not.
+/// Writes `bytes` to the memory. `EFAULT` stands for the `EIO` that this returns while the memory
+/// is being replaced: the device must not return that.
 fn write(shared: &Shared, at: usize, bytes: &[u8]) -> io::Result<()> {
     let address = (shared.vanishing.address() + at) as u64;
     match shared.memory.write_all_at(bytes, address) {
