@@ -19,6 +19,7 @@ from . import (architecture, children, guest_arguments, guest_image, guest_kerne
 from .architecture.base import Architecture, Files
 from .boot_log import Lines, Source, Writer
 from .choices import Driver, GuestType
+from .coverage import blocks
 from .ending import BootEnd, MachineRun
 from .guest_kernel import GuestKernel
 from .machine import Listeners, Machine, Screen
@@ -146,9 +147,13 @@ class _Attempt:
                                               binds=[ports, self._files.folder]))
             return children.in_background(in_root) if self._spec.in_background else in_root
 
+        listeners = Listeners(output=on_output, step=on_step, screen=self._keep_screen,
+                              terminal=terminal)
+        translated = blocks.Reader()
+        if self._spec.watched:
+            listeners.emulator = translated.take
         try:
-            machine = Machine(self._architecture, log, self._word, self._spec.limits,
-                              Listeners(on_output, on_step, self._keep_screen, terminal),
+            machine = Machine(self._architecture, log, self._word, self._spec.limits, listeners,
                               self._spec.end_at_death,
                               self._files.symbols if self._spec.xen else None)
             run = machine.run(command)
@@ -157,6 +162,9 @@ class _Attempt:
             log.add(Source.BOOT, f"end: {verdict.end}: {verdict.reason}")
         finally:
             log.close()
+            if self._spec.watched:
+                folder = pathlib.Path(self._spec.watched.folder)
+                blocks.write(folder / f"{self._log_path.stem}{blocks.SUFFIX}", translated.blocks())
         return run, verdict, log.lines
 
     def _keep_screen(self, name: str, screen: Screen) -> None:

@@ -71,6 +71,8 @@ class Listeners:
     screen: Callable[[str, Screen], object] = lambda name, screen: None
     # The person's terminal, to read from.
     terminal: Terminal | None = None
+    # Line of the emulator's; True keeps it from the log.
+    emulator: Callable[[str], bool] = lambda text: False
 
 
 @dataclass
@@ -222,8 +224,10 @@ class Machine:
             self._domu_line(text)
         elif name == Port.MONITOR:
             self._monitor.read(text)
-        else:
-            self.log.add(Source.RUN if name == Port.RUN else Source.QEMU, text)
+        elif name == Port.RUN:
+            self.log.add(Source.RUN, text)
+        elif not self.listeners.emulator(text):
+            self.log.add(Source.QEMU, text)
 
     def _log_line(self, text: str) -> None:
         # A line of Xen may be part of its answer about the stacks.

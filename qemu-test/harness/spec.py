@@ -8,6 +8,15 @@ from .limits import BootLimits
 
 # A file or folder of the host, and its place in the guest; None for the usual place.
 Addition = tuple[str, str | None]
+# Part of a guest's memory, by address and size.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Code of guests, and the folder that gets a file with the blocks of it that were run."""
+    places: tuple[Place, ...]
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,10 @@ class Spec:
     end_at_death: bool = False
     # File of a module that takes the place of the kernel's own C driver.
     c_module: str | None = None
-    # Places in the kernel, by address and size, of which the log has each block of instructions
-    # that is run.
-    trace: tuple[tuple[int, int], ...] = ()
+    # Places in the kernel of which the log has each block of instructions each time it is run.
+    trace: tuple[Place, ...] = ()
+    # Code of which a file gets each block that is run at all.
+    watched: Watched | None = None
     # The machine's clocks go on by a nanosecond for each instruction that it runs.
     instruction_clock: bool = False
     # The emulator takes only the processor time that others leave.

@@ -11,6 +11,7 @@ import unittest
 from harness import architecture, inspection, limits
 from harness.boot_log import Writer, read
 from harness.choices import Processor
+from harness.coverage import blocks
 from harness.limits import BootLimits
 from harness.machine import Listeners, Machine
 
@@ -42,6 +43,7 @@ class Run(unittest.TestCase):
         self.chunks = []
         self.steps = []
         self.screens = []
+        self.emulator_lines = blocks.Reader()
         self.set(inspection, "ANSWERS", 1)
 
     def set(self, module, name, value):
@@ -54,7 +56,8 @@ class Run(unittest.TestCase):
             X86, log, WORD, BootLimits(total, silence),
             Listeners(self.chunks.append, self.steps.append,
                       lambda name, screen: self.screens.append(
-                          (name, screen.ppm.read_bytes(), screen.png.read_bytes()))),
+                          (name, screen.ppm.read_bytes(), screen.png.read_bytes())),
+                      emulator=self.emulator_lines.take),
             end_at_death, symbols)
         try:
             return runner.run(
@@ -103,6 +106,12 @@ class Run(unittest.TestCase):
         for source, text in (("xen", "(XEN) one"), ("dom0", "[    1.0] two"), ("domU", "three"),
                              ("run", "four"), ("qemu", "five")):
             self.assertEqual(self.texts(source), [text])
+
+    def test_blocks_of_instructions_are_kept_from_the_log(self):
+        self.run_script("print('IN:\\n0x1000:  c3    retq\\n\\nelse', flush=True); "
+                        "time.sleep(0.5); tell('exit 0'); time.sleep(60)")
+        self.assertEqual(self.texts("qemu"), ["else"])
+        self.assertEqual(self.emulator_lines.blocks(), {blocks.Block(0x1000, b"\xc3")})
 
     def test_a_program_that_writes_for_ever_does_not_hold_up_the_end(self):
         outcome = self.run_script("tell('run'); tell('exit 3')\n"

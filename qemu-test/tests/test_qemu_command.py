@@ -8,7 +8,7 @@ from harness import guest_arguments
 from harness.architecture.base import Files
 from harness.architecture.x86 import command_line
 from harness.choices import EventOperations, GuestType
-from harness.spec import Spec
+from harness.spec import Spec, Watched
 
 FILES = Files(*map(pathlib.Path, ("folder", "vmlinuz", "initramfs", "xen")))
 
@@ -90,6 +90,11 @@ class Trace(unittest.TestCase):
         self.assertEqual(argument(spec, "-d"), "cpu_reset,in_asm,exec,nochain")
         self.assertEqual(argument(spec, "-dfilter"), "0x1000+0x20,0x2000+0x30")
         self.assertEqual(argument(Spec(), "-d"), "cpu_reset")
+
+    def test_of_watched_code_only_the_translation_is_noted(self):
+        spec = Spec(watched=Watched(((0x1000, 0x20), (0x2000, 0x30)), "folder"))
+        self.assertEqual(argument(spec, "-d"), "cpu_reset,in_asm")
+        self.assertEqual(argument(spec, "-dfilter"), "0x1000+0x20,0x2000+0x30")
 
 
 class InstructionClock(unittest.TestCase):

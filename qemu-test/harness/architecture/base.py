@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..boot_log import Lines
 from ..ending import MachineRun
 from ..monitor import Monitor
-from ..spec import Spec
+from ..spec import Place, Spec
 
 # In MiB.
 DOM0_MEMORY = 1024
@@ -56,6 +56,8 @@ class Architecture(abc.ABC):
     elf_machine: int
     # Folder of libraries in the build root and in guests.
     library_folder: str
+    # Addresses at which kernels have modules.
+    module_area: Place
 
     @abc.abstractmethod
     def hypervisor(self, root: pathlib.Path) -> bytes:

@@ -126,7 +126,7 @@ def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds:
     EVENTS overrides the port operations of CONTEXT."""
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
                                events=events or context.events,
-                               in_background=spec.instruction_clock,
+                               in_background=spec.instruction_clock, watched=context.watched,
                                add=(*spec.add, *needs.additions(context, STATE)))
     return BootJob(context, spec, commands, load_of(spec, seconds), setup, title)
 

@@ -7,6 +7,7 @@ from xenrust.cache import Cache
 
 from .. import guest_kernel
 from ..choices import Driver, EventOperations
+from ..spec import Watched
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Context:
     config: str
     gntdev: Driver = Driver.RUST
     events: EventOperations = EventOperations.RUST
+    # Code whose coverage is measured.
+    watched: Watched | None = None
 
     @property
     def cache(self) -> Cache:

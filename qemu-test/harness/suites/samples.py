@@ -62,7 +62,8 @@ def _samples(context: Context, guests: GuestType) -> list[Job]:
     if context.gntdev == Driver.C:
         return [SkippedJob("the samples", "Linux's C driver cannot export a dma-buf on x86"), card]
     spec = Spec(dom0=guests, domu=guests, gntdev=context.gntdev, events=context.events,
-                config=context.config, display=True, limits=limits.suite(context.family),
+                config=context.config, watched=context.watched, display=True,
+                limits=limits.suite(context.family),
                 run=SCRIPT.strip(), domu_run=IN_DOMU, add=needs.additions(context, *PROGRAMS),
                 domu_add=needs.additions(context, *PROGRAMS))
     return [FunctionJob(functools.partial(run, context, spec), title="programs",

@@ -24,6 +24,8 @@ class X86(Architecture):
     title = "x86_64"
     elf_machine = 62
     library_folder = "usr/lib/x86_64-linux-gnu"
+    # From the end of a kernel's image of 512 MiB, which is not moved, to the fixed mappings.
+    module_area = (0xffffffffa0000000, 0x5f000000)
 
     def hypervisor(self, root: pathlib.Path) -> bytes:
         images = sorted((root / "boot").glob(XEN_IMAGE))

@@ -2,10 +2,11 @@
 """Command lines of the emulator: the machine and the arguments of each kind of boot."""
 
 import pathlib
+from collections.abc import Iterable
 
 from ...choices import GuestType
 from ...guest_arguments import LINUX_ARGUMENTS, dom0_arguments
-from ...spec import Spec
+from ...spec import Place, Spec
 from ..base import DEFAULT_MEMORY, DOM0_MEMORY, Files, Port
 
 EMULATOR = "qemu-system-x86_64"
@@ -64,7 +65,10 @@ def _processor(spec: Spec) -> list[str]:
     if spec.trace:
         # Without nochain, blocks that jump to each other directly would not be logged.
         notes += ["in_asm", "exec", "nochain"]
-        argv += ["-dfilter", ",".join(f"{start:#x}+{size:#x}" for start, size in spec.trace)]
+        argv += ["-dfilter", _places(spec.trace)]
+    elif spec.watched:
+        notes.append("in_asm")
+        argv += ["-dfilter", _places(spec.watched.places)]
     if notes:
         argv += ["-d", ",".join(notes)]
     if machine == "q35":
@@ -73,6 +77,10 @@ def _processor(spec: Spec) -> list[str]:
         # for their lengths, may hang in them, and gets no interrupts from serial ports.
         argv += ["-device", "amd-iommu"]
     return argv
+
+
+def _places(places: Iterable[Place]) -> str:
+    return ",".join(f"{start:#x}+{size:#x}" for start, size in places)
 
 
 def _xen_arguments(spec: Spec) -> str:
