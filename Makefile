@@ -5,9 +5,10 @@
 NAMED := $(or $(CONFIG),$(DEBUG))
 BUILT := $(or $(NAMED),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
-SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
+RUN_SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help run test test-quick test-debian test-deb test-long miri bench fuzz check kernel module deb clean
+.PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz check kernel \
+	module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -15,17 +16,19 @@ help:
 run:
 	@qemu-test/run $(if $(NAMED),--config $(NAMED),$(addprefix --kernel ,$(KERNEL)))
 test:
-	@$(SUITES) --config $(BUILT)
+	@$(RUN_SUITES) --config $(BUILT)
 test-quick:
-	@$(SUITES) --config quick
+	@$(RUN_SUITES) --config quick
 test-debian:
-	@$(SUITES) --kernel $(or $(KERNEL),debian)
+	@$(RUN_SUITES) --kernel $(or $(KERNEL),debian)
 test-deb:
-	@$(SUITES) --config package
+	@$(RUN_SUITES) --config package
 test-long:
-	@$(SUITES) --config long
+	@$(RUN_SUITES) --config long
 miri:
 	@scripts/miri
+coverage:
+	@qemu-test/coverage $(addprefix --suite ,$(SUITES)) $(if $(JOBS),--jobs $(JOBS))
 bench:
 	@qemu-test/bench
 fuzz:
@@ -58,6 +61,8 @@ clean:
 #:               run the tests of a PVH dom0's event channels in full, during which the emulator
 #:               often dies
 #: make miri     run the tests of the models in Miri, which finds undefined behaviour
+#: make coverage run suites, and print the lines of drivers/xen that have run; SUITES="pv full" names
+#:               the suites, of the normal kernel (default: eight of them)
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make fuzz     make random system calls on the grant device, whose results a model predicts. SEED
 #:               names the calls (default: a random number, which is printed), OPERATIONS is their

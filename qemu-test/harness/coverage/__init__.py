@@ -6,5 +6,6 @@ translated: no instrumentation, and the kernel that the suites test anyway.
     placement   the addresses at which guests have the driver's module
     line_table  line tables, and the conditional jumps of the code
     lines       lines and jumps that have run
+    measure     the objects of a kernel, and the boots that ran them
     report      the table, and the lines that have not run
 """
