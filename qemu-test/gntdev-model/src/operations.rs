@@ -8,11 +8,11 @@ use crate::{
         GNTST_no_device_space, GNTST_no_space, INVALID_GRANT_HANDLE,
     },
     cases,
-    prelude::{EINVAL, ENOSPC},
+    prelude::{EBUSY, EFAULT, EINVAL, ENOMEM, ENOSPC},
     xen::grant::{
         operation::{
-            is_mapped, map_operation, refusal, settle_unmaps, succeeded, unmap_operation, Access,
-            GrantReference, Target,
+            is_mapped, map_failure, map_operation, refusal, settle_unmaps, succeeded,
+            unmap_operation, Access, GrantReference, Target,
         },
         retry::repeat_paged_out,
     },
@@ -134,5 +134,13 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn only_a_want_of_memory_keeps_its_name() {
+    assert_eq!(map_failure(ENOMEM), ENOMEM);
+    for other in [EBUSY, EFAULT, EINVAL, ENOSPC] {
+        assert_eq!(map_failure(other), EINVAL);
     }
 }
