@@ -26,8 +26,8 @@ in the log are failures as well.
 
 A seed names the operations. They are divided into rounds, each with a seed of its own; the message
 about a failure names that seed, and the program makes the round shorter until each of its
-operations is needed. With each hundredth seed the domU ends amid the operations, and another one
-is started.
+operations is needed. Without threads the domU ends with each hundredth seed amid the operations,
+and another one is started.
 
 The exit status is 0 if nothing failed.
 """
@@ -35,7 +35,7 @@ The exit status is 0 if nothing failed.
 # Operations that the slowest kernel executes in a second of the emulator.
 SLOWEST = 20
 # Beside the operations: the boot, and making a failing round shorter.
-EXTRA_SECONDS = 2400.0
+EXTRA_SECONDS = 3600.0
 DOMU_MEMORY = 256
 
 

@@ -188,12 +188,16 @@ fn fuzz(options: Options, mut peer: Peer) -> io::Result<bool> {
 /// Prints the shortest sequence of operations that repeats a failure.
 fn shorten(chosen: &[Operation], failure: &Failure, peer: &mut Peer) {
     let Failure { at, class, .. } = failure;
-    let mut repeats = |part: &[Operation]| match peer.run(part) {
-        Ok(Err(other)) => other.class == *class,
-        Ok(Ok(_)) => false,
-        Err(error) => {
-            println!("# a shorter run could not be tried: {error}");
-            false
+    let mut repeats = |part: &[Operation]| {
+        // Progress, for the person and for the limit of silence of the boot.
+        println!("# {} operations", part.len());
+        match peer.run(part) {
+            Ok(Err(other)) => other.class == *class,
+            Ok(Ok(_)) => false,
+            Err(error) => {
+                println!("# a shorter run could not be tried: {error}");
+                false
+            }
         }
     };
     let needed = &chosen[..at.saturating_add(1).min(chosen.len())];

@@ -69,7 +69,7 @@ pub enum Operation {
         /// New value.
         value: u8,
     },
-    /// The domU ends. What it granted stays mapped where it is.
+    /// The domU ends. Its grants stay mapped where they are.
     EndDomu,
     /// The device is opened, or a descriptor in another slot is duplicated.
     Open {

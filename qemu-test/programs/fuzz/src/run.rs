@@ -27,7 +27,7 @@ use crate::tally::Tally;
 pub const ROUND: usize = 1000;
 
 /// Time limit of a run, for one that hangs.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Failure of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Model of the device: the results that it must answer operations with, as
-//! `Documentation/xen/gntdev.rst` says. Where that leaves several, each of them is accepted.
+//! `Documentation/xen/gntdev.rst` says. If that leaves several, each of them is accepted.
 
 mod argument;
 mod dma_buf;
