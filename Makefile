@@ -7,8 +7,11 @@ BUILT := $(or $(NAMED),dom0)
 TREE := $(if $(KDIR),--tree $(KDIR))
 RUN_SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz check kernel \
-	module deb clean
+FUZZ := $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) \
+	$(addprefix --operations ,$(OPERATIONS)) $(addprefix --threads ,$(THREADS))
+
+.PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz check \
+	kernel module deb clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -32,7 +35,7 @@ coverage:
 bench:
 	@qemu-test/bench
 fuzz:
-	@qemu-test/fuzz --config $(BUILT) $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) $(addprefix --operations ,$(OPERATIONS)) $(addprefix --threads ,$(THREADS))
+	@qemu-test/fuzz --config $(BUILT) $(FUZZ)
 check:
 	@scripts/check
 kernel:
@@ -61,8 +64,8 @@ clean:
 #:               run the tests of a PVH dom0's event channels in full, during which the emulator
 #:               often dies
 #: make miri     run the tests of the models in Miri, which finds undefined behaviour
-#: make coverage run suites, and print the lines of drivers/xen that have run; SUITES="pv full" names
-#:               the suites, of the normal kernel (default: eight of them)
+#: make coverage run suites on the normal kernel, and print the lines of drivers/xen that have run;
+#:               SUITES="pv full" names the suites (default: eight of them)
 #: make bench    measure the Rust driver beside the C one, and print the tables
 #: make fuzz     make random system calls on the grant device, whose results a model predicts. SEED
 #:               names the calls (default: a random number, which is printed), OPERATIONS is their
@@ -83,7 +86,8 @@ clean:
 #:
 #: CACHE=DIR      folder for everything (default: xen-rust in $XDG_CACHE_HOME or ~/.cache)
 #: MIRROR=URL     the Debian mirror to make the build root from (default: that of this machine)
-#: DEBUG=lockdep  test, kernel, module: the kernel that checks locks and memory
+#: DEBUG=lockdep  test, fuzz, kernel, module: the kernel that checks locks, memory and the
+#:                arithmetic of Rust code
 #: CONFIG=NAME    run, fuzz: a kernel of qemu-test/configs, dom0 or lockdep, built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the

@@ -4,7 +4,7 @@
 
 pub(crate) use std::sync::Arc;
 
-/// Mutex of the kernel, which a panic does not poison.
+/// Mutex of the kernel; a panic in a test ends the test.
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
 impl<T> Mutex<T> {

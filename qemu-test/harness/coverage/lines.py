@@ -3,8 +3,8 @@
 
 A line counts as covered if any instruction that was made from it has run, in any copy: compilers
 put one function into several others. A call of a function that was put in its place is made of the
-instructions of that. A jump has two ways on; a way counts as covered if the jump
-has run and a block begins where it leads. Another jump may lead there as well.
+instructions of that. A jump has two ways on; a way counts as covered if the jump has run and a
+block begins where it leads. Another jump may lead there as well.
 """
 
 import collections
