@@ -14,7 +14,11 @@ def has_ended(number):
     return ") Z " in stat
 
 
-def wait_until(condition, seconds=20):
+# Host seconds after which a test hangs. A busy host takes long for everything.
+PATIENCE = 600
+
+
+def wait_until(condition, seconds=PATIENCE):
     """Wait for CONDITION, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():

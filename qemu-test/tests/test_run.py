@@ -92,7 +92,7 @@ class Make(unittest.TestCase):
         around = {name: value for name, value in os.environ.items()
                   if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KERNEL", "CONFIG", "DEBUG")}
         return subprocess.run(["make", "-n", "-C", str(REPOSITORY), "--no-print-directory", *words],
-                              capture_output=True, text=True, check=True, timeout=60,
+                              capture_output=True, text=True, check=True, timeout=600,
                               env=around).stdout.split()
 
     def test_run(self):

@@ -18,7 +18,7 @@ from harness.engine.worker import Note
 from harness.results import PASSED, Test
 from xenrust.failure import Failure
 
-from .processes import has_ended, wait_until
+from .processes import PATIENCE, has_ended, wait_until
 
 QEMU_TEST = pathlib.Path(__file__).resolve().parents[1]
 
@@ -150,9 +150,9 @@ from xenrust import failure
 folder = pathlib.Path(sys.argv[1])
 tempfile.tempdir = str(folder)
 FAKE = ("import os, subprocess, sys, time; "
-        "child = subprocess.Popen(['sleep', '100']); "
+        "child = subprocess.Popen(['sleep', '1000']); "
         "open(sys.argv[1] + '.new', 'w').write(f'{os.getpid()} {child.pid}'); "
-        "os.rename(sys.argv[1] + '.new', sys.argv[1]); time.sleep(100)")
+        "os.rename(sys.argv[1] + '.new', sys.argv[1]); time.sleep(1000)")
 
 def emulate(name):
     def work(reporter):
@@ -187,7 +187,7 @@ class Interruption(unittest.TestCase):
                                   stderr=subprocess.DEVNULL, start_new_session=True) as run:
                 wait_until(lambda: all(mark.exists() for mark in marks))
                 run.send_signal(number)
-                status = run.wait(30)
+                status = run.wait(PATIENCE)
             numbers = [int(word) for mark in marks for word in mark.read_text().split()]
             self.assertEqual(len(numbers), 4)
             wait_until(lambda: all(map(has_ended, numbers)))

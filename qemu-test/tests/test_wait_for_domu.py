@@ -7,6 +7,8 @@ import unittest
 from xenrust import build_root
 from xenrust.cache import REPOSITORY, Cache
 
+from .processes import PATIENCE
+
 SCRIPT = REPOSITORY / "qemu-test" / "guest" / "wait-for-domu.sh"
 SHELL = "usr/bin/busybox"
 
@@ -15,7 +17,7 @@ TOOLS = """
 set -u
 DOMU=1
 give_up() { echo "gave up: $1"; exit 1; }
-xenstore-watch() { echo /local/domain/1/data/ready; echo "$SECOND"; exec sleep 60; }
+xenstore-watch() { echo /local/domain/1/data/ready; echo "$SECOND"; exec sleep 1000; }
 xenstore-exists() { [ "${event:-}" = "$READY" ]; }
 xl() { echo "$LISTED"; return "$XL_STATUS"; }
 """
@@ -41,7 +43,7 @@ class WaitForDomU(unittest.TestCase):
                     "XL_STATUS": str(xl_status), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         shell = Cache().build_root / SHELL
         return [subprocess.run([shell, "sh", "-c", call], env=settings, capture_output=True,
-                               text=True, check=False, timeout=60).stdout
+                               text=True, check=False, timeout=PATIENCE).stdout
                 for _ in range(rounds)]
 
     def test_the_wait_ends_when_the_domu_is_ready(self):

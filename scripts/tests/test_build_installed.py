@@ -36,7 +36,7 @@ class PreBuild(unittest.TestCase):
         """Result of a build that does this."""
         (self.scripts / "build-installed").write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
         return subprocess.run([str(self.scripts / "pre-build"), KERNEL], cwd=self.place,
-                              check=False, capture_output=True, text=True, timeout=60)
+                              check=False, capture_output=True, text=True, timeout=600)
 
     def test_the_module_goes_where_dkms_looks_for_it(self):
         result = self.run_step('echo "$PATH $*" >"$2/x.ko"')

@@ -52,7 +52,7 @@ class Module(unittest.TestCase):
                       if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KERNEL", "UPDATE")}
             shown = subprocess.run(["make", "-n", "-C", str(REPOSITORY), "--no-print-directory",
                                     "module", *words], capture_output=True, text=True, check=True,
-                                   timeout=60, env=around)
+                                   timeout=600, env=around)
             return shown.stdout.split()
         self.assertEqual(command("KERNEL=7.2"), ["scripts/build-module", "7.2"])
         self.assertEqual(command("KERNEL=7.2", "UPDATE=1"),

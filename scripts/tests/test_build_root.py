@@ -23,7 +23,7 @@ class InBuildRootTest(unittest.TestCase):
 
     def run_in_root(self, *argv, **options):
         return subprocess.run([IN_BUILD_ROOT, *argv], capture_output=True, text=True, check=False,
-                              timeout=60, **options)
+                              timeout=600, **options)
 
     def test_it_is_the_debian_that_was_asked_for(self):
         shown = self.run_in_root("cat", "/etc/os-release").stdout
@@ -79,7 +79,7 @@ class InBuildRootTest(unittest.TestCase):
                     self.assertTrue(beat.exists(), number)
                     process.send_signal(number)
                     try:
-                        process.wait(60)
+                        process.wait(600)
                     finally:
                         process.kill()
                 time.sleep(0.5)

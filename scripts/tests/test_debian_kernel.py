@@ -155,7 +155,7 @@ class Source(unittest.TestCase):
             (folder / "out").mkdir()
             command = debian_kernel.unpack_source("linux-source-7.2", "out")
             subprocess.run(["sh", "-ec", f"tar -cJ linux-source-7.2 | {command}"], cwd=folder,
-                           check=True, timeout=60)
+                           check=True, timeout=600)
             found = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*")
                      if path.is_file()}
         self.assertEqual(found, set(self.KEPT))

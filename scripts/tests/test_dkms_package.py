@@ -79,15 +79,15 @@ class Package(unittest.TestCase):
         for script in ("postinst", "prerm", "postrm"):
             path = self.folder / "DEBIAN" / script
             self.assertTrue(os.access(path, os.X_OK))
-            subprocess.run(["sh", "-n", str(path)], check=True, timeout=60)
+            subprocess.run(["sh", "-n", str(path)], check=True, timeout=600)
         self.assertTrue(os.access(self.source / "scripts/build-installed", os.X_OK))
-        subprocess.run(["bash", "-n", str(self.source / "dkms.conf")], check=True, timeout=60)
+        subprocess.run(["bash", "-n", str(self.source / "dkms.conf")], check=True, timeout=600)
 
     def dkms_conf(self, kernel, question):
         """Answer of bash, in which DKMS is written, to a question about dkms.conf."""
         result = subprocess.run(
             ["bash", "-c", f'kernelver={kernel}; . "$0"; {question}', self.source / "dkms.conf"],
-            capture_output=True, text=True, check=False, timeout=60)
+            capture_output=True, text=True, check=False, timeout=600)
         return result.stdout if result.returncode == 0 else None
 
     def test_dkms_runs_what_is_there(self):
@@ -146,7 +146,7 @@ class Package(unittest.TestCase):
         for old, new in (("/sbin/modprobe", modprobe), ("/dev/kmsg", kmsg),
                          ("$CMDLINE_OPTS", "limit=7 ")):
             command = command.replace(old, str(new))
-        status = subprocess.run(["sh", "-c", command], check=False, timeout=60).returncode
+        status = subprocess.run(["sh", "-c", command], check=False, timeout=600).returncode
         return (status, called.read_text(encoding="utf-8").splitlines(),
                 kmsg.read_text(encoding="utf-8"))
 
@@ -191,7 +191,7 @@ class Tool(unittest.TestCase):
     def test_of_this_machine(self):
         file = dkms_package.ensure(self.cache, VERSION)
         shown = subprocess.run(["dpkg-deb", "--field", str(file), "Version"], capture_output=True,
-                               text=True, check=True, timeout=60)
+                               text=True, check=True, timeout=600)
         self.assertEqual(shown.stdout, f"{VERSION}\n")
         self.assertFalse(build_root.ensure.called)
 

@@ -34,12 +34,12 @@ class Order(unittest.TestCase):
         self.assertEqual(ran, ["first", "second", "third"])
 
     def test_independent_steps_run_at_the_same_time(self):
-        meeting = threading.Barrier(3, timeout=20)
+        meeting = threading.Barrier(3, timeout=600)
         graph.run([graph.Node(meeting.wait) for _ in range(3)])
 
     def test_a_step_starts_although_an_unrelated_one_still_runs(self):
         started = threading.Event()
-        slow = graph.Node(lambda: started.wait(20))
+        slow = graph.Node(lambda: started.wait(600))
         first = graph.Node(lambda: None)
         graph.run([slow, graph.Node(started.set, first)])
         self.assertTrue(slow.value)
@@ -64,7 +64,7 @@ class End(unittest.TestCase):
 
     def command(self, script, name):
         """A function that runs a shell script as a long step."""
-        step = Step(name, self.folder / f"{name}.log", timeout=60)
+        step = Step(name, self.folder / f"{name}.log", timeout=600)
         return lambda: step.run(["sh", "-c", script], failed=f"{name} broke")
 
     def long_command(self):
@@ -115,10 +115,10 @@ class End(unittest.TestCase):
             with cache.lock("name"):
                 held.set()
                 while True:
-                    stopping.wait(20)
+                    stopping.wait(600)
 
         def fail():
-            held.wait(20)
+            held.wait(600)
             raise Failure("reason")
 
         with self.assertRaisesRegex(Failure, "^reason$"):

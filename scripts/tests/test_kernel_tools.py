@@ -27,7 +27,7 @@ class Environment(unittest.TestCase):
 
     def run_logged(self, *argv):
         log = self.folder / "log"
-        ThisMachine().run(Step("test", log, timeout=60), argv, failed="failed", cwd=self.folder)
+        ThisMachine().run(Step("test", log, timeout=600), argv, failed="failed", cwd=self.folder)
         return log.read_text(encoding="utf-8").partition("\n$ ")[2].partition("\n")[2]
 
     def test_tools_are_those_of_the_system(self):

@@ -64,7 +64,7 @@ class Machine(unittest.TestCase):
         text = text.replace("PATH=/usr/sbin", f"PATH={self.system}/bin:/usr/sbin")
         result = subprocess.run(["sh", "-c", text, "postinst", *arguments], cwd=self.system,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                check=False, timeout=60)
+                                check=False, timeout=600)
         self.assertEqual(result.returncode, 0, result.stdout)
         return result.stdout
 

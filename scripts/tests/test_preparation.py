@@ -33,7 +33,7 @@ class Preparation(unittest.TestCase):
                 self.events.append(("begin", *name))
             for key in (place, name):
                 if str(key) in self.meetings:
-                    self.meetings[str(key)].wait(20)
+                    self.meetings[str(key)].wait(600)
             with self.lock:
                 self.events.append(("end", *name))
             return KERNEL if place == "debian_kernel.ensure" else None

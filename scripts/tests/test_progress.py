@@ -23,7 +23,7 @@ class StepTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         self.log = self.folder / "log" / "step.log"
 
-    def run_step(self, script, timeout=20, follow=None):
+    def run_step(self, script, timeout=600, follow=None):
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             try:
