@@ -14,7 +14,7 @@ from harness.engine import resources
 from harness.engine.job import Load
 from harness.engine.resources import Resources
 from harness.engine.scheduler import Scheduler, State, Task
-from harness.engine.worker import Note
+from harness.engine.worker import Note, Worker
 from harness.results import PASSED, Test
 from xenrust.failure import Failure
 
@@ -209,6 +209,28 @@ class Interruption(unittest.TestCase):
 
     def test_a_signal_that_cannot_be_answered(self):
         self.assertEqual(self.end_by(signal.SIGKILL), -signal.SIGKILL)
+
+
+class Stopping(unittest.TestCase):
+    def test_a_second_signal_does_not_interrupt_the_cleaning_up(self):
+        with tempfile.TemporaryDirectory() as folder:
+            begun, ending, ended = (pathlib.Path(folder, name) for name in "abc")
+
+            def work(_reporter):
+                try:
+                    begun.touch()
+                    time.sleep(PATIENCE)
+                finally:
+                    ending.touch()
+                    time.sleep(1)
+                    ended.touch()
+
+            worker = Worker(work)
+            wait_until(begun.exists)
+            worker.ask_to_stop()
+            wait_until(ending.exists)
+            worker.stop()
+            self.assertTrue(ended.exists())
 
 
 class HostResources(unittest.TestCase):

@@ -27,8 +27,8 @@ from .job import Reporter
 
 PR_SET_PDEATHSIG = 1
 
-# Host seconds for a worker to end its children.
-LAST_SECONDS = 15.0
+# Host seconds for a worker to end its children; a busy host takes long.
+LAST_SECONDS = 120.0
 
 # A child of fork() has the job with all that it refers to.
 FORK = multiprocessing.get_context("fork")
@@ -155,4 +155,8 @@ def _end_with(parent: int) -> None:
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
+    # Another signal must not interrupt the removal of temporary files: a worker that is stopped is
+    # asked twice.
+    for polite in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(polite, signal.SIG_IGN)
     sys.exit(128 + number)
