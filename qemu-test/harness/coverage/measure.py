@@ -5,13 +5,12 @@ import collections
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from xenrust import build_root
 from xenrust.cache import Cache
 from xenrust.failure import Failure
 from xenrust.line_tables import IMAGE, MODULE, Table
 from xenrust.object_file import Function, ObjectFile
 
-from .. import children, limits
+from .. import object_tools
 from ..spec import Place
 from . import blocks, line_table, placement
 from .lines import Code, Coverage
@@ -32,8 +31,8 @@ class Measure:
             functions = ObjectFile(table.file.read_bytes()).functions
             self._codes[table.part.linked_into].append(Code(
                 _rows(cache, table.file),
-                line_table.jumps(_output(cache, "llvm-objdump", "-d", "--no-show-raw-insn",
-                                         table.file)),
+                line_table.jumps(object_tools.output(cache, "llvm-objdump", "-d",
+                                                     "--no-show-raw-insn", table.file)),
                 functions))
             if table.part.linked_into == IMAGE:
                 names |= {one.name for one in functions}
@@ -86,16 +85,9 @@ def joined(places: Iterable[Place]) -> list[Place]:
 
 
 def _rows(cache: Cache, file: pathlib.Path) -> list[line_table.Row]:
-    spans = list(line_table.spans(_output(cache, "llvm-dwarfdump", "--debug-line", file)))
-    places = _output(cache, "llvm-symbolizer", "--inlines", "--functions=none", f"--obj={file}",
-                     feed="".join(f"{span.start:#x}\n" for span in spans))
+    lines = object_tools.output(cache, "llvm-dwarfdump", "--debug-line", file)
+    spans = list(line_table.spans(lines))
+    places = object_tools.output(cache, "llvm-symbolizer", "--inlines", "--functions=none",
+                                 f"--obj={file}",
+                                 feed="".join(f"{span.start:#x}\n" for span in spans))
     return list(line_table.rows(spans, places))
-
-
-def _output(cache: Cache, *command: str | pathlib.Path, feed: str = "") -> str:
-    """Output of COMMAND in the build root, which reads FEED and must succeed."""
-    completed = children.run(build_root.command(cache, command, cwd="/"), limits.SHORT_COMMAND,
-                             feed)
-    if completed.status:
-        raise Failure(f"'{command[0]}' ended with status {completed.status}: {completed.text}")
-    return completed.text

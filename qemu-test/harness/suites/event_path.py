@@ -3,12 +3,8 @@
 
 import dataclasses
 import functools
-import pathlib
 
-from xenrust import build_root
-from xenrust.failure import Failure
-
-from .. import children, event_cost, limits
+from .. import event_cost, limits, object_tools
 from ..boot import boot
 from ..boot_log import Source
 from ..choices import EventOperations
@@ -35,7 +31,7 @@ def path_of_an_event(context: Context) -> list[Job]:
 def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
     """Boot SPEC with the port operations in C and in Rust, and compare them."""
     image = context.cache.kernel / context.config / "vmlinux"
-    symbols = _output(context, "nm", "-S", image)
+    symbols = object_tools.output(context.cache, "nm", "-S", image)
     paths: dict[EventOperations, event_cost.Cost] = {}
     tests: list[Test] = []
     for events in COMPARED:
@@ -49,8 +45,8 @@ def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
         tests += check_log(context, result, reporter)
     (function,), _ = event_cost.find(symbols, EventOperations.RUST)
     strangers = event_cost.strangers(
-        _output(context, "objdump", "-d", "--no-show-raw-insn", f"--disassemble={function.name}",
-                image), function)
+        object_tools.output(context.cache, "objdump", "-d", "--no-show-raw-insn",
+                            f"--disassemble={function.name}", image), function)
     c, rust = paths[EventOperations.C], paths[EventOperations.RUST]
     reason = "\n".join([*(f"{events}: {path}" for events, path in paths.items()), *strangers])
     compared = [
@@ -62,12 +58,3 @@ def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
     for test in compared:
         reporter.test(test)
     return tests + compared
-
-
-def _output(context: Context, *command: str | pathlib.Path) -> str:
-    """Output of COMMAND in the build root, which must succeed."""
-    completed = children.run(build_root.command(context.cache, command, cwd="/"),
-                             limits.SHORT_COMMAND)
-    if completed.status:
-        raise Failure(f"'{command[0]}' ended with status {completed.status}: {completed.text}")
-    return completed.text
