@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+POLITE_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
 
 class Failure(Exception):
     """A step that cannot go on. The text names the cause, the log and the remedy."""
@@ -14,9 +16,7 @@ class Failure(Exception):
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Call main() and exit with its result, or with the status of its failure."""
-    # A closed terminal or a time limit must run the same clean-up as Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise_exit)
+    exit_at_signals()
     try:
         status = main()
     except Failure as failure:
@@ -28,5 +28,14 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(status or 0)
 
 
+def exit_at_signals() -> None:
+    """Have a closed terminal and a time limit run the same clean-up as Ctrl-C. A second signal does
+    not interrupt it: temporary files would stay."""
+    for number in POLITE_SIGNALS:
+        signal.signal(number, _raise_exit)
+
+
 def _raise_exit(number: int, _frame: FrameType | None) -> NoReturn:
+    for polite in POLITE_SIGNALS:
+        signal.signal(polite, signal.SIG_IGN)
     sys.exit(128 + number)

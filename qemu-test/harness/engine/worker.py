@@ -18,9 +18,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from types import FrameType
 
-from xenrust.failure import Failure
+from xenrust.failure import Failure, exit_at_signals
 
 from ..results import Test
 from .job import Reporter
@@ -133,8 +132,7 @@ def _main(work: Work, connection: Connection, parent: int) -> None:
     _end_with(parent)
     # Ctrl-C reaches the parent alone, which ends the workers one by one.
     os.setpgid(0, 0)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _exit)
+    exit_at_signals()
     reporter = _PipeReporter(connection)
     with contextlib.redirect_stderr(_ProgressStream(reporter)):
         try:
@@ -152,11 +150,3 @@ def _end_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    # Another signal must not interrupt the removal of temporary files: a worker that is stopped is
-    # asked twice.
-    for polite in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(polite, signal.SIG_IGN)
-    sys.exit(128 + number)
