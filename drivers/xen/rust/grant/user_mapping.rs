@@ -312,14 +312,9 @@ impl<T: UnmapCallbacks> Guard<T> {
     /// least for reading, and new memory takes it for writing. At the end of the address space
     /// nothing else changes it: the OOM reaper's calls must not block, and are refused.
     fn for_each_run_of_vma(&self, mut pages: Range<usize>, callback: impl Fn(Range<usize>)) {
-        loop {
-            let run = match &*self.entries.lock() {
-                Some(entries) => entries.first_run_of_vma(pages.clone()),
-                None => None,
-            };
-            let Some(run) = run else {
-                return;
-            };
+        let first_run = |pages| self.entries.lock().as_ref()?.first_run_of_vma(pages);
+        // The lock is not held by `callback`.
+        while let Some(run) = first_run(pages.clone()) {
             pages.start = run.end;
             callback(run);
         }
