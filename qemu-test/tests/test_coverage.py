@@ -10,6 +10,7 @@ import zlib
 
 from harness.coverage import blocks, line_table, placement, report
 from harness.coverage.blocks import Block
+from harness.coverage.called import called
 from harness.coverage.lines import Code, Coverage, total
 from harness.coverage.measure import joined
 from xenrust.failure import Failure
@@ -187,6 +188,29 @@ class Lines(unittest.TestCase):
     def test_places_must_be_those_of_all_rows(self):
         with self.assertRaises(Failure):
             list(line_table.rows(list(line_table.spans(ROWS))[1:], STACKS))
+
+
+class Object:
+    """An object with a section of code, a table about functions, and data."""
+    sections = [Section(name, 1, SHF_ALLOC, 0, 0, 0, 0, 0, 1)
+                for name in (".text", "__mcount_loc", ".rodata")]
+    functions = [Function("init_module", 0, 0, 10), Function("_Rused", 0, 10, 10),
+                 Function("_Runused", 0, 20, 10), Function("_Rused_by_unused", 0, 30, 10),
+                 Function("_Rlocal", 0, 40, 10, is_local=True), Function("_Rin_table", 0, 50, 10),
+                 Function("_Rused_by_local", 0, 60, 10)]
+    REFERENCES = {0: [(5, "_Rused"), (25, "_Rused_by_unused"), (27, "_Runused"),
+                      (45, "_Rused_by_local"), (47, "printk")],
+                  1: [(0, one.name) for one in functions],
+                  2: [(8, "_Rin_table")]}
+
+    def references(self, number):
+        return iter(self.REFERENCES[number])
+
+
+class Called(unittest.TestCase):
+    def test_a_function_without_a_caller_does_not_count(self):
+        self.assertEqual([one.name for one in called(Object())],
+                         ["init_module", "_Rused", "_Rlocal", "_Rin_table", "_Rused_by_local"])
 
 
 class Report(unittest.TestCase):

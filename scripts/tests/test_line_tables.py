@@ -92,6 +92,11 @@ class Objects(unittest.TestCase):
         text = [one.name for one in ObjectFile(OBJECT).sections].index(".text")
         self.assertEqual(list(ObjectFile(OBJECT).relocated(text)), [(8, 4), (15, 4), (36, 4)])
 
+    def test_a_call_names_the_other_function(self):
+        text = [one.name for one in ObjectFile(OBJECT).sections].index(".text")
+        self.assertEqual(list(ObjectFile(OBJECT).references(text)),
+                         [(8, "refuse"), (15, "ready"), (36, "ready")])
+
     def test_another_file_is_a_failure(self):
         with self.assertRaises(Failure):
             ObjectFile(b"#!/bin/sh\n")

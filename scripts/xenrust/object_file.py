@@ -10,7 +10,7 @@ from .failure import Failure
 
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS = 2, 4, 8
 SHF_ALLOC, SHF_EXECINSTR = 2, 4
-STT_FUNC = 2
+STB_LOCAL, STT_FUNC = 0, 2
 # Relocations of x86-64 that change eight bytes; the others change at most four.
 R_X86_64_64, R_X86_64_PC64 = 1, 24
 
@@ -44,6 +44,18 @@ class Function:
     # In the section of an object file; an address in a linked file.
     start: int
     size: int
+    # Only its own object can name it.
+    is_local: bool = False
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """One symbol; that of a section has no name."""
+    name: str
+    info: int
+    section: int
+    start: int
+    size: int
 
 
 class ObjectFile:
@@ -70,26 +82,35 @@ class ObjectFile:
         return self._data[section.offset:section.offset + section.size]
 
     @functools.cached_property
+    def symbols(self) -> list[Symbol]:
+        """The symbols in the order of the table."""
+        return [Symbol(self._string(self.sections[section.link].offset + name), info, where, start,
+                       size)
+                for section in self.sections if section.kind == SHT_SYMTAB
+                for name, info, _, where, start, size
+                in struct.iter_unpack("<IBBHQQ", self.content(section))]
+
+    @functools.cached_property
     def functions(self) -> list[Function]:
         """The functions that have a size."""
-        found = []
-        for section in self.sections:
-            if section.kind != SHT_SYMTAB:
-                continue
-            strings = self.sections[section.link].offset
-            for name, info, _, where, start, size in struct.iter_unpack("<IBBHQQ",
-                                                                        self.content(section)):
-                if info & 15 == STT_FUNC and size:
-                    found.append(Function(self._string(strings + name), where, start, size))
-        return found
+        return [Function(one.name, one.section, one.start, one.size, one.info >> 4 == STB_LOCAL)
+                for one in self.symbols if one.info & 15 == STT_FUNC and one.size]
+
+    def references(self, number: int) -> Iterator[tuple[int, str]]:
+        """Places in section NUMBER, by offset, at which relocations put addresses, and the name of
+        the symbol there."""
+        for offset, info, _ in self._relocations(number):
+            yield offset, self.symbols[info >> 32].name
 
     def relocated(self, number: int) -> Iterator[tuple[int, int]]:
         """Places in section NUMBER, by offset and size, that relocations change."""
+        for offset, info, _ in self._relocations(number):
+            yield offset, 8 if info & 0xffffffff in (R_X86_64_64, R_X86_64_PC64) else 4
+
+    def _relocations(self, number: int) -> Iterator[tuple[int, int, int]]:
         for section in self.sections:
             if section.kind == SHT_RELA and section.info == number:
-                for offset, info, _ in struct.iter_unpack("<QQq", self.content(section)):
-                    is_long = info & 0xffffffff in (R_X86_64_64, R_X86_64_PC64)
-                    yield offset, 8 if is_long else 4
+                yield from struct.iter_unpack("<QQq", self.content(section))
 
     def _string(self, offset: int) -> str:
         return self._data[offset:self._data.index(b"\0", offset)].decode()

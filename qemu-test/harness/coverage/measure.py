@@ -13,6 +13,7 @@ from xenrust.object_file import Function, ObjectFile
 from .. import object_tools
 from ..spec import Place
 from . import blocks, line_table, placement
+from .called import called
 from .lines import Code, Coverage
 
 # Functions that lie so close together are watched as one place.
@@ -28,7 +29,7 @@ class Measure:
         self._codes: dict[str, list[Code]] = {MODULE: [], IMAGE: []}
         names: set[str] = set()
         for table in tables:
-            functions = ObjectFile(table.file.read_bytes()).functions
+            functions = _functions(folder, table)
             self._codes[table.part.linked_into].append(Code(
                 _rows(cache, table.file),
                 line_table.jumps(object_tools.output(cache, "llvm-objdump", "-d",
@@ -82,6 +83,16 @@ def joined(places: Iterable[Place]) -> list[Place]:
         else:
             result.append((start, size))
     return result
+
+
+def _functions(folder: pathlib.Path, table: Table) -> list[Function]:
+    """The functions of a TABLE's object that can run, for the kernel that was built in FOLDER."""
+    functions = ObjectFile(table.file.read_bytes()).functions
+    if not table.part.bindings:
+        return functions
+    # The linked file of the table has no relocations.
+    names = {one.name for one in called(ObjectFile((folder / table.part.path).read_bytes()))}
+    return [one for one in functions if one.name in names]
 
 
 def _rows(cache: Cache, file: pathlib.Path) -> list[line_table.Row]:
