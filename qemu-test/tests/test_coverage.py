@@ -244,6 +244,8 @@ IN:
 0xffffffff815cd01b:  41 87 5d 00              xchgl    %ebx, (%r13)
 
 ----------------
+vmexit(00000081, 0000000000000000, 0000000000000000, ffffffff8176dd00)!
+vmrun! 000000007b13b000
 IN: somewhere
 0xffffffff815cd11f:  48 81 c4 08 01 00 00 48  addq     $8, %rsp
 0xffffffff815cd127:  5b c3

@@ -15,6 +15,8 @@ SUFFIX = ".blocks"
 
 SEPARATOR = re.compile(r"-{8,}")
 BEGIN = re.compile(r"IN: .*|IN:")
+# Entries and exits of virtual machines, which the emulator prints by the same option.
+VIRTUALIZATION = re.compile(r"vmrun! .*|vmexit\(.*\)!")
 # Bytes of an instruction; those that do not fit in the line follow in lines without a text.
 INSTRUCTION = re.compile(r"0x([0-9a-f]+): +((?:[0-9a-f]{2}(?: |$))+).*")
 
@@ -53,6 +55,9 @@ class Reader:
             if self._start is None:
                 self._start = int(instruction[1], 16)
             self._code += bytes.fromhex(instruction[2])
+            return True
+        if VIRTUALIZATION.fullmatch(line):
+            self._finish()
             return True
         was_inside = self._inside
         self._finish()
