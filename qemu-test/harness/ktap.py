@@ -53,7 +53,9 @@ class Suite:
         elif plan:
             self._plan(int(plan[1]), plan[2])
         elif bail:
-            self._faults.append(f"gave up: {bail[1]}")
+            # Its diagnostics belong to no test.
+            self._faults.append("\n".join([f"gave up: {bail[1]}", *self._diagnostics]))
+            self._diagnostics = []
         elif line.startswith("# "):
             self._diagnostics.append(line[2:])
         return None
@@ -94,7 +96,7 @@ class Suite:
         diagnostics, self._diagnostics = self._diagnostics, []
         if number != len(self.tests) + 1:
             self._faults.append(f"printed result {number} where {len(self.tests) + 1} was due")
-        test = Test(text, PASSED if passed else FAILED, "" if passed else "\n".join(diagnostics))
+        test = Test(text, PASSED if passed else FAILED, "\n".join(diagnostics))
         directive = DIRECTIVE.fullmatch(text)
         timed = SECONDS.fullmatch(text)
         if directive and passed:

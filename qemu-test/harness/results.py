@@ -21,7 +21,7 @@ class Test:
     """The result of one test."""
     name: str
     outcome: Outcome
-    # Reason of a failure or a skip, if the test gives one.
+    # Reason of a failure or a skip, if the test gives one, or further words of one that passed.
     reason: str = ""
     seconds: float | None = None
 

@@ -77,6 +77,12 @@ class SuiteTest(unittest.TestCase):
         self.assertEqual(failures(lines),
                          [("example as a whole", "printed results before its plan")])
 
+    def test_words_before_a_bail_out_are_its_reason(self):
+        lines = ["KTAP version 1", "1..2", "# wrong", "not ok 1 one", "# shorter", "Bail out! why"]
+        self.assertEqual(failures(lines, 1), [
+            ("one", "wrong"), ("example as a whole", "gave up: why\nshorter"),
+            ("example as a whole", "planned 2 tests, printed 1 results")])
+
     def test_no_version(self):
         self.assertEqual(failures(["1..1", "ok 1 one"]),
                          [("example as a whole", "printed no KTAP version line")])
