@@ -81,6 +81,8 @@ class Resuming(unittest.TestCase):
         told = [note for note in self.reporter.notes if "going on with test" in note]
         self.assertEqual(len(told), 2)
         self.assertIn("going on with test 2 of one, try 2", told[0])
+        self.assertIn("2 deaths of the emulator; 2 tests were tried more than once",
+                      self.reporter.notes)
 
     def test_a_test_that_kills_the_machine_each_time_fails(self):
         tests, boots = self.run_job(*[(1, BootEnd.EMULATOR)] * 20)

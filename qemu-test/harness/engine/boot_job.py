@@ -68,6 +68,7 @@ class BootJob:
     load: Load
     setup: str = "true"
     title: str = ""
+    most_deaths: int = MOST_DEATHS
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -108,10 +109,13 @@ class BootJob:
             for line in results_before_death(processor, result.lines, result.stdout):
                 output.feed(line)
             if result.end != BootEnd.EMULATOR or not output.left():
+                if deaths:
+                    reporter.note(f"{deaths.total()} deaths of the emulator; {len(deaths)} tests "
+                                  "were tried more than once")
                 return result
             suite, first = output.left()[0]
             deaths[suite, first] += 1
-            if deaths[suite, first] == DEATHS_OF_A_TEST or deaths.total() == MOST_DEATHS:
+            if deaths[suite, first] == DEATHS_OF_A_TEST or deaths.total() == self.most_deaths:
                 return result
             reporter.note(f"{result.reason}, not a failure of a test: going on with test {first} "
                           f"of {suite}, try {deaths[suite, first] + 1} of at most "
