@@ -69,13 +69,8 @@ pub fn run(
     cases: Vec<Case<'_>>,
     mut after_each: impl FnMut() -> Result<(), String>,
 ) -> ExitCode {
-    println!("KTAP version 1");
-    println!("# Subtest: {suite}");
-    println!("1..{}", cases.len());
-    let first = env::var(FIRST_CASE).map_or(1, |text| text.parse().expect("FIRST_CASE"));
-    let mut failed = 0;
-    for (index, case) in cases.into_iter().enumerate().skip(first - 1) {
-        let number = index + 1;
+    let mut results = Results::begin(suite, cases.len());
+    for case in cases.into_iter().skip(results.done()) {
         let Case {
             name,
             limit,
@@ -88,13 +83,54 @@ pub fn run(
             Ok(()) => verdict,
             Err(message) => also_failed(verdict, message),
         };
-        let seconds = begin.elapsed().as_secs_f32();
+        results.print(&name, verdict, expected_failure, begin.elapsed());
+    }
+    results.finish()
+}
+
+/// Printed results of a suite.
+#[derive(Debug)]
+pub struct Results {
+    /// Number of the last case that has its result.
+    done: usize,
+    failed: usize,
+}
+
+impl Results {
+    /// Prints the plan of a suite of `count` cases.
+    pub fn begin(suite: &str, count: usize) -> Self {
+        println!("KTAP version 1");
+        println!("# Subtest: {suite}");
+        println!("1..{count}");
+        let first = env::var(FIRST_CASE).map_or(1, |text| text.parse().expect("FIRST_CASE"));
+        Self {
+            done: first - 1,
+            failed: 0,
+        }
+    }
+
+    /// Returns the number of cases that have their results. The first ones may have been printed
+    /// before the emulator died.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Prints the result of the next case, which took `time`.
+    pub fn print(
+        &mut self,
+        name: &str,
+        verdict: Verdict,
+        expected_failure: Option<&str>,
+        time: Duration,
+    ) {
+        self.done += 1;
+        let number = self.done;
         match (verdict, expected_failure) {
-            (Ok(()), None) => println!("ok {number} {name} # {seconds:.1} s"),
+            (Ok(()), None) => println!("ok {number} {name} # {:.1} s", time.as_secs_f32()),
             (Ok(()), Some(reason)) => {
                 println!("# passed, but was expected to fail: {reason}");
                 println!("not ok {number} {name}");
-                failed += 1;
+                self.failed += 1;
             }
             (Err(Stop::Skip(reason)), _) => println!("ok {number} {name} # SKIP {reason}"),
             (Err(Stop::Fail(message)), Some(reason)) => {
@@ -104,15 +140,19 @@ pub fn run(
             (Err(Stop::Fail(message)), None) => {
                 print_diagnostic(&message);
                 println!("not ok {number} {name}");
-                failed += 1;
+                self.failed += 1;
             }
         }
     }
-    // A failed write must not look like a pass.
-    if io::stdout().flush().is_err() || failed > 0 {
-        return ExitCode::FAILURE;
+
+    /// Returns the exit status of the suite.
+    pub fn finish(self) -> ExitCode {
+        // A failed write must not look like a pass.
+        if io::stdout().flush().is_err() || self.failed > 0 {
+            return ExitCode::FAILURE;
+        }
+        ExitCode::SUCCESS
     }
-    ExitCode::SUCCESS
 }
 
 fn also_failed(verdict: Verdict, message: String) -> Verdict {
@@ -122,7 +162,8 @@ fn also_failed(verdict: Verdict, message: String) -> Verdict {
     }))
 }
 
-fn print_diagnostic(message: &str) {
+/// Prints lines that belong to the next result.
+pub fn print_diagnostic(message: &str) {
     for line in message.lines() {
         println!("# {line}");
     }
