@@ -2,18 +2,22 @@
 """Fuzz the grant device: random system calls, whose results a model predicts."""
 
 import argparse
+import collections
+import re
 import secrets
-import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from xenrust import build_root, guest, kernel
-from xenrust.cache import Cache
+from xenrust import kernel
 
-from .. import guest_kernel, limits, log_check
-from ..boot import boot
+from .. import limits
 from ..choices import GuestType
-from ..engine import log_results
+from ..engine import boot_job, needs, resources, run
 from ..engine.context import Context
+from ..engine.job import Job, Load, Need, Reporter
+from ..engine.registry import Suite
 from ..limits import BootLimits
+from ..results import Test
 from ..spec import Spec
 
 EPILOG = """\
@@ -24,19 +28,28 @@ same files and mappings, it checks only that each call returns an error that thi
 because their order is not known. A process that crashes, resources that are left behind and reports
 in the log are failures as well.
 
-A seed names the operations. They are divided into rounds, each with a seed of its own; the message
-about a failure names that seed, and the program makes the round shorter until each of its
-operations is needed. Without threads the domU ends with each hundredth seed amid the operations,
-and another one is started.
+A seed names the operations. They are divided into rounds of 1,000, each with a seed of its own: the
+next one has the next seed. A round is a test; the first failure ends the run, after the program has
+made the round shorter until each of its operations is needed. Without threads the domU ends with
+each hundredth seed amid the operations, and another one is started.
+
+When the emulator dies, the next boot goes on with the round that it died in. A round in which it
+dies each time fails.
 
 The exit status is 0 if nothing failed.
 """
 
+PROGRAM = "gntdev-fuzz"
+# Operations of a round.
+ROUND = 1000
 # Operations that the slowest kernel executes in a second of the emulator.
 SLOWEST = 20
 # Beside the operations: the boot, and making a failing round shorter.
 EXTRA_SECONDS = 3600.0
 DOMU_MEMORY = 256
+
+TALLY = re.compile(r"^succeeded/refused/nothing to do: (.*)$", re.M)
+ENTRY = re.compile(r"([\w-]+) (\d+)/(\d+)/(\d+),")
 
 
 def main() -> int:
@@ -59,39 +72,71 @@ def main() -> int:
     if not 0 <= seed < 1 << 64 or min(options.operations, options.threads) < 1:
         parser.error("the seed is a number of 64 bits; there is at least 1 operation and 1 thread")
 
-    cache = Cache()
-    build_root.ensure(cache)
-    guest_kernel.ensure(cache, options.config)
-    programs = guest.ensure(cache)
-    spec = _spec(str(programs / "gntdev-fuzz"), str(programs / "granter"), seed, options)
-    _say(f"{spec.describe()}; to repeat it: make fuzz SEED={seed} "
-         f"OPERATIONS={options.operations} THREADS={options.threads} DOM0={options.dom0} "
-         f"CONFIG={options.config}")
-    result = boot(spec, on_output=_show, on_progress=_say)
-    reports = log_check.unexplained(result.lines, log_results.baseline(Context(options.config)))
-    for report in reports:
-        _say(f"{report.source}: {report.title}")
-    _say(f"{result.reason}; {len(reports)} reports in the log; {result.seconds:.0f} s; "
-         f"log {result.log}")
-    return 1 if result.status or reports else 0
+    def plan(context: Context) -> list[Job]:
+        return [Fuzz(_boot(context, seed, options))]
+
+    # The report prints it as the description of the suite.
+    plan.__doc__ = (f"make fuzz SEED={seed} OPERATIONS={options.operations} "
+                    f"THREADS={options.threads} DOM0={options.dom0} CONFIG={options.config}")
+    is_well = run.run([Suite("fuzz", (), 0, plan)], Context(options.config),
+                      resources.of_host(None))
+    return 0 if is_well else 1
 
 
-def _spec(program: str, granter: str, seed: int, options: argparse.Namespace) -> Spec:
+def _boot(context: Context, seed: int, options: argparse.Namespace) -> boot_job.BootJob:
     guests = GuestType(options.dom0)
     total = EXTRA_SECONDS + options.operations / SLOWEST
-    return Spec(
-        dom0=guests, domu=guests, config=options.config, add=((program, None),),
-        run=f"gntdev-fuzz --seed {seed} --operations {options.operations} "
-            f"--threads {options.threads}",
-        domu_add=((granter, None),), domu_run="granter", domu_mem=DOMU_MEMORY,
+    spec = Spec(
+        dom0=guests, domu=guests, add=needs.additions(context, PROGRAM),
+        domu_add=needs.additions(context, "granter"), domu_run="granter", domu_mem=DOMU_MEMORY,
         limits=BootLimits(total, limits.SILENCE_OF_SUITE))
+    command = (f"{PROGRAM} --seed {seed} --operations {options.operations} "
+               f"--threads {options.threads}")
+    job = boot_job.boot_job(context, spec, {PROGRAM: command}, total)
+    rounds = -(-options.operations // ROUND)
+    # A death in every second round is not seen on any machine; the limit only ends a long run in
+    # which none makes any headway.
+    return replace(job, most_deaths=boot_job.MOST_DEATHS + rounds // 2)
 
 
-def _show(chunk: bytes) -> None:
-    sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+@dataclass(frozen=True)
+class Fuzz:
+    """The boot of the fuzzer, whose results are summed up."""
+    boot: boot_job.BootJob
+    title: str = ""
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Those of the boot."""
+        return self.boot.needs
+
+    @property
+    def load(self) -> Load:
+        """That of the boot."""
+        return self.boot.load
+
+    def run(self, reporter: Reporter) -> list[Test]:
+        """Run, print the table of operations, and return all results."""
+        tests = self.boot.run(reporter)
+        for line in table(tests):
+            reporter.note(line)
+        return tests
 
 
-def _say(text: str) -> None:
-    """Print a message for the person who waits."""
-    print(f"fuzz: {text}", file=sys.stderr, flush=True)
+def table(tests: Iterable[Test]) -> list[str]:
+    """Numbers of operations, by name and result, in all rounds that passed."""
+    sums: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    for test in tests:
+        for tally in TALLY.findall(test.reason):
+            for name, *numbers in ENTRY.findall(tally):
+                sums[name].update(dict(enumerate(map(int, numbers))))
+    lines = [f"{'operation':24} {'succeeded':>9} {'refused':>9} {'nothing to do':>13}"]
+    everything: collections.Counter[int] = collections.Counter()
+    for name, one in sorted(sums.items()):
+        lines.append(_line(name, one))
+        everything.update(one)
+    return [*lines, _line(f"all {everything.total()}", everything)] if sums else []
+
+
+def _line(name: str, numbers: collections.Counter[int]) -> str:
+    return f"{name:24} {numbers[0]:9} {numbers[1]:9} {numbers[2]:13}"

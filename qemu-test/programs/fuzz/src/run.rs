@@ -23,9 +23,6 @@ use crate::storm;
 use crate::tally::Column;
 use crate::tally::Tally;
 
-/// Number of operations of a round.
-pub const ROUND: usize = 1000;
-
 /// Time limit of a run, for one that hangs.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -123,7 +120,7 @@ fn in_process(
         return Ok(Err(Failure { at, class, message }));
     }
     let result = match report.split_once('\n') {
-        Some((GOOD, rest)) => Tally::parse(rest.lines().skip(1))
+        Some((GOOD, rest)) => Tally::parse(rest)
             .ok_or_else(|| io::Error::other(format!("not a tally: {rest:?}")))?,
         Some((FAILED, rest)) => {
             let (at, message) = rest.split_once('\n').unwrap_or(("", rest));

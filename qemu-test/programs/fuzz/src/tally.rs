@@ -53,15 +53,15 @@ impl Tally {
         }
     }
 
-    /// Reads the lines that [`fmt::Display`] writes, without the title.
-    pub fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Self> {
+    /// Reads the text that [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut tally = Self::default();
-        for line in lines {
-            let mut words = line.split_whitespace();
-            let name = words.next()?;
+        for entry in text.strip_prefix(TITLE)?.split_terminator(',') {
+            let (name, numbers) = entry.trim().split_once(' ')?;
+            let mut numbers = numbers.split('/');
             let mut count = Count::default();
             for number in &mut count.0 {
-                *number = words.next()?.parse().ok()?;
+                *number = numbers.next()?.parse().ok()?;
             }
             tally.0.insert(name.to_string(), count);
         }
@@ -69,11 +69,14 @@ impl Tally {
     }
 }
 
+/// Begin of the text of a tally.
+const TITLE: &str = "succeeded/refused/nothing to do:";
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "operation          succeeded  refused  nothing to do")?;
+        f.write_str(TITLE)?;
         for (name, Count([succeeded, refused, nothing])) in &self.0 {
-            writeln!(f, "{name:18} {succeeded:9} {refused:8} {nothing:14}")?;
+            write!(f, " {name} {succeeded}/{refused}/{nothing},")?;
         }
         Ok(())
     }
@@ -89,8 +92,8 @@ mod tests {
         tally.count("Drain", Column::of(&Outcome::Nothing));
         tally.count("Drain", Column::of(&Outcome::Done));
         tally.count("Unmap", Column::of(&Outcome::Error(22)));
-        let text = tally.to_string();
-        assert_eq!(Tally::parse(text.lines().skip(1)), Some(tally.clone()));
+        assert_eq!(Tally::parse(&tally.to_string()), Some(tally.clone()));
+        assert_eq!(Tally::parse(TITLE), Some(Tally::default()));
         tally.add(&tally.clone());
         assert_eq!(tally.0["Drain"], Count([2, 0, 2]));
         assert_eq!(tally.0["Unmap"], Count([0, 2, 0]));
