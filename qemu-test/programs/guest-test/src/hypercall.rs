@@ -27,23 +27,31 @@ extern "C" {
 
 /// Number of the event channel hypercall.
 const EVENT_CHANNEL_OPERATION: c_uint = 32;
-/// Number of the operation that sets the vCPU of a port.
-const BIND_VCPU: u64 = 8;
-/// Number of the operation that sets the priority of a port.
-const SET_PRIORITY: u64 = 13;
 
-/// Argument of these operations.
-#[repr(C)]
-struct Setting {
-    port: u32,
-    /// Number of the vCPU, or the priority.
-    value: u32,
+/// Operations of the event channel hypercall, by their numbers.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum Operation {
+    BindInterdomain = 0,
+    BindVirq = 1,
+    Close = 3,
+    Send = 4,
+    AllocUnbound = 6,
+    BindVcpu = 8,
+    Unmask = 9,
+    SetPriority = 13,
 }
 
-/// An open file of the hypercall device.
+/// Argument of these operations; the longest has three words.
+type Words = [u32; 3];
+
+/// An open file of the hypercall device. Its operations are on ports of this domain, also on those
+/// that no program and no part of the kernel has opened.
 #[derive(Debug)]
 pub struct Hypercalls {
     handle: NonNull<Handle>,
+    /// Argument of the operations, one at a time.
+    words: NonNull<Words>,
 }
 
 impl Hypercalls {
@@ -51,46 +59,95 @@ impl Hypercalls {
     pub fn open() -> io::Result<Self> {
         // SAFETY: A null logger asks for the library's default.
         let handle = unsafe { xencall_open(ptr::null_mut(), 0) };
-        match NonNull::new(handle) {
-            Some(handle) => Ok(Self { handle }),
-            None => Err(io::Error::last_os_error()),
-        }
-    }
-
-    /// Sets the `priority` of events on `port`, which is one of this domain: 0 is handled first, 15
-    /// last.
-    pub fn set_priority(&self, port: u32, priority: u32) -> io::Result<()> {
-        self.set(SET_PRIORITY, port, priority)
-    }
-
-    /// Lets the hypervisor put events on `port`, which is one of this domain, into the queues of
-    /// the vCPU with this number. The kernel does not know of it, and binds the port again when it
-    /// moves the interrupt.
-    pub fn bind_vcpu(&self, port: u32, vcpu: u32) -> io::Result<()> {
-        self.set(BIND_VCPU, port, vcpu)
-    }
-
-    fn set(&self, operation: u64, port: u32, value: u32) -> io::Result<()> {
-        let handle = self.handle.as_ptr();
+        let handle = NonNull::new(handle).ok_or_else(io::Error::last_os_error)?;
         // SAFETY: The handle is open.
-        let buffer = unsafe { xencall_alloc_buffer(handle, size_of::<Setting>()) };
-        if buffer.is_null() {
-            return Err(io::Error::last_os_error());
+        let buffer = unsafe { xencall_alloc_buffer(handle.as_ptr(), size_of::<Words>()) };
+        match NonNull::new(buffer.cast()) {
+            Some(words) => Ok(Self { handle, words }),
+            None => {
+                let error = io::Error::last_os_error();
+                // SAFETY: The handle is open, and nothing uses it after this.
+                unsafe { xencall_close(handle.as_ptr()) };
+                Err(error)
+            }
         }
-        // SAFETY: The buffer is new, large enough, and page-aligned.
-        unsafe { buffer.cast::<Setting>().write(Setting { port, value }) };
-        // SAFETY: The hypervisor reads the buffer, which is valid during the call.
-        let result = unsafe { xencall2(handle, EVENT_CHANNEL_OPERATION, operation, buffer as u64) };
-        let result = check(result);
-        // SAFETY: The buffer is one of this handle, and nothing uses it any more.
-        unsafe { xencall_free_buffer(handle, buffer) };
-        result
+    }
+
+    /// Sets the `priority` of events on `port`: 0 is handled first, 15 last.
+    pub fn set_priority(&self, port: u32, priority: u32) -> io::Result<()> {
+        self.call(Operation::SetPriority, [port, priority, 0])
+            .map(drop)
+    }
+
+    /// Lets the hypervisor put events on `port` into the queues of the vCPU with this number. The
+    /// kernel does not know of it, and binds the port again when it moves the interrupt.
+    pub fn bind_vcpu(&self, port: u32, vcpu: u32) -> io::Result<()> {
+        self.call(Operation::BindVcpu, [port, vcpu, 0]).map(drop)
+    }
+
+    /// Sends an event to the other end of `port`.
+    pub fn send(&self, port: u32) -> io::Result<()> {
+        self.call(Operation::Send, [port, 0, 0]).map(drop)
+    }
+
+    /// Unmasks `port`.
+    pub fn unmask(&self, port: u32) -> io::Result<()> {
+        self.call(Operation::Unmask, [port, 0, 0]).map(drop)
+    }
+
+    /// Closes `port`.
+    pub fn close(&self, port: u32) -> io::Result<()> {
+        self.call(Operation::Close, [port, 0, 0]).map(drop)
+    }
+
+    /// Opens a port that domain `domid` may connect to.
+    pub fn offer(&self, domid: u16) -> io::Result<u32> {
+        let domains = u32::from(DOMID_SELF) | (u32::from(domid) << 16);
+        self.call(Operation::AllocUnbound, [domains, 0, 0])
+            .map(|words| words[1])
+    }
+
+    /// Opens a port that is connected to port `remote` of domain `domid`.
+    pub fn connect(&self, domid: u16, remote: u32) -> io::Result<u32> {
+        self.call(Operation::BindInterdomain, [domid.into(), remote, 0])
+            .map(|words| words[2])
+    }
+
+    /// Opens a port for the virtual interrupt `virq` of a vCPU.
+    pub fn bind_virq(&self, virq: u32, vcpu: u32) -> io::Result<u32> {
+        self.call(Operation::BindVirq, [virq, vcpu, 0])
+            .map(|words| words[2])
+    }
+
+    /// Returns the argument as the hypervisor leaves it.
+    fn call(&self, operation: Operation, words: Words) -> io::Result<Words> {
+        let buffer = self.words.as_ptr();
+        // SAFETY: The buffer is large enough and aligned to a page, and no other thread has it.
+        unsafe { buffer.write(words) };
+        // SAFETY: The handle is open, and the hypervisor reads and writes the buffer only.
+        let result = unsafe {
+            xencall2(
+                self.handle.as_ptr(),
+                EVENT_CHANNEL_OPERATION,
+                operation as u64,
+                buffer as u64,
+            )
+        };
+        check(result)?;
+        // SAFETY: As above; it was initialized.
+        Ok(unsafe { buffer.read() })
     }
 }
 
+/// The domain that makes a hypercall.
+const DOMID_SELF: u16 = 0x7ff0;
+
 impl Drop for Hypercalls {
     fn drop(&mut self) {
+        let handle = self.handle.as_ptr();
+        // SAFETY: The buffer is one of this handle, and nothing uses it any more.
+        unsafe { xencall_free_buffer(handle, self.words.as_ptr().cast()) };
         // SAFETY: The handle is open, and nothing uses it after this.
-        unsafe { xencall_close(self.handle.as_ptr()) };
+        unsafe { xencall_close(handle) };
     }
 }
