@@ -23,6 +23,7 @@ use events::board::End;
 use events::board::Field;
 use events::board::Plan;
 use events::board::PRIORITIES;
+use events::hotplug;
 use events::link::Link;
 use events::ops::Ops;
 use events::options::Options;
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
         let times = part.share(in_dom0);
         let name = format!("processors of dom0 go and come back {times} times under events{part}");
         Rule::new(name, move || processors::go_in_dom0(times))
-            .expect_failure(processors::loss_in_dom0())
+            .expect_failure(hotplug::loss_in_dom0())
     }));
     rules.extend(options.all_parts().map(|part| {
         let times = part.share(in_domu);

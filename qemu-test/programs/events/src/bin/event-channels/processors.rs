@@ -14,22 +14,11 @@ use events::ops::Ops;
 use events::queues_file::QueuesFile;
 use events::tally;
 use guest_test::ktap::Verdict;
-use guest_test::platform::MemoryModel;
 
 use crate::plan;
 use crate::rust_only;
 use crate::FEW;
 use crate::SEED;
-
-/// Reason for which the rule fails in dom0, if it does. Linux's own operations for the FIFO ABI
-/// drop the events in the queue of a processor that has gone: "Dropping pending event for port" in
-/// the log. Their ports were moved to another processor, but the events were linked before, and
-/// nobody links them anew. Seen in a PVH dom0, not in a PV one.
-pub fn loss_in_dom0() -> Option<&'static str> {
-    let c = Ops::asked().is_ok_and(|ops| ops == Ops::C);
-    let translated = MemoryModel::current().is_ok_and(|model| model == MemoryModel::AutoTranslated);
-    (c && translated).then_some("Linux's own operations drop what is queued for a processor")
-}
 
 /// Processors of dom0 go while events come to them.
 pub fn go_in_dom0(count: u32) -> Verdict {
