@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+mod arrivals;
 pub mod astray;
 pub mod board;
 pub mod debug_key;

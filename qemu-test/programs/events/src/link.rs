@@ -23,6 +23,8 @@ use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
 use xen_grants::xenstore::Xenstore;
 
+use crate::arrivals::Arrivals;
+use crate::arrivals::ARRIVAL_LIMIT;
 use crate::board::Board;
 use crate::board::Command;
 use crate::board::End;
@@ -35,10 +37,6 @@ use crate::storm::Side;
 use crate::storm::NAP;
 use crate::tally;
 use crate::tally::Rule;
-
-/// The silence after which an event that is still awaited counts as lost. Longer than an event is
-/// on its way, whatever else the host does.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The silence that ends the wait for events that nobody sent.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -343,30 +341,6 @@ impl Link {
             )),
             false => Ok(()),
         }
-    }
-}
-
-/// The time since an event arrived, at either end.
-struct Arrivals {
-    count: u64,
-    last: Instant,
-}
-
-impl Arrivals {
-    fn new(count: u64) -> Self {
-        Self {
-            count,
-            last: Instant::now(),
-        }
-    }
-
-    /// Takes the number of events that have arrived, and says whether more may come: that the last
-    /// one is not longer ago than [`ARRIVAL_LIMIT`].
-    fn go_on(&mut self, count: u64) -> bool {
-        if count != self.count {
-            *self = Self::new(count);
-        }
-        self.last.elapsed() < ARRIVAL_LIMIT
     }
 }
 
