@@ -74,6 +74,13 @@ class EventSuites(unittest.TestCase):
                 drains = "drained" in job.commands.get("event-channels", "")
                 self.assertEqual(drains, job.spec.dom0_vcpus == 4)
 
+    def test_a_domu_attacks_where_there_are_processors_for_it(self):
+        attacked = [job.spec for job in boots(events.paravirtual)
+                    if "event-hostile" in job.commands]
+        self.assertEqual([(spec.dom0_vcpus, spec.domu) for spec in attacked], [(4, GuestType.PV)])
+        # The toolstack lets a domain have 1,023 ports.
+        self.assertLess(options(events.HOSTILE)["ports"], 1000)
+
     def test_a_pvh_domu_is_saved_where_the_emulator_lives_for_it(self):
         for job in boots(events.auto_translated):
             self.assertEqual(job.spec.instruction_clock, "event-saved" in job.commands)

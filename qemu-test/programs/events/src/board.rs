@@ -80,6 +80,8 @@ pub enum Command {
     Storm(Plan),
     /// Give each lane's port the priority that [`priority_of`] tells.
     Prioritize,
+    /// Misuse event channels in each way that the hypervisor offers, until the next order.
+    Attack(Misuse),
     /// Do nothing any more, and keep everything open.
     Freeze,
     /// Close everything and end.
@@ -95,6 +97,17 @@ pub struct Plan {
     pub longest_burst: u32,
     /// One thread sends while another receives.
     pub threads: bool,
+}
+
+/// Course of an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misuse {
+    /// Of the random acts.
+    pub seed: u32,
+    /// A domain whose ports are tried as well.
+    pub victim: u32,
+    /// Hypercalls are made as often, but no event comes of them.
+    pub harmless: bool,
 }
 
 /// Priorities of the ABI.
@@ -117,6 +130,7 @@ const SEED: usize = 2;
 const LONGEST_BURST: usize = 3;
 const THREADS: usize = 4;
 const PAUSE: usize = 5;
+const VICTIM: usize = 6;
 /// Words about it that the domU writes.
 const FULFILLED: usize = DOMU_WORDS;
 const FAILED: usize = DOMU_WORDS + 1;
@@ -170,10 +184,14 @@ impl<'a> Board<'a> {
             Command::Freeze => (4, None),
             Command::Leave => (5, None),
             Command::Trickle { seed, .. } => (6, Some((seed, 1, false))),
+            Command::Attack(Misuse { seed, harmless, .. }) => (8, Some((seed, 0, harmless))),
         };
         let (seed, longest_burst, threads) = plan.unwrap_or_default();
         if let Command::Trickle { pause, .. } = command {
             self.word(PAUSE).store(pause.as_millis() as u32, SeqCst);
+        }
+        if let Command::Attack(Misuse { victim, .. }) = command {
+            self.word(VICTIM).store(victim, SeqCst);
         }
         self.word(KIND).store(kind, SeqCst);
         self.word(SEED).store(seed, SeqCst);
@@ -208,6 +226,11 @@ impl<'a> Board<'a> {
                 seed,
                 pause: Duration::from_millis(self.word(PAUSE).load(SeqCst).into()),
             },
+            8 => Command::Attack(Misuse {
+                seed,
+                victim: self.word(VICTIM).load(SeqCst),
+                harmless: self.word(THREADS).load(SeqCst) != 0,
+            }),
             _ => return None,
         })
     }
@@ -273,6 +296,11 @@ mod tests {
                 seed: 8,
                 pause: Duration::from_millis(9),
             },
+            Command::Attack(Misuse {
+                seed: 10,
+                victim: 11,
+                harmless: true,
+            }),
         ];
         for (number, command) in (1..).zip(commands) {
             assert_eq!(board.order(command), number);

@@ -17,9 +17,11 @@
 pub mod agreement;
 mod arrivals;
 pub mod astray;
+pub mod attack;
 pub mod board;
 pub mod debug_key;
 pub mod event_page;
+pub mod flooded;
 pub mod hotplug;
 pub mod link;
 pub mod ops;

@@ -30,6 +30,8 @@ use crate::board::Command;
 use crate::board::End;
 use crate::board::Field;
 use crate::board::Plan;
+use crate::flooded;
+use crate::flooded::Flooded;
 use crate::peer;
 use crate::storm::Lanes;
 use crate::storm::Receiver;
@@ -66,12 +68,37 @@ impl Link {
     /// is ended first.
     pub fn to_domu(count: usize) -> io::Result<Self> {
         let domid = RemoteGranter::domid_of_domu()?;
-        Self::start(domid, count, "killall -q event-peer; ")
+        let channels = EventChannels::open()?;
+        Self::start(domid, count, "killall -q event-peer; ", channels)
     }
 
     /// Connects `count` ports with domain `domid`, in which an agent runs.
     pub fn open(domid: u32, count: usize) -> io::Result<Self> {
-        Self::start(domid, count, "")
+        Self::start(domid, count, "", EventChannels::open()?)
+    }
+
+    /// As [`Self::open`], for ports that the domain is to misuse.
+    pub fn to_attacker(domid: u32, count: usize) -> io::Result<Self> {
+        Self::start(domid, count, "", flooded::open_channels()?)
+    }
+
+    /// Dom0's ends, for the driver of an attacker's ports. They may not be in use elsewhere.
+    pub fn flooded(&mut self) -> io::Result<Flooded<'_>> {
+        let connection = Rc::get_mut(&mut self.connection)
+            .ok_or_else(|| io::Error::other("another link has these ports"))?;
+        let board = Board::new(&self.mapping, connection.lanes.len());
+        let Connection {
+            domid,
+            channels,
+            lanes,
+            ..
+        } = connection;
+        Ok(Flooded::new(*domid, board, channels, lanes))
+    }
+
+    /// Leaves the peer alone, which may be dead.
+    pub fn abandon(mut self) {
+        self.closes = false;
     }
 
     /// Goes on with ports that are connected already, after another link. Their counts go on too,
@@ -102,8 +129,9 @@ impl Link {
         self.closes = true;
     }
 
-    /// Runs the shell commands `before`, and then the peer, in domain `domid`, and connects to it.
-    fn start(domid: u32, count: usize, before: &str) -> io::Result<Self> {
+    /// Runs the shell commands `before`, and then the peer, in domain `domid`, and connects to it
+    /// by `channels`.
+    fn start(domid: u32, count: usize, before: &str, channels: EventChannels) -> io::Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let token = format!("{:x}", now.map_or(0, |time| time.as_nanos()));
         let agent = Agent::of(domid)?;
@@ -122,7 +150,6 @@ impl Link {
 
         let (device, mapping) = map(domid, &references)?;
         let board = Board::new(&mapping, count);
-        let channels = EventChannels::open()?;
         let mut lanes = Lanes::new();
         for lane in 0..count {
             let port = channels.connect(domid, board.get(End::Domu, lane, Field::Port))?;

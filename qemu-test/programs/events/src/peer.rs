@@ -16,11 +16,13 @@ use xen_grants::grant_share::SharedPages;
 use xen_grants::xenstore::Xenstore;
 use xen_grants::DOM0;
 
+use crate::attack;
 use crate::board::priority_of;
 use crate::board::Board;
 use crate::board::Command;
 use crate::board::End;
 use crate::board::Field;
+use crate::board::Misuse;
 use crate::storm::Lanes;
 use crate::storm::Side;
 use crate::storm::NAP;
@@ -31,6 +33,9 @@ pub fn node(token: &str) -> String {
     format!("data/event-peer/{token}")
 }
 
+/// The silence after which no event of a connection is still to come.
+const SILENCE: Duration = Duration::from_millis(200);
+
 /// Word of a peer that cannot begin.
 pub const FAILED: &str = "failed: ";
 
@@ -39,10 +44,10 @@ pub fn serve(count: usize, token: &str) -> io::Result<()> {
     let store = Xenstore::open()?;
     let open = || -> io::Result<_> {
         let pages = share(count)?;
-        let (channels, lanes) = offer(&Board::new(&pages, count))?;
-        Ok((pages, channels, lanes))
+        let ports = Ports::offer(&Board::new(&pages, count))?;
+        Ok((pages, ports))
     };
-    let (pages, channels, lanes) = match open() {
+    let (pages, mut ports) = match open() {
         Ok(opened) => opened,
         Err(error) => {
             store.write(&node(token), &format!("{FAILED}{error}"))?;
@@ -52,13 +57,7 @@ pub fn serve(count: usize, token: &str) -> io::Result<()> {
     store.write(&node(token), &protocol::ranges(pages.references()))?;
 
     let board = Board::new(&pages, count);
-    let side = Side {
-        board,
-        end: End::Domu,
-        channels: &channels,
-        lanes: &lanes,
-    };
-    obey(side).inspect_err(|_| board.fail())
+    obey(board, &mut ports).inspect_err(|_| board.fail())
 }
 
 fn share(count: usize) -> io::Result<SharedPages> {
@@ -66,23 +65,76 @@ fn share(count: usize) -> io::Result<SharedPages> {
     Ok(GrantShare::open()?.share(DOM0, Board::pages(count), Access::ReadWrite)?)
 }
 
-fn offer(board: &Board<'_>) -> io::Result<(EventChannels, Lanes)> {
-    let channels = EventChannels::open()?;
-    let mut lanes = Lanes::new();
-    for lane in 0..board.lanes() {
-        let port = channels.offer(DOM0).map_err(|error| {
-            io::Error::other(format!("port {lane} of {}: {error}", board.lanes()))
-        })?;
-        board.set(End::Domu, lane, Field::Port, port);
-        lanes.insert(port, lane);
-    }
-    Ok((channels, lanes))
+/// The domU's ports.
+struct Ports {
+    channels: EventChannels,
+    lanes: Lanes,
 }
 
-fn obey(side: Side<'_>) -> io::Result<()> {
-    let board = side.board;
+impl Ports {
+    /// Offers a port for each lane to dom0.
+    fn offer(board: &Board<'_>) -> io::Result<Self> {
+        Self::open(board, |channels, _| channels.offer(DOM0))
+    }
+
+    /// Connects a port to dom0's port of each lane.
+    fn connect(board: &Board<'_>) -> io::Result<Self> {
+        let ports = Self::open(board, |channels, lane| {
+            channels.connect(DOM0, board.get(End::Dom0, lane, Field::Port))
+        })?;
+        // Each has an event as soon as it is connected.
+        let mut taken = vec![0];
+        while !taken.is_empty() {
+            ports.channels.take(&mut taken, SILENCE)?;
+            ports.channels.unmask(&taken)?;
+        }
+        Ok(ports)
+    }
+
+    fn open(
+        board: &Board<'_>,
+        open: impl Fn(&EventChannels, usize) -> xen_grants::Result<u32>,
+    ) -> io::Result<Self> {
+        let channels = EventChannels::open()?;
+        let mut lanes = Lanes::new();
+        for lane in 0..board.lanes() {
+            let port = open(&channels, lane).map_err(|error| {
+                io::Error::other(format!("port {lane} of {}: {error}", board.lanes()))
+            })?;
+            board.set(End::Domu, lane, Field::Port, port);
+            lanes.insert(port, lane);
+        }
+        Ok(Self { channels, lanes })
+    }
+
+    fn side<'a>(&'a self, board: Board<'a>) -> Side<'a> {
+        Side {
+            board,
+            end: End::Domu,
+            channels: &self.channels,
+            lanes: &self.lanes,
+        }
+    }
+
+    /// Misuses the ports until `stop` says so, closes all of them and connects others.
+    fn attack(
+        &mut self,
+        board: Board<'_>,
+        misuse: Misuse,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> io::Result<()> {
+        attack::attack(board, &self.channels, misuse, stop)?;
+        // The file may have lost events. Dropping it closes its ports.
+        self.channels = EventChannels::open()?;
+        *self = Self::connect(&board)?;
+        Ok(())
+    }
+}
+
+fn obey(board: Board<'_>, ports: &mut Ports) -> io::Result<()> {
     let mut done = 0;
     loop {
+        let side = ports.side(board);
         let number = board.ordered();
         if number == done {
             side.receiver().receive(NAP)?;
@@ -109,6 +161,10 @@ fn obey(side: Side<'_>) -> io::Result<()> {
             Command::Prioritize => {
                 prioritize(&board, End::Domu)?;
                 board.fulfil(number);
+            }
+            Command::Attack(misuse) => {
+                board.fulfil(number);
+                ports.attack(board, misuse, &|| board.ordered() != number)?;
             }
             Command::Freeze => {
                 board.fulfil(number);
