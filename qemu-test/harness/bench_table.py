@@ -41,12 +41,25 @@ TITLES = {
     "event-storm-1": "events on 1 port, each",
     "event-storm-64": "events on 64 ports, each",
     "event-storm-4096": "events on 4096 ports, each",
+    "event-idle-median": "an event to a domU and one back, another domU idle: median",
+    "event-idle-99": "99th percentile",
+    "event-idle-most": "maximum",
+    "event-busy-median": "the same, the other domU busy without events: median",
+    "event-busy-99": "99th percentile",
+    "event-busy-most": "maximum",
+    "event-attack-median": "the same, the other domU floods dom0: median",
+    "event-attack-99": "99th percentile",
+    "event-attack-most": "maximum",
 }
 # The lines of each section.
 DISPLAY = ZERO_COPY, KEPT, COPY = ("display-dma-buf", "display-kept", "display-copy")
 STORMS = ("event-storm-1", "event-storm-64", "event-storm-4096")
 EVENTS = ("event-round-trip", *STORMS)
-DRIVERS = tuple(name for name in TITLES if name not in DISPLAY + EVENTS)
+IDLE = ("event-idle-median", "event-idle-99", "event-idle-most")
+BUSY = ("event-busy-median", "event-busy-99", "event-busy-most")
+ATTACK = ("event-attack-median", "event-attack-99", "event-attack-most")
+ATTACKED = (*IDLE, *BUSY, *ATTACK)
+DRIVERS = tuple(name for name in TITLES if name not in DISPLAY + EVENTS + ATTACKED)
 EXPORTS = ("export-8", "export-64", "export-512")
 FEW, MANY, GROWTH_GOAL = "insert-among-100", "insert-among-4000", 1.5
 
@@ -91,6 +104,8 @@ def parse(text: str, names: Sequence[str] = DRIVERS) -> Measured:
                     measured.skipped[name] = " ".join(reason)
                 case ["only-rust", name, *reason] if name in names:
                     measured.only_rust[name] = " ".join(reason)
+                case ["note", *_]:
+                    pass
                 case _:
                     raise ValueError
         except ValueError as error:
@@ -123,6 +138,13 @@ def table(measured: Measured) -> list[str]:
                      *_ratio(measured.compared(MANY, FEW, "C"), None, None, 0)))
         rows.append(("among 4000 by among 100, Rust driver", "", "", "",
                      *_ratio(measured.compared(MANY, FEW, "Rust"), GROWTH_GOAL, None, 0)))
+    if (ATTACK[0], "Rust") in measured.samples:
+        rows += [(f"flooded by {other}, {value}, {driver}", "", "", "",
+                  *_ratio(measured.compared(attack, base, driver), None, None, 0))
+                 for other, bases in (("idle", IDLE), ("busy", BUSY))
+                 for value, attack, base in zip(("median", "99th percentile", "maximum"), ATTACK,
+                                                bases)
+                 for driver in ("C", "Rust")]
     if (COPY, "Rust") in measured.samples:
         for name, way in (("as a dma-buf", ZERO_COPY), ("as a dma-buf kept from before", KEPT)):
             rows.append((f"{name} by copied, Rust driver", "", "", "",

@@ -125,6 +125,19 @@ class Rows(unittest.TestCase):
         row = next(row for row in rows if row.startswith(bench_table.TITLES["event-round-trip"]))
         self.assertIn(" 0.500  ", row)
 
+    def test_an_attack_is_compared_with_a_quiet_machine_and_a_busy_one(self):
+        factors = {"idle": 1, "busy": 2, "attack": 8}
+        lines = [f"sample {number} {driver} event-{other}-{value} {100.0 * factor}"
+                 for number in range(3) for driver in ("C", "Rust")
+                 for other, factor in factors.items() for value in ("median", "99", "most")]
+        lines.append("note Served { events: 3 }")
+        rows = bench_table.table(bench_table.parse("\n".join(lines), bench_table.ATTACKED))
+        for other, ratio in (("idle", " 8.000 "), ("busy", " 4.000 ")):
+            compared = [row for row in rows if row.startswith(f"flooded by {other},")]
+            self.assertEqual(len(compared), 6)
+            for row in compared:
+                self.assertIn(ratio, row)
+
     def test_growth_compares_a_driver_with_itself(self):
         lines = [line.replace("insert-among-4000 100.0", "insert-among-4000 900.0")
                  for line in output(100.0)]

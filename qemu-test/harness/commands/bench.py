@@ -40,6 +40,12 @@ domain takes part of the time. The port operations are chosen when a kernel boot
 of its own of the same image, in turn: two for a round. In each boot every line is measured several
 times; the median counts.
 
+attacked: The round trip of an event from a PV dom0 of two processors to a domU of one and back,
+while another domU of two does nothing, is busy with hypercalls from which no event comes, or sends
+events on 960 ports, closes and binds them without a pause, which a program in dom0 serves. In each
+round all three are measured, 1000 times each; the port operations have boots of their own, in turn.
+The machine has a processor for each of the guests' in this section.
+
 clock: The machine is emulated, and other work of the host affects its clock: ratios of times by it
 are up to a fifth too large or too small, also on an idle host. By default the emulator therefore
 derives the clock from the instructions that its one processor executes, in the kernel, in Xen and
@@ -83,10 +89,14 @@ def main() -> int:
     parser.add_argument("--event-rounds", type=int, default=7, metavar="N",
                         help="boots of both port operations for section events (default: "
                              "%(default)s)")
+    parser.add_argument("--attacked-rounds", type=int, default=5, metavar="N",
+                        help="boots of both port operations for section attacked (default: "
+                             "%(default)s)")
     parser.add_argument("--clock", choices=CLOCKS, default="instructions",
                         help="clock of the machine (default: %(default)s)")
     options = parser.parse_args()
-    if min(options.rounds, options.export_rounds, options.event_rounds) < 1:
+    if min(options.rounds, options.export_rounds, options.event_rounds,
+           options.attacked_rounds) < 1:
         parser.error("there is at least 1 round")
 
     cache = Cache()
@@ -181,11 +191,40 @@ def measure_events(_cache: Cache, programs: pathlib.Path, options: argparse.Name
     return 0
 
 
+def measure_attacked(_cache: Cache, programs: pathlib.Path, options: argparse.Namespace) -> int:
+    """Measure section attacked."""
+    outputs = []
+    for number in range(options.attacked_rounds):
+        say(f"attacked, round {number + 1} of {options.attacked_rounds}")
+        for events in in_turn(number, EventOperations.C, EventOperations.RUST):
+            spec = dataclasses.replace(with_clock(Spec(
+                domu=GuestType.PV, dom0_vcpus=2, events=events,
+                add=program(programs, "gntdev-bench"),
+                run=f"gntdev-bench attacked {ROUNDS_IN_A_BOOT}",
+                domu_add=tuple((str(programs / name), None) for name in ATTACKED_PROGRAMS),
+                domu_run="agent", domu_mem=ATTACKED_MEMORY, limits=BootLimits(1800)),
+                options.clock), smp=5)
+            say(spec.describe())
+            output = run(spec)
+            if output is None:
+                return 1
+            outputs.append(output)
+    show(f"events to a domU while another one attacks, {options.attacked_rounds} boots of "
+         f"{ROUNDS_IN_A_BOOT} rounds", "".join(outputs), bench_table.ATTACKED)
+    return 0
+
+
+# Section attacked: rounds in a boot, the programs that run in both domUs, and their memory, which
+# the interrupts of a thousand ports take.
+ROUNDS_IN_A_BOOT = 3
+ATTACKED_PROGRAMS = ("agent", "event-peer")
+ATTACKED_MEMORY = 256
+
 One = TypeVar("One")
 Section = Callable[[Cache, pathlib.Path, argparse.Namespace], int]
 SECTIONS: dict[str, Section] = {
     "drivers": measure_drivers, "export": measure_exports, "display": measure_display,
-    "events": measure_events}
+    "events": measure_events, "attacked": measure_attacked}
 
 
 def in_turn(number: int, c: One, rust: One) -> tuple[One, One]:

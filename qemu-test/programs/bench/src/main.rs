@@ -8,6 +8,7 @@
 //! inside <line> <nanoseconds>                    in the hypercall, Rust driver
 //! skipped <line> <reason>
 //! only-rust <line> <reason>
+//! note <text>                                    for the log
 //! ```
 //!
 //! `gntdev-bench drivers ROUNDS` measures both drivers in turn. No other program may use the
@@ -21,9 +22,13 @@
 //!
 //! `gntdev-bench events` measures event channels with the port operations of the running kernel,
 //! which are chosen at boot. It is one round of many.
+//!
+//! `gntdev-bench attacked ROUNDS` measures them between dom0 and a domU while another domU misuses
+//! its own.
 
 #![forbid(unsafe_code)]
 
+mod attacked;
 mod display;
 mod drivers;
 mod events;
@@ -39,6 +44,8 @@ use guest_test::platform::MemoryModel;
 use guest_test::tracing::Trace;
 use xen_grants::display::Card;
 
+use crate::attacked::Domains;
+use crate::attacked::Other;
 use crate::display::Display;
 use crate::display::Way;
 use crate::display::CARD;
@@ -48,7 +55,8 @@ use crate::lines::Needs;
 use crate::lines::Setup;
 use crate::lines::LINES;
 
-const USAGE: &str = "usage: gntdev-bench drivers ROUNDS | exports | display ROUNDS | events";
+const USAGE: &str =
+    "usage: gntdev-bench drivers ROUNDS | exports | display ROUNDS | events | attacked ROUNDS";
 
 /// Reason why the C driver is not measured beside the other one.
 const NO_OWN_EXPORT: &str = "Linux's C driver refuses exports in PV domains";
@@ -66,6 +74,7 @@ fn main() -> ExitCode {
         ["drivers", rounds] => number(rounds).and_then(measure_drivers),
         ["exports"] => measure_exports(),
         ["events"] => measure_events(),
+        ["attacked", rounds] => number(rounds).and_then(measure_attacked),
         ["display", rounds] => number(rounds).and_then(measure_display),
         _ => Err(io::Error::other(USAGE)),
     };
@@ -144,6 +153,26 @@ fn measure_events() -> io::Result<()> {
         measure()?;
         let median = median_in_a_boot(measure)?;
         println!("sample 0 {driver} {} {median:.1}", line.name);
+    }
+    Ok(())
+}
+
+fn measure_attacked(rounds: usize) -> io::Result<()> {
+    let driver = events::driver()?;
+    let mut domains = Domains::start()?;
+    domains.measure(Other::Idle)?;
+    for round in 0..rounds {
+        // The order alternates, so that no line gains by it.
+        let mut order = Other::ALL;
+        order.rotate_left(round % Other::ALL.len());
+        for other in order {
+            for (value, nanoseconds) in domains.measure(other)?.values {
+                println!(
+                    "sample {round} {driver} event-{}-{value} {nanoseconds}",
+                    other.name()
+                );
+            }
+        }
     }
     Ok(())
 }

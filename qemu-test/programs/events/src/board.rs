@@ -80,6 +80,8 @@ pub enum Command {
     Storm(Plan),
     /// Give each lane's port the priority that [`priority_of`] tells.
     Prioritize,
+    /// Send each event back, until the next order.
+    Echo,
     /// Misuse event channels in each way that the hypervisor offers, until the next order.
     Attack(Misuse),
     /// Do nothing any more, and keep everything open.
@@ -184,6 +186,7 @@ impl<'a> Board<'a> {
             Command::Freeze => (4, None),
             Command::Leave => (5, None),
             Command::Trickle { seed, .. } => (6, Some((seed, 1, false))),
+            Command::Echo => (7, None),
             Command::Attack(Misuse { seed, harmless, .. }) => (8, Some((seed, 0, harmless))),
         };
         let (seed, longest_burst, threads) = plan.unwrap_or_default();
@@ -226,6 +229,7 @@ impl<'a> Board<'a> {
                 seed,
                 pause: Duration::from_millis(self.word(PAUSE).load(SeqCst).into()),
             },
+            7 => Command::Echo,
             8 => Command::Attack(Misuse {
                 seed,
                 victim: self.word(VICTIM).load(SeqCst),
@@ -296,6 +300,7 @@ mod tests {
                 seed: 8,
                 pause: Duration::from_millis(9),
             },
+            Command::Echo,
             Command::Attack(Misuse {
                 seed: 10,
                 victim: 11,

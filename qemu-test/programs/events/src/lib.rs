@@ -28,5 +28,6 @@ pub mod ops;
 pub mod options;
 pub mod peer;
 pub mod queues_file;
+pub mod round_trip;
 pub mod storm;
 pub mod tally;

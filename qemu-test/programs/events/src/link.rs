@@ -341,7 +341,7 @@ impl Link {
         Ok(())
     }
 
-    fn obtain(&self, command: Command) -> io::Result<()> {
+    pub(crate) fn obtain(&self, command: Command) -> io::Result<()> {
         let number = self.board().order(command);
         self.wait_fulfilled(number)
     }

@@ -23,6 +23,7 @@ use crate::board::Command;
 use crate::board::End;
 use crate::board::Field;
 use crate::board::Misuse;
+use crate::round_trip;
 use crate::storm::Lanes;
 use crate::storm::Side;
 use crate::storm::NAP;
@@ -161,6 +162,10 @@ fn obey(board: Board<'_>, ports: &mut Ports) -> io::Result<()> {
             Command::Prioritize => {
                 prioritize(&board, End::Domu)?;
                 board.fulfil(number);
+            }
+            Command::Echo => {
+                board.fulfil(number);
+                round_trip::echo(side, || board.ordered() != number)?;
             }
             Command::Attack(misuse) => {
                 board.fulfil(number);
