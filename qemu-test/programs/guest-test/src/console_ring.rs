@@ -7,8 +7,12 @@
 
 use std::ffi::c_uint;
 use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 use std::ptr;
+
+use rustix::fs::flock;
+use rustix::fs::FlockOperation;
 
 use crate::call::check;
 use crate::xenctrl::xc_readconsolering;
@@ -17,6 +21,10 @@ use crate::xenctrl::Interface;
 
 /// Larger than any ring that Xen allocates by itself.
 const BUFFER: usize = 256 * 1024;
+
+/// File whose lock a program holds from a key to the end of its answer. Programs run side by side,
+/// and the ring is one.
+const LOCK: &str = "/tmp/xen-console.lock";
 
 /// The console of the hypervisor. Only dom0 may open it.
 pub struct ConsoleRing {
@@ -35,6 +43,8 @@ impl ConsoleRing {
     /// contents of the ring are dropped, so that the output of an earlier key is not taken for that
     /// of this one.
     pub fn press(&self, keys: &CStr) -> io::Result<String> {
+        let lock = File::options().create(true).append(true).open(LOCK)?;
+        flock(&lock, FlockOperation::LockExclusive)?;
         self.read(true)?;
         // SAFETY: The handle is open, and the keys are valid during the call.
         check(unsafe { xc_send_debug_keys(self.interface.as_ptr(), keys.as_ptr()) })?;
