@@ -18,8 +18,8 @@ use crate::command::succeed;
 use crate::lifeless_kernel;
 use crate::limit::PATIENCE;
 
-/// All domains of the suites have this name, one at a time. The harness writes the console of that
-/// name to its log.
+/// Name of the domains of the suites, one at a time. The harness writes the console of that name to
+/// its log.
 pub const NAME: &str = "client";
 
 /// Kernel of a domain that runs, and of one that does not.
@@ -50,6 +50,7 @@ impl fmt::Display for Kind {
 /// Configuration of a domain to create.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    name: &'static str,
     kind: Kind,
     system: bool,
     vcpus: u32,
@@ -72,6 +73,7 @@ impl Plan {
 
     fn new(kind: Kind, system: bool) -> Self {
         Self {
+            name: NAME,
             kind,
             system,
             vcpus: 1,
@@ -79,6 +81,12 @@ impl Plan {
             lines: String::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// With a name of its own. Domains of different names can live at the same time.
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// With `count` processors instead of one.
@@ -118,7 +126,7 @@ impl Plan {
     }
 
     fn xl_create(self, options: &[&str]) -> io::Result<Domain> {
-        let path = format!("/run/{NAME}.cfg");
+        let path = format!("/run/{}.cfg", self.name);
         fs::write(&path, self.configuration(memory_of_domu()?))?;
         if !self.system {
             fs::write(LIFELESS_KERNEL, lifeless_kernel::image())?;
@@ -127,7 +135,7 @@ impl Plan {
         xl.args(["create", "-q"]).args(options).arg(&path);
         xl.envs(self.environment.iter().cloned());
         command::must_succeed(&mut xl)?;
-        Domain::find(self.kind)
+        Domain::find(self.name, self.kind)
     }
 
     /// Text of xl's configuration file, for a domain of a system with `memory` MiB.
@@ -143,10 +151,10 @@ impl Plan {
         // As all other kernels of the boot, it runs the port operations that were asked for.
         let events = env::var("EVENTS_ARGUMENTS").unwrap_or_default();
         format!(
-            "name = \"{NAME}\"\ntype = \"{kind}\"\nkernel = \"{kernel}\"\nvcpus = {}\n\
+            "name = \"{}\"\ntype = \"{kind}\"\nkernel = \"{kernel}\"\nvcpus = {}\n\
              extra = \"console=hvc0 panic=-1 loglevel=8 {events}{}\"\non_crash = \"preserve\"\n\
              {ramdisk}memory = {memory}\n{}",
-            self.vcpus, self.parameters, self.lines
+            self.name, self.vcpus, self.parameters, self.lines
         )
     }
 }
@@ -162,6 +170,7 @@ fn memory_of_domu() -> io::Result<u32> {
 /// A domain of the suites; it is destroyed when dropped.
 #[derive(Debug)]
 pub struct Domain {
+    name: &'static str,
     kind: Kind,
     domid: u32,
 }
@@ -170,14 +179,14 @@ impl Domain {
     /// Restores the one that [`Self::save`] wrote to `path`.
     pub fn restore(kind: Kind, path: &str) -> io::Result<Self> {
         succeed("xl", &["restore", path])?;
-        Self::find(kind)
+        Self::find(NAME, kind)
     }
 
     /// The one that xl has made.
-    fn find(kind: Kind) -> io::Result<Self> {
-        let domid = domid_of_suites()?;
+    fn find(name: &'static str, kind: Kind) -> io::Result<Self> {
+        let domid = domid_of(name)?;
         let domid = domid.ok_or_else(|| io::Error::other("xl has made no domain"))?;
-        Ok(Self { kind, domid })
+        Ok(Self { name, kind, domid })
     }
 
     /// Returns the kind of the domain.
@@ -193,9 +202,9 @@ impl Domain {
     /// Asks the domain to reboot and waits until there is a new one.
     pub fn reboot(&mut self) -> io::Result<()> {
         let old = self.domid;
-        succeed("xl", &["reboot", NAME])?;
+        succeed("xl", &["reboot", self.name])?;
         self.domid = until(PATIENCE, || {
-            Ok(domid_of_suites()?.filter(|domid| *domid != old))
+            Ok(domid_of(self.name)?.filter(|domid| *domid != old))
         })?
         .ok_or_else(|| io::Error::other(format!("domain {old} did not reboot: {}", list())))?;
         Ok(())
@@ -203,7 +212,7 @@ impl Domain {
 
     /// Asks the domain to shut down and waits until it has.
     pub fn shut_down(&self) -> io::Result<()> {
-        succeed("xl", &["shutdown", NAME])?;
+        succeed("xl", &["shutdown", self.name])?;
         let domains = DomainList::open()?;
         until(PATIENCE, || {
             let state = domains.get(self.domid)?;
@@ -215,17 +224,17 @@ impl Domain {
 
     /// Stops its processors.
     pub fn pause(&self) -> io::Result<()> {
-        succeed("xl", &["pause", NAME]).map(drop)
+        succeed("xl", &["pause", self.name]).map(drop)
     }
 
     /// Lets it run.
     pub fn unpause(&self) -> io::Result<()> {
-        succeed("xl", &["unpause", NAME]).map(drop)
+        succeed("xl", &["unpause", self.name]).map(drop)
     }
 
     /// Writes the domain to the file at `path` and ends it.
     pub fn save(self, path: &str) -> io::Result<()> {
-        let result = succeed("xl", &["save", NAME, path]).map(drop);
+        let result = succeed("xl", &["save", self.name, path]).map(drop);
         if result.is_ok() {
             std::mem::forget(self);
         }
@@ -234,14 +243,14 @@ impl Domain {
 
     /// Writes the domain to the file at `path`; the domain goes on.
     pub fn checkpoint(&self, path: &str) -> io::Result<()> {
-        succeed("xl", &["save", "-c", NAME, path]).map(drop)
+        succeed("xl", &["save", "-c", self.name, path]).map(drop)
     }
 
     /// Tries to write the domain to the file at `path`, where there is too little room. Fails if xl
     /// does not notice. The domain goes on.
     pub fn fail_to_save(&self, path: &str) -> io::Result<()> {
         let mut xl = Command::new("xl");
-        let ended = command::run(xl.args(["save", NAME, path]), PATIENCE)?;
+        let ended = command::run(xl.args(["save", self.name, path]), PATIENCE)?;
         match ended.status {
             0 => Err(io::Error::other(format!("{path} has room for the domain"))),
             _ if ended.output.contains("No space left on device") => Ok(()),
@@ -251,7 +260,7 @@ impl Domain {
 
     /// Ends it at once.
     pub fn destroy(self) -> io::Result<()> {
-        let result = succeed("xl", &["destroy", NAME]).map(drop);
+        let result = succeed("xl", &["destroy", self.name]).map(drop);
         std::mem::forget(self);
         result
     }
@@ -260,16 +269,16 @@ impl Domain {
 impl Drop for Domain {
     fn drop(&mut self) {
         // A case that failed may have left it in any state, or not at all.
-        remove_leftover();
+        remove(self.name);
     }
 }
 
-/// Number of the domain with the suites' name, if there is one. It may still be about to be made.
-fn domid_of_suites() -> io::Result<Option<u32>> {
+/// Number of the domain of this name, if there is one. It may still be about to be made.
+fn domid_of(name: &str) -> io::Result<Option<u32>> {
     let store = Xenstore::open()?;
     for DomainState { domid, .. } in DomainList::open()?.all()? {
-        let name = store.read(&format!("/local/domain/{domid}/name"))?;
-        if name.as_deref() == Some(NAME) {
+        let found = store.read(&format!("/local/domain/{domid}/name"))?;
+        if found.as_deref() == Some(name) {
             return Ok(Some(domid));
         }
     }
@@ -278,8 +287,12 @@ fn domid_of_suites() -> io::Result<Option<u32>> {
 
 /// Ends the suites' domain, if there is one.
 pub fn remove_leftover() {
-    if !matches!(domid_of_suites(), Ok(None)) {
-        let _ = command::run(Command::new("xl").args(["destroy", NAME]), PATIENCE);
+    remove(NAME);
+}
+
+fn remove(name: &str) {
+    if !matches!(domid_of(name), Ok(None)) {
+        let _ = command::run(Command::new("xl").args(["destroy", name]), PATIENCE);
     }
 }
 
