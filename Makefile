@@ -9,8 +9,9 @@ RUN_SUITES := qemu-test/run-suites $(if $(JOBS),--jobs $(JOBS))
 
 FUZZ := $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) \
 	$(addprefix --operations ,$(OPERATIONS)) $(addprefix --threads ,$(THREADS))
+SOAK := $(addprefix --hours ,$(HOURS)) $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED))
 
-.PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz check \
+.PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz soak check \
 	kernel module deb clean
 
 help:
@@ -36,6 +37,8 @@ bench:
 	@qemu-test/bench
 fuzz:
 	@qemu-test/fuzz --config $(BUILT) $(FUZZ)
+soak:
+	@qemu-test/soak --config $(BUILT) $(SOAK)
 check:
 	@scripts/check
 kernel:
@@ -71,6 +74,9 @@ clean:
 #:               names the calls (default: a random number, which is printed), OPERATIONS is their
 #:               number, THREADS makes them at the same time, DOM0 is pv or pvh, CONFIG one of our
 #:               kernels
+#: make soak     run everything at the same time, with domains that come and go, and compare what is
+#:               in use at the end with the start. HOURS is a number, maybe a fraction (default: 2),
+#:               SEED names the random choices, DOM0 is pv or pvh, CONFIG one of our kernels
 #: make check    run rustfmt, clippy, checkpatch and the Python checks, among them mypy
 #: make kernel   build the kernel with the overlay in it
 #: make module   build the modules only; the whole kernel if it was never built
@@ -86,9 +92,9 @@ clean:
 #:
 #: CACHE=DIR      folder for everything (default: xen-rust in $XDG_CACHE_HOME or ~/.cache)
 #: MIRROR=URL     the Debian mirror to make the build root from (default: that of this machine)
-#: DEBUG=lockdep  test, fuzz, kernel, module: the kernel that checks locks, memory and the
+#: DEBUG=lockdep  test, fuzz, soak, kernel, module: the kernel that checks locks, memory and the
 #:                arithmetic of Rust code
-#: CONFIG=NAME    run, fuzz: a kernel of qemu-test/configs, dom0 or lockdep, built here
+#: CONFIG=NAME    run, fuzz, soak: a kernel of qemu-test/configs, dom0 or lockdep, built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the
 #:                number of processors)

@@ -78,10 +78,12 @@ class Result:
 
 def boot(spec: Spec, on_output: Callable[[bytes], object] = lambda chunk: None,
          on_progress: Callable[[str], object] = lambda text: None,
-         terminal: Terminal | None = None, retries: int = RETRIES) -> Result:
+         terminal: Terminal | None = None, retries: int = RETRIES,
+         is_enough: Callable[[], bool] = lambda: False) -> Result:
     """Boot as SPEC says. ON_OUTPUT gets the command's output as it comes, ON_PROGRESS texts for
     the person who waits, TERMINAL is the one that a shell reads from. RETRIES is the number of
-    times that the machine is started anew when it died by the emulator's fault."""
+    times that the machine is started anew when it died by the emulator's fault. IS_ENOUGH returns
+    True when the command is to be told to end."""
     cache = Cache()
     cache.make_folders()
     log_path = pathlib.Path(spec.log) if spec.log else _next_log(cache.log)
@@ -89,7 +91,7 @@ def boot(spec: Spec, on_output: Callable[[bytes], object] = lambda chunk: None,
     with tempfile.TemporaryDirectory(prefix="xen-image-") as folder:
         attempt = _Attempt(cache, spec, pathlib.Path(folder), log_path, on_progress)
         while True:
-            run, verdict, lines = attempt.start(on_output, terminal)
+            run, verdict, lines = attempt.start(on_output, terminal, is_enough)
             if verdict.end != BootEnd.EMULATOR or len(deaths) == retries:
                 break
             kept = log_path.with_name(f"{log_path.name}.death-{len(deaths) + 1}")
@@ -129,8 +131,8 @@ class _Attempt:
         self._word = "boot-" + secrets.token_hex(8)
         self._files = _prepare(cache, spec, self._architecture, self._word, folder)
 
-    def start(self, on_output: Callable[[bytes], object],
-              terminal: Terminal | None) -> tuple[MachineRun, Verdict, Lines]:
+    def start(self, on_output: Callable[[bytes], object], terminal: Terminal | None,
+              is_enough: Callable[[], bool]) -> tuple[MachineRun, Verdict, Lines]:
         """Start the machine and follow it to its end."""
         # Pictures of an attempt that died are not those that were asked for.
         self.screens: dict[str, Picture] = {}
@@ -148,7 +150,7 @@ class _Attempt:
             return children.in_background(in_root) if self._spec.in_background else in_root
 
         listeners = Listeners(output=on_output, step=on_step, screen=self._keep_screen,
-                              terminal=terminal)
+                              terminal=terminal, is_enough=is_enough)
         translated = blocks.Reader()
         if self._spec.watched:
             listeners.emulator = translated.take

@@ -8,6 +8,8 @@ drawn anew for each boot. The second port is the command's alone, the third the 
 The guest has the screen saved by "WORD screen NAME NUMBER;" and reads the answer on the second
 port: "screen NAME NUMBER taken", or the reason why it was not.
 
+A command that may be told to end reads the line "end" from the second port.
+
 A machine that its guest suspends to RAM is woken up at once.
 """
 
@@ -41,6 +43,7 @@ PAUSE = 0.01
 # Xen does not wait for the end of a line of dom0's before it begins one of its own.
 XEN_MESSAGE = re.compile(r"(?<=.)(?=\(XEN\) )")
 
+END_REQUEST = b"end\n"
 SCREEN_REQUEST = re.compile(r"([\w-]+) \d+")
 
 DEATH_OF_DOM0 = re.compile(r"\(XEN\) .*(Hardware Dom0 (crashed|shutdown|halted)|"
@@ -73,6 +76,8 @@ class Listeners:
     terminal: Terminal | None = None
     # Line of the emulator's; True keeps it from the log.
     emulator: Callable[[str], bool] = lambda text: False
+    # True when the command is to end.
+    is_enough: Callable[[], bool] = lambda: False
 
 
 @dataclass
@@ -101,6 +106,7 @@ class Machine:
         # Number of lines in the log when a silent machine was asked for its stacks.
         self._asked: int | None = None
         self._xen_reads = False
+        self._told_to_end = False
 
     def run(self, make_command: Callable[[pathlib.Path], list[str]]) -> MachineRun:
         """Start the command that MAKE_COMMAND returns for the folder of the ports, and follow it
@@ -146,7 +152,11 @@ class Machine:
         self._drain(names)
 
     def _check(self, process: subprocess.Popen[bytes]) -> None:
-        """End the machine if the emulator has ended or a limit is passed."""
+        """End the machine if the emulator has ended or a limit is passed, and the command if it is
+        enough."""
+        if not self._told_to_end and self.listeners.is_enough():
+            os.write(self._keys, END_REQUEST)
+            self._told_to_end = True
         now = self._clock.seconds()
         silence = now - self._heard
         if process.poll() is not None:

@@ -44,6 +44,7 @@ class Run(unittest.TestCase):
         self.steps = []
         self.screens = []
         self.emulator_lines = blocks.Reader()
+        self.is_enough = lambda: False
         self.set(inspection, "ANSWERS", 1)
 
     def set(self, module, name, value):
@@ -57,7 +58,7 @@ class Run(unittest.TestCase):
             Listeners(self.chunks.append, self.steps.append,
                       lambda name, screen: self.screens.append(
                           (name, screen.ppm.read_bytes(), screen.png.read_bytes())),
-                      emulator=self.emulator_lines.take),
+                      emulator=self.emulator_lines.take, is_enough=self.is_enough),
             end_at_death, symbols)
         try:
             return runner.run(
@@ -80,6 +81,16 @@ class Run(unittest.TestCase):
         self.assertEqual(self.run_script(script).end, "exit")
         outcome = self.run_script(script, end_at_death=True)
         self.assertEqual((outcome.end, outcome.reason[:9]), ("died", "the domU:"))
+
+    def test_a_command_is_told_once_that_it_is_enough(self):
+        self.is_enough = lambda: b"".join(self.chunks) == b"round 1\n"
+        outcome = self.run_script(
+            "import select; port = os.open(f'{sys.argv[1]}/run.in', os.O_RDONLY); "
+            "tell('run'); "
+            "run(b'round 1\\n'); word = os.read(port, 100); "
+            "more = select.select([port], [], [], 1); "
+            "tell('exit 5' if word == b'end\\n' and not more[0] else 'exit 6'); time.sleep(60)")
+        self.assertEqual(outcome.status, 5)
 
     def test_output_is_passed_byte_for_byte(self):
         outcome = self.run_script("tell('run'); run(bytes(range(256)) * 100); tell('exit 0'); "
