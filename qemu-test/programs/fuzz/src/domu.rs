@@ -18,7 +18,7 @@ const NEXT_CONFIGURATION: &str = "/run/domU-next.cfg";
 const NEXT_NAME: &str = "domU-next";
 
 /// Limit of the start of a domU, which a busy host slows down.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(3000);
 
 fn xl(arguments: &[&str]) -> io::Result<String> {
     let output = Command::new("xl").args(arguments).output()?;

@@ -6,6 +6,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use guest_test::mapping;
 use guest_test::process::Child;
 use guest_test::process::End;
 use suites::suite::LeakCheck;
-use xen_grants::bytes::Bytes;
 
 use crate::machine::Machine;
 use crate::model::Model;
@@ -23,7 +23,7 @@ use crate::storm;
 use crate::tally::Column;
 use crate::tally::Tally;
 
-/// Time limit of a run, for one that hangs.
+/// Time limit of each operation, for one that hangs. A busy host may have a whole run take longer.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Failure of a run.
@@ -75,8 +75,8 @@ pub fn run_threads(
     leaks: &mut LeakCheck,
 ) -> io::Result<Report> {
     let name_at = |_| "a thread".into();
-    in_process(leaks, name_at, |_| {
-        let result = storm::execute(setting, seed, threads, count)?;
+    in_process(leaks, name_at, |progress| {
+        let result = storm::execute(setting, seed, threads, count, progress)?;
         Ok(result.map_err(|message| (0, message)))
     })
 }
@@ -85,29 +85,30 @@ pub fn run_threads(
 type Executed = Result<Tally, (usize, String)>;
 
 /// Calls `body` in a new process. It stores the index of the operation that it executes in the
-/// first word of the memory that it gets. `name_at` returns the name of an operation.
+/// word that it gets. `name_at` returns the name of an operation.
 fn in_process(
     leaks: &mut LeakCheck,
     name_at: impl Fn(usize) -> String,
-    body: impl FnOnce(&Bytes) -> io::Result<Executed>,
+    body: impl FnOnce(&AtomicU32) -> io::Result<Executed>,
 ) -> io::Result<Report> {
-    let progress = mapping::shared(1)?;
+    let memory = mapping::shared(1)?;
+    let progress = memory.word(0);
     let (mut reader, writer) = UnixStream::pair()?;
     let mut child = Child::spawn(|| {
-        let report = match body(&progress) {
+        let report = match body(progress) {
             Ok(Ok(tally)) => format!("{GOOD}\n{tally}"),
             Ok(Err((at, message))) => format!("{FAILED}\n{at}\n{message}"),
             Err(error) => error.to_string(),
         };
         (&writer).write_all(report.as_bytes()).expect("the report");
     })?;
-    let end = child.wait(LIMIT)?;
+    let end = end_of(|| child.wait(LIMIT), progress)?;
     drop(child);
     drop(writer);
     let mut report = String::new();
     reader.read_to_string(&mut report)?;
 
-    let at = progress.word(0).load(Ordering::Relaxed) as usize;
+    let at = progress.load(Ordering::Relaxed) as usize;
     let left = leaks.check();
     let died = match end {
         None => Some("the process hangs".to_string()),
@@ -120,8 +121,9 @@ fn in_process(
         return Ok(Err(Failure { at, class, message }));
     }
     let result = match report.split_once('\n') {
-        Some((GOOD, rest)) => Tally::parse(rest)
-            .ok_or_else(|| io::Error::other(format!("not a tally: {rest:?}")))?,
+        Some((GOOD, rest)) => {
+            Tally::parse(rest).ok_or_else(|| io::Error::other(format!("not a tally: {rest:?}")))?
+        }
         Some((FAILED, rest)) => {
             let (at, message) = rest.split_once('\n').unwrap_or(("", rest));
             let at = at.parse().map_err(io::Error::other)?;
@@ -138,14 +140,33 @@ fn in_process(
     }))
 }
 
+/// Returns the end of a process for which `wait` waits; `None` if its progress stays the same
+/// during one wait.
+fn end_of(
+    mut wait: impl FnMut() -> io::Result<Option<End>>,
+    progress: &AtomicU32,
+) -> io::Result<Option<End>> {
+    loop {
+        let before = progress.load(Ordering::Relaxed);
+        let end = wait()?;
+        if end.is_some() || progress.load(Ordering::Relaxed) == before {
+            return Ok(end);
+        }
+    }
+}
+
 /// Executes the operations. Returns the index of the first one whose result is not expected, and a
 /// message.
-fn execute(setting: Setting, operations: &[Operation], progress: &Bytes) -> io::Result<Executed> {
+fn execute(
+    setting: Setting,
+    operations: &[Operation],
+    progress: &AtomicU32,
+) -> io::Result<Executed> {
     let mut machine = Machine::new(setting)?;
     let mut model = Model::new(setting);
     let mut tally = Tally::default();
     for (at, operation) in operations.iter().enumerate() {
-        progress.word(0).store(at as u32, Ordering::Relaxed);
+        progress.store(at as u32, Ordering::Relaxed);
         let outcome = machine.execute(operation, &mut model)?;
         if let Err(message) = model.judge(operation, &outcome) {
             return Ok(Err((at, message)));
@@ -157,4 +178,28 @@ fn execute(setting: Setting, operations: &[Operation], progress: &Bytes) -> io::
         return Ok(Err((operations.len(), message.into())));
     }
     Ok(Ok(tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_goes_on_does_not_hang() {
+        let progress = AtomicU32::new(0);
+        let mut waits = 0;
+        let slow = || {
+            waits += 1;
+            progress.fetch_add(1, Ordering::Relaxed);
+            Ok((waits == 5).then_some(End::Exited(0)))
+        };
+        assert_eq!(end_of(slow, &progress).unwrap(), Some(End::Exited(0)));
+        assert_eq!(waits, 5);
+    }
+
+    #[test]
+    fn a_process_that_stops_hangs() {
+        let progress = AtomicU32::new(7);
+        assert_eq!(end_of(|| Ok(None), &progress).unwrap(), None);
+    }
 }

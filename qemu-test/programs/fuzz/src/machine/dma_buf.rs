@@ -21,8 +21,9 @@ use crate::outcome::Outcome;
 /// Number of no descriptor.
 const CLOSED_DESCRIPTOR: u32 = 900;
 
-/// Limit of a wait for the release of a buffer that nobody holds, in milliseconds.
-const LONG_WAIT: u32 = 20_000;
+/// Limit of a wait for the release of a buffer that nobody holds, in milliseconds. A busy host may
+/// take long for it.
+const LONG_WAIT: u32 = 250_000;
 
 /// Makes a dma-buf of the program's own memory.
 ///

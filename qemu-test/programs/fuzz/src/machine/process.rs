@@ -17,7 +17,7 @@ use crate::operation::Operation;
 use crate::outcome::Outcome;
 
 /// Limit of the wait for the end of a process that was killed.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(250);
 
 /// Executes `operation`. Returns `None` if the slots do not hold what it takes.
 ///

@@ -12,6 +12,8 @@ mod vanishing;
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::sync::Mutex;
 use std::sync::RwLock;
 use std::thread;
@@ -96,7 +98,8 @@ const CALLS: [Call; 26] = [
 ];
 
 /// Has `threads` threads make `count` calls each, which `seed` names. Meanwhile the domains end
-/// shares and grant others. Returns the number of calls, or a message about an unexpected error.
+/// shares and grant others. `progress` changes with each call. Returns the number of calls, or a
+/// message about an unexpected error.
 ///
 /// # Errors
 ///
@@ -106,6 +109,7 @@ pub fn execute(
     seed: u64,
     threads: usize,
     count: usize,
+    progress: &AtomicU32,
 ) -> io::Result<Result<Tally, String>> {
     let mut owners = Owners::new(setting)?;
     let channel = Loopback::open(DOM0)?;
@@ -124,7 +128,7 @@ pub fn execute(
         let callers: Vec<_> = (0..threads as u64)
             .map(|thread| {
                 let seed = seed.wrapping_mul(threads as u64).wrapping_add(thread);
-                scope.spawn(move || calls(shared, seed, count))
+                scope.spawn(move || calls(shared, seed, count, progress))
             })
             .collect();
         let mut changed = Ok(());
@@ -151,10 +155,16 @@ pub fn execute(
 }
 
 /// Makes the calls of one thread.
-fn calls(shared: &Shared, seed: u64, count: usize) -> Result<Tally, String> {
+fn calls(
+    shared: &Shared,
+    seed: u64,
+    count: usize,
+    progress: &AtomicU32,
+) -> Result<Tally, String> {
     let mut random = Random::new(seed);
     let mut tally = Tally::default();
     for _ in 0..count {
+        progress.fetch_add(1, Ordering::Relaxed);
         let (name, call, errors) = CALLS[random.below(CALLS.len())];
         let result = call(shared, &mut random);
         if let Some(Err(error)) = &result {
