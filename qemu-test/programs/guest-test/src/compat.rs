@@ -18,9 +18,11 @@ use xen_grants::grant_copy::End;
 use xen_grants::grant_copy::RawSegment;
 use xen_grants::grant_copy::Segment;
 use xen_grants::mapping::Mapping;
+use xen_grants::GrantRef;
 use xen_grants::PAGE_SIZE;
 
 use crate::gntdev::Gntdev;
+use crate::gntdev::Place;
 use crate::gntdev::Request;
 
 /// `MAP_32BIT` of x86.
@@ -63,6 +65,15 @@ impl Deref for LowMemory {
     }
 }
 
+/// Returns the lower and the upper half of a number, in the order in which they lie in memory.
+fn halves(number: u64) -> [u32; 2] {
+    [number as u32, (number >> 32) as u32]
+}
+
+fn joined(low: u32, high: u32) -> u64 {
+    u64::from(low) | (u64::from(high) << 32)
+}
+
 fn is_low(bytes: &Bytes) -> bool {
     u32::try_from(bytes.address() + bytes.len()).is_ok()
 }
@@ -88,9 +99,44 @@ impl Gntdev {
         result
     }
 
-    /// Exports grants of domain `domid` as a dma-buf, without flags.
-    pub fn export_32(&self, domid: u32, references: &[u32]) -> io::Result<DmaBuf> {
-        let header = [0, references.len() as u32, u32::MAX, domid];
+    /// Adds `grants` as a region and returns its index.
+    pub fn insert_32(&self, grants: &[GrantRef]) -> io::Result<u64> {
+        let mut words = vec![grants.len() as u32, 0, 0, 0];
+        words.extend(
+            grants
+                .iter()
+                .flat_map(|grant| [grant.domid, grant.reference]),
+        );
+        self.request_32(Request::MAP_GRANT_REF, &mut words)?;
+        Ok(joined(words[2], words[3]))
+    }
+
+    /// Removes the region at `index` from the file.
+    pub fn remove_32(&self, index: u64, count: u32) -> io::Result<()> {
+        let [low, high] = halves(index);
+        self.request_32(Request::UNMAP_GRANT_REF, &mut [low, high, count, 0])
+    }
+
+    /// Returns the location in the file of the region that is mapped at `vaddr`.
+    pub fn place_of_32(&self, vaddr: usize) -> io::Result<Place> {
+        let [low, high] = halves(vaddr as u64);
+        let mut words = [low, high, 0, 0, 0, 0];
+        self.request_32(Request::GET_OFFSET_FOR_VADDR, &mut words)?;
+        Ok(Place {
+            offset: joined(words[2], words[3]),
+            count: words[4],
+        })
+    }
+
+    /// Sets the actions when the region that contains byte `index` is unmapped.
+    pub fn set_notify_32(&self, index: u64, action: u32, port: u32) -> io::Result<()> {
+        let [low, high] = halves(index);
+        self.request_32(Request::SET_UNMAP_NOTIFY, &mut [low, high, action, port])
+    }
+
+    /// Exports grants of domain `domid` as a dma-buf.
+    pub fn export_32(&self, flags: u32, domid: u32, references: &[u32]) -> io::Result<DmaBuf> {
+        let header = [flags, references.len() as u32, u32::MAX, domid];
         let mut words = [&header[..], references].concat();
         self.request_32(Request::DMABUF_EXPORT, &mut words)?;
         let fd = i32::try_from(words[2]).map_err(io::Error::other)?;

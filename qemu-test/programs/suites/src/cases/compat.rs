@@ -37,34 +37,19 @@ rules![
         let share = world.share(PAGES)?;
         world.granter.fill(&share, 250)?;
         let device = Gntdev::open()?;
-        let mut request = vec![PAGES as u32, 0, u32::MAX, u32::MAX];
-        for grant in &share.grants {
-            request.extend([grant.domid, grant.reference]);
-        }
-        device.request_32(Request::MAP_GRANT_REF, &mut request)?;
-        let index = joined(request[2], request[3]);
+        let index = device.insert_32(&share.grants)?;
         let mapping = device.map(index, PAGES, Protection::ReadWrite)?;
         assert_eq!(mapping.first_difference(250), None);
 
-        let (low, high) = halves(mapping.address() as u64);
-        let mut place = [low, high, u32::MAX, u32::MAX, u32::MAX, 0];
-        device.request_32(Request::GET_OFFSET_FOR_VADDR, &mut place)?;
-        assert_eq!(joined(place[2], place[3]), index);
-        assert_eq!(place[4], PAGES as u32);
+        let place = device.place_of_32(mapping.address())?;
+        assert_eq!((place.offset, place.count), (index, PAGES as u32));
 
-        let (low, high) = halves(index + BYTE as u64);
-        let mut actions = [low, high, notify::CLEAR_BYTE, 0];
-        device.request_32(Request::SET_UNMAP_NOTIFY, &mut actions)?;
+        device.set_notify_32(index + BYTE as u64, notify::CLEAR_BYTE, 0)?;
         mapping.write(BYTE, 0x77);
         mapping.unmap()?;
-        let (low, high) = halves(index);
-        let mut removal = [low, high, PAGES as u32, 0];
-        device.request_32(Request::UNMAP_GRANT_REF, &mut removal)?;
-        assert_error(
-            device.request_32(Request::UNMAP_GRANT_REF, &mut removal),
-            ENOENT,
-            "removed again",
-        );
+        device.remove_32(index, PAGES as u32)?;
+        let again = device.remove_32(index, PAGES as u32);
+        assert_error(again, ENOENT, "removed again");
         assert_released(&share.grants);
         assert_eq!(world.granter.read(&share, BYTE)?, 0);
         Ok(())
@@ -141,7 +126,7 @@ rules![
         let share = world.share(PAGES)?;
         world.granter.fill(&share, 253)?;
         let device = Gntdev::open()?;
-        let buffer = device.export_32(world.granter.domid(), &share.references())?;
+        let buffer = device.export_32(0, world.granter.domid(), &share.references())?;
         assert_eq!(buffer.map(PAGES)?.first_difference(253), None);
         let mut wait = [buffer.number(), 60_000];
         drop(buffer);
@@ -160,14 +145,4 @@ fn require_x86() -> Result<(), Stop> {
         return skip_case("a 64-bit program makes no 32-bit system calls here");
     }
     Ok(())
-}
-
-/// The two words of a number in an argument.
-fn halves(number: u64) -> (u32, u32) {
-    (number as u32, (number >> 32) as u32)
-}
-
-/// The number of two words.
-fn joined(low: u32, high: u32) -> u64 {
-    u64::from(low) | (u64::from(high) << 32)
 }
