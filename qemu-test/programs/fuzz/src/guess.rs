@@ -90,6 +90,7 @@ impl Guess {
                 };
                 self.shares[share] = Some(Share { pages, rights });
             }
+            Operation::Narrow(ref operation) => self.follow_possible(operation)?,
             Operation::Unshare { share } => self.shares[share] = None,
             Operation::Open { file, .. } => {
                 self.forget_regions(file);

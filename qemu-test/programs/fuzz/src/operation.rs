@@ -329,8 +329,8 @@ pub enum Operation {
         /// Slot for a dma-buf.
         buffer: usize,
     },
-    /// A copy of the process is started, which keeps all descriptors, and those mappings that a
-    /// copy gets.
+    /// A copy of the process is started, which keeps all descriptors and those mappings that a copy
+    /// gets, and reads these.
     StartChild,
     /// That copy is killed.
     KillChild,
@@ -342,11 +342,16 @@ pub enum Operation {
         /// Slot of the mapping.
         mapping: usize,
     },
+    /// An ioctl by the system call of a 32-bit program, if such a program can make it.
+    Narrow(Box<Operation>),
 }
 
 impl Operation {
     /// Returns the name of the variant.
     pub fn name(&self) -> String {
+        if let Self::Narrow(operation) = self {
+            return format!("{}-32", operation.name());
+        }
         let text = format!("{self:?}");
         let end = text.find(' ').unwrap_or(text.len());
         text[..end].to_string()
@@ -361,5 +366,7 @@ mod tests {
     fn the_name_is_that_of_the_variant() {
         assert_eq!(Operation::Drain.name(), "Drain");
         assert_eq!(Operation::Grow { mapping: 1 }.name(), "Grow");
+        let narrow = Operation::Narrow(Box::new(Operation::Drain));
+        assert_eq!(narrow.name(), "Drain-32");
     }
 }

@@ -7,6 +7,7 @@ mod copy;
 mod device;
 mod dma_buf;
 mod mapping;
+mod narrow;
 mod owner;
 mod process;
 
@@ -29,7 +30,7 @@ type Choice = fn(&mut Chooser) -> Operation;
 
 /// Choices, and their weights. Operations of a domU take milliseconds and are seldom chosen, and a
 /// copy of the process takes longer than the other operations together.
-const CHOICES: [(usize, Choice); 41] = [
+const CHOICES: [(usize, Choice); 42] = [
     (3, owner::share),
     (1, owner::unshare),
     (3, owner::read),
@@ -49,6 +50,7 @@ const CHOICES: [(usize, Choice); 41] = [
     (10, device::bad_argument),
     (12, device::read_only_argument),
     (60, copy::copy),
+    (30, narrow::ioctl),
     (40, dma_buf::export),
     (20, dma_buf::close),
     (40, dma_buf::map),
@@ -132,7 +134,11 @@ mod tests {
     fn each_operation_is_chosen() {
         let mut counts = BTreeMap::new();
         for operation in operations(1, 20_000) {
-            *counts.entry(operation.name()).or_insert(0) += 1;
+            let name = match operation {
+                Operation::Narrow(_) => "Narrow".into(),
+                operation => operation.name(),
+            };
+            *counts.entry(name).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), CHOICES.len(), "{counts:?}");
     }

@@ -43,7 +43,12 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
             let grants = grants
                 .iter()
                 .map(|grant| model.state.grants.resolve(*grant));
-            Outcome::number(device.insert(&grants.collect::<Vec<_>>()))
+            let grants: Vec<_> = grants.collect();
+            Outcome::number(if slots.narrow {
+                device.insert_32(&grants)
+            } else {
+                device.insert(&grants)
+            })
         }
         Operation::InsertClaiming { file, count } => {
             let device = slots.files[*file].as_ref()?;
@@ -59,7 +64,11 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
             let device = slots.files[*file].as_ref()?;
             let (index, count) = Model::range(model.state.names[*region]?, *range);
             let count = if *any_count { 0 } else { count as u32 };
-            Outcome::done(device.remove(index, count))
+            Outcome::done(if slots.narrow {
+                device.remove_32(index, count)
+            } else {
+                device.remove(index, count)
+            })
         }
         Operation::Map {
             file,
@@ -94,12 +103,22 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
             } else {
                 CLOSED_PORT
             };
-            Outcome::done(device.set_notify(index, *action, port))
+            Outcome::done(if slots.narrow {
+                device.set_notify_32(index, *action, port)
+            } else {
+                device.set_notify(index, *action, port)
+            })
         }
         Operation::PlaceOf { file, mapping } => {
             let device = slots.files[*file].as_ref()?;
-            let mapping = slots.mappings[*mapping].as_ref().unwrap_or(&slots.scratch);
-            match device.place_of(mapping.address()) {
+            let mapping = slots.mappings[*mapping].as_ref();
+            let address = mapping.map_or(slots.scratch.address(), |mapping| mapping.address());
+            let place = if slots.narrow {
+                device.place_of_32(address)
+            } else {
+                device.place_of(address)
+            };
+            match place {
                 Ok(place) => Outcome::Place {
                     offset: place.offset,
                     count: place.count,
@@ -110,8 +129,14 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
         Operation::Copy { file, segments } => {
             let device = slots.files[*file].as_ref()?;
             let segments = model.scratch.resolve(&model.state, segments);
+            let is_narrow = slots.narrow && segments.iter().all(is_possible_in_32_bits);
             let segments: Vec<_> = segments.iter().map(|one| segment(slots, one)).collect();
-            match device.copy(&segments) {
+            let statuses = if is_narrow {
+                device.copy_32(&segments)
+            } else {
+                device.copy(&segments)
+            };
+            match statuses {
                 Ok(statuses) => Outcome::Statuses(statuses),
                 Err(error) => Outcome::failure(&error),
             }
@@ -138,6 +163,14 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
         }
         _ => return None,
     })
+}
+
+/// Returns true if a 32-bit program can name both ends. The kernel maps files at high addresses in
+/// this program.
+fn is_possible_in_32_bits(segment: &Segment) -> bool {
+    [segment.source, segment.destination]
+        .iter()
+        .all(|end| matches!(end, End::Grant(..) | End::Scratch(_)))
 }
 
 fn segment<'a>(slots: &'a Slots, segment: &Segment) -> RawSegment<'a> {

@@ -59,6 +59,7 @@ pub fn execute(slots: &mut Slots, operation: &Operation, model: &mut Model) -> O
             slots.buffers[buffer] = None;
             let exported = match offset {
                 Some(offset) => device.export_at(offset, flags, domid, &references),
+                None if slots.narrow => device.export_32(flags, domid, &references),
                 None => device.export(flags, domid, &references),
             };
             Outcome::number(exported.map(|exported| {

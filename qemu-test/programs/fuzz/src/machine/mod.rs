@@ -48,6 +48,12 @@ impl Machine {
     ///
     /// Those of the granters: a domU that does not answer is no result of the device.
     pub fn execute(&mut self, operation: &Operation, model: &mut Model) -> io::Result<Outcome> {
+        if let Operation::Narrow(operation) = operation {
+            self.slots.narrow = true;
+            let outcome = self.execute(operation, model);
+            self.slots.narrow = false;
+            return outcome;
+        }
         let slots = &mut self.slots;
         let outcome = match operation {
             Operation::Share { .. }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 
+use guest_test::compat::LowMemory;
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::Gntdev;
 use guest_test::mapping::Pipe;
@@ -31,12 +32,14 @@ pub struct Slots {
     pub child: Option<Child>,
     /// Domains of the run.
     pub setting: Setting,
+    /// True while a 32-bit program makes the ioctls.
+    pub narrow: bool,
     /// Event channel to send to.
     pub channel: Loopback,
     /// `/proc/self/mem`.
     pub memory: File,
     /// The program's own memory.
-    pub scratch: Mapping,
+    pub scratch: LowMemory,
     /// Mappings of regions and of dma-bufs.
     pub mappings: [Option<Mapping>; MAPPINGS],
     /// Socket that descriptors are sent to.
@@ -68,12 +71,13 @@ impl Slots {
         Ok(Self {
             child: None,
             setting,
+            narrow: false,
             channel: Loopback::open(DOM0)?,
             memory: File::options()
                 .read(true)
                 .write(true)
                 .open("/proc/self/mem")?,
-            scratch: Mapping::anonymous(SCRATCH_PAGES, Protection::ReadWrite)?,
+            scratch: LowMemory::new(SCRATCH_PAGES)?,
             mappings: [const { None }; MAPPINGS],
             sender,
             receiver,

@@ -118,6 +118,7 @@ impl Model {
     fn judge_possible(&mut self, operation: &Operation, outcome: &Outcome) -> Option<Verdict> {
         let state = &mut self.state;
         Some(match operation {
+            Operation::Narrow(operation) => return self.judge_possible(operation, outcome),
             Operation::EndDomu => {
                 let domid = self.setting.domu.filter(|_| !self.domu_has_ended)?;
                 self.domu_has_ended = true;
