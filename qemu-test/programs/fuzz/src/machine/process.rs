@@ -2,6 +2,7 @@
 
 //! Execution of operations on other processes.
 
+use std::fs::File;
 use std::io;
 use std::process::Command;
 use std::thread;
@@ -10,14 +11,33 @@ use std::time::Duration;
 use guest_test::process::in_child;
 use guest_test::process::Child;
 use guest_test::process::End;
+use xen_grants::mapping::Mapping;
 
+use super::access;
 use super::slots::Slots;
+use crate::argument::By;
 use crate::model::Model;
 use crate::operation::Operation;
 use crate::outcome::Outcome;
 
 /// Limit of the wait for the end of a process that was killed.
 const LIMIT: Duration = Duration::from_secs(250);
+
+/// Time between two accesses of a copy of the process.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Has the kernel read those mappings that a copy of the process has, while the process itself uses
+/// the same regions and dma-bufs.
+fn read_for_ever(mappings: &[Option<Mapping>], memory: &File) {
+    loop {
+        for mapping in mappings.iter().flatten() {
+            // The rights depend on the mapping.
+            let _ = access::read(mapping, By::Kernel, memory);
+            thread::sleep(PAUSE);
+        }
+        thread::sleep(PAUSE);
+    }
+}
 
 /// Executes `operation`. Returns `None` if the slots do not hold what it takes.
 ///
@@ -31,9 +51,8 @@ pub fn execute(
 ) -> io::Result<Option<Outcome>> {
     Ok(Some(match *operation {
         Operation::StartChild if slots.child.is_none() => {
-            slots.child = Some(Child::spawn(|| loop {
-                thread::park();
-            })?);
+            let child = Child::spawn(|| read_for_ever(&slots.mappings, &slots.memory))?;
+            slots.child = Some(child);
             Outcome::Done
         }
         Operation::KillChild => {

@@ -42,12 +42,12 @@ pub fn insert(shared: &Shared, random: &mut Random) -> CallResult {
         .collect();
     let file = random.below(FILES);
     Some(shared.files[file].insert(&grants).map(|index| {
-        let slot = random.below(SLOTS);
-        shared.regions.lock().expect("no thread panics")[slot] = Some(Region {
+        let region = Region {
             file,
             index,
             count: grants.len(),
-        });
+        };
+        shared.regions.put(random.below(SLOTS), region);
     }))
 }
 

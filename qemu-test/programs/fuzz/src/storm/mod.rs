@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads that call the device at the same time, on the same files, regions and mappings.
+//! Threads that call the device at the same time, on the same files, regions and mappings, and
+//! another process that has the same files and regions.
 //!
 //! Their results depend on the order of the calls, so each call has a list of the errors that it
 //! may return in any order. A crash, a hang and things that are left behind are found as in a run.
@@ -10,8 +11,10 @@ mod owners;
 mod shared;
 mod vanishing;
 
-use std::fs::File;
 use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::sync::Mutex;
@@ -28,6 +31,8 @@ use guest_test::errno::EOPNOTSUPP;
 use guest_test::errno::ETIMEDOUT;
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::Gntdev;
+use guest_test::process::Child;
+use guest_test::process::End;
 use suites::random::Random;
 use xen_grants::mapping::Mapping;
 use xen_grants::mapping::Protection;
@@ -35,6 +40,7 @@ use xen_grants::DOM0;
 
 use calls::CallResult;
 use owners::Owners;
+use shared::Regions;
 use shared::Shared;
 use shared::SLOTS;
 
@@ -44,6 +50,10 @@ use crate::tally::Tally;
 
 /// Time between two changes of the shares.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Time limit of the other process after the end of the threads, for one that hangs. A limit of the
+/// run ends it sooner if it makes no progress.
+const LIMIT: Duration = Duration::from_secs(3000);
 
 /// A call: its name, the function that makes it, and the errors that it may return.
 type Call = (
@@ -97,13 +107,13 @@ const CALLS: [Call; 26] = [
     ),
 ];
 
-/// Has `threads` threads make `count` calls each, which `seed` names. Meanwhile the domains end
-/// shares and grant others. `progress` changes with each call. Returns the number of calls, or a
-/// message about an unexpected error.
+/// Has `threads` threads make `count` calls each, which `seed` names, and another process as many
+/// with the same files and regions. Meanwhile the domains end shares and grant others. `progress`
+/// changes with each call. Returns the number of calls, or a message about an unexpected error.
 ///
 /// # Errors
 ///
-/// Those of the granters.
+/// Those of the granters, and of starting the process.
 pub fn execute(
     setting: Setting,
     seed: u64,
@@ -113,18 +123,18 @@ pub fn execute(
 ) -> io::Result<Result<Tally, String>> {
     let mut owners = Owners::new(setting)?;
     let channel = Loopback::open(DOM0)?;
-    let shared = Shared {
+    let shared = &Shared {
         files: [Gntdev::open()?, Gntdev::open()?],
         grants: RwLock::new(owners.grants()),
-        regions: Mutex::new([None; SLOTS]),
+        regions: Regions::new()?,
         mappings: Mutex::new([const { None }; SLOTS]),
         buffers: Mutex::new([const { None }; SLOTS]),
         port: channel.port(),
-        memory: File::options().write(true).open("/proc/self/mem")?,
         vanishing: Mapping::anonymous(1, Protection::ReadWrite)?,
     };
-    let shared = &shared;
-    thread::scope(|scope| {
+    // A copy of this process, as long as that has one thread.
+    let other = OtherProcess::start(|| calls(shared, !seed, count, progress))?;
+    let sum = thread::scope(|scope| {
         let callers: Vec<_> = (0..threads as u64)
             .map(|thread| {
                 let seed = seed.wrapping_mul(threads as u64).wrapping_add(thread);
@@ -138,29 +148,52 @@ pub fn execute(
                 *shared.grants.write().expect("no thread panics") = owners.grants();
             });
         }
-        let mut sum = Tally::default();
-        let mut failure = None;
+        let mut sum = Ok(Tally::default());
         for caller in callers {
-            match caller.join().expect("no thread panics") {
-                Ok(tally) => sum.add(&tally),
-                Err(message) => failure = Some(message),
-            }
+            sum = added(sum, caller.join().expect("no thread panics"));
         }
-        changed?;
-        Ok(match failure {
-            None => Ok(sum),
-            Some(message) => Err(message),
-        })
-    })
+        changed.map(|()| sum)
+    })?;
+    Ok(added(sum, other.finish()?))
+}
+
+/// Returns the sum of two tallies, or a message about an unexpected error.
+fn added(sum: Result<Tally, String>, other: Result<Tally, String>) -> Result<Tally, String> {
+    let (mut sum, other) = (sum?, other?);
+    sum.add(&other);
+    Ok(sum)
+}
+
+/// Calls in another process.
+struct OtherProcess {
+    child: Child,
+    reader: UnixStream,
+}
+
+impl OtherProcess {
+    fn start(calls: impl FnOnce() -> Result<Tally, String>) -> io::Result<Self> {
+        let (reader, mut writer) = UnixStream::pair()?;
+        let child = Child::spawn(|| {
+            let report = calls().map_or_else(|message| message, |tally| tally.to_string());
+            writer.write_all(report.as_bytes()).expect("the report");
+        })?;
+        Ok(Self { child, reader })
+    }
+
+    /// Waits for the end of the process. Returns the number of its calls, or a message.
+    fn finish(mut self) -> io::Result<Result<Tally, String>> {
+        let end = self.child.wait(LIMIT)?;
+        if end != Some(End::Exited(0)) {
+            return Ok(Err(format!("the end of the other process: {end:?}")));
+        }
+        let mut report = String::new();
+        self.reader.read_to_string(&mut report)?;
+        Ok(Tally::parse(&report).ok_or(format!("in the other process: {report}")))
+    }
 }
 
 /// Makes the calls of one thread.
-fn calls(
-    shared: &Shared,
-    seed: u64,
-    count: usize,
-    progress: &AtomicU32,
-) -> Result<Tally, String> {
+fn calls(shared: &Shared, seed: u64, count: usize, progress: &AtomicU32) -> Result<Tally, String> {
     let mut random = Random::new(seed);
     let mut tally = Tally::default();
     for _ in 0..count {

@@ -2,16 +2,20 @@
 
 //! Things that all threads use, by slots.
 
-use std::fs::File;
+use std::io;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::RwLock;
 
 use guest_test::gntdev::Gntdev;
+use guest_test::mapping;
 use suites::random::Random;
 use xen_grants::dma_buf::DmaBuf;
 use xen_grants::mapping::Mapping;
 use xen_grants::GrantRef;
+use xen_grants::PAGE_SIZE;
 
 /// Number of open files of the device.
 pub const FILES: usize = 2;
@@ -21,7 +25,7 @@ pub const SLOTS: usize = 6;
 pub const PAGES: usize = 4;
 
 /// Region of a file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
     /// Index of the file.
     pub file: usize,
@@ -31,6 +35,49 @@ pub struct Region {
     pub count: usize,
 }
 
+/// Regions by slot, in memory that all processes share.
+pub struct Regions(Mapping);
+
+impl Regions {
+    const FILE_BITS: u32 = 4;
+    const COUNT_BITS: u32 = 4;
+
+    /// No region.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2).
+    pub fn new() -> io::Result<Self> {
+        mapping::shared(1).map(Self)
+    }
+
+    fn word(&self, slot: usize) -> &AtomicU32 {
+        self.0.word(slot * size_of::<u32>())
+    }
+
+    /// Puts a region into a slot.
+    pub fn put(&self, slot: usize, region: Region) {
+        let Region { file, index, count } = region;
+        let page = (index / PAGE_SIZE as u64) as u32;
+        let sized = (page << Self::COUNT_BITS) | count as u32;
+        let word = (sized << Self::FILE_BITS) | file as u32;
+        self.word(slot).store(word, Ordering::Relaxed);
+    }
+
+    /// Returns the region in a slot.
+    pub fn get(&self, slot: usize) -> Option<Region> {
+        let word = self.word(slot).load(Ordering::Relaxed);
+        let low = |word: u32, bits: u32| (word & ((1 << bits) - 1)) as usize;
+        let rest = word >> Self::FILE_BITS;
+        let count = low(rest, Self::COUNT_BITS);
+        (count != 0).then_some(Region {
+            file: low(word, Self::FILE_BITS),
+            index: u64::from(rest >> Self::COUNT_BITS) * PAGE_SIZE as u64,
+            count,
+        })
+    }
+}
+
 /// Things that all threads use.
 pub struct Shared {
     /// Files of the device.
@@ -38,15 +85,13 @@ pub struct Shared {
     /// Grants of all shares.
     pub grants: RwLock<Vec<GrantRef>>,
     /// Regions, also removed ones.
-    pub regions: Mutex<[Option<Region>; SLOTS]>,
+    pub regions: Regions,
     /// Mappings.
     pub mappings: Mutex<[Option<Arc<Mapping>>; SLOTS]>,
     /// Exported dma-bufs.
     pub buffers: Mutex<[Option<Arc<DmaBuf>>; SLOTS]>,
     /// Event channel to send to.
     pub port: u32,
-    /// `/proc/self/mem`, for writing to that memory also while it is protected.
-    pub memory: File,
     /// Memory that comes and goes, for arguments and bytes of calls.
     pub vanishing: Mapping,
 }
@@ -60,7 +105,7 @@ impl Shared {
 
     /// Returns the region in a slot.
     pub fn region(&self, random: &mut Random) -> Option<Region> {
-        self.regions.lock().expect("no thread panics")[random.below(SLOTS)]
+        self.regions.get(random.below(SLOTS))
     }
 
     /// Returns the mapping in a slot.
@@ -85,5 +130,23 @@ impl Shared {
     /// Returns one of the files.
     pub fn file(&self, random: &mut Random) -> &Gntdev {
         &self.files[random.below(FILES)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_survives_the_journey() {
+        let regions = Regions::new().unwrap();
+        let region = Region {
+            file: FILES - 1,
+            index: 77 * PAGE_SIZE as u64,
+            count: PAGES,
+        };
+        regions.put(SLOTS - 1, region);
+        assert_eq!(regions.get(SLOTS - 1), Some(region));
+        assert_eq!(regions.get(0), None);
     }
 }

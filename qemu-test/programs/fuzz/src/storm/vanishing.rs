@@ -3,6 +3,7 @@
 //! Calls whose argument, or whose bytes to copy, are in memory that other threads unmap and protect
 //! meanwhile. The device then reads a part of the argument, zeroes, or nothing.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -49,11 +50,12 @@ pub fn protect(shared: &Shared, random: &mut Random) -> CallResult {
     Some(shared.vanishing.protect(protection))
 }
 
-/// Writes `bytes` to the memory. `EFAULT` stands for the `EIO` that this returns while the memory
-/// is being replaced: the device must not return that.
+/// Writes `bytes` to the memory, also while it is protected. `EFAULT` stands for the `EIO` that
+/// this returns while the memory is being replaced: the device must not return that.
 fn write(shared: &Shared, at: usize, bytes: &[u8]) -> io::Result<()> {
     let address = (shared.vanishing.address() + at) as u64;
-    match shared.memory.write_all_at(bytes, address) {
+    let memory = File::options().write(true).open("/proc/self/mem")?;
+    match memory.write_all_at(bytes, address) {
         Err(error) if error.raw_os_error() == Some(EIO) => {
             Err(io::Error::from_raw_os_error(EFAULT))
         }
