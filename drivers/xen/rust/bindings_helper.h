@@ -22,6 +22,7 @@
 #include <uapi/xen/gntdev.h>
 #include <uapi/xen/gntdev_dmabuf_v2.h>
 
+#include "call_failure.h"
 #include "helpers.h"
 #include "trace.h"
 

@@ -21,6 +21,7 @@
 #include <asm/xen/hypercall.h>
 
 #include "../events/events_internal.h"
+#include "call_failure.h"
 #include "event_helpers.h"
 
 int xen_rust_init_control(void *control_block, unsigned int cpu)
@@ -30,6 +31,8 @@ int xen_rust_init_control(void *control_block, unsigned int cpu)
 		.vcpu = xen_vcpu_nr(cpu),
 	};
 
+	if (xen_rust_call_fails())
+		return -ENOMEM;
 	return HYPERVISOR_event_channel_op(EVTCHNOP_init_control, &operation);
 }
 
@@ -39,6 +42,8 @@ int xen_rust_expand_array(void *event_words)
 		.array_gfn = virt_to_gfn(event_words),
 	};
 
+	if (xen_rust_call_fails())
+		return -ENOMEM;
 	return HYPERVISOR_event_channel_op(EVTCHNOP_expand_array, &operation);
 }
 
@@ -87,6 +92,14 @@ void xen_rust_relink(evtchn_port_t port)
 		chip->irq_set_affinity(irq_desc_get_irq_data(desc),
 				       cpumask_of(cpu), false);
 }
+
+#ifdef CONFIG_FAULT_INJECTION
+/* The kernel injects no failure into allocations that take no lock. */
+bool xen_rust_page_fails(void)
+{
+	return xen_rust_call_fails();
+}
+#endif
 
 /*
  * A page of zeroes, or NULL. Unlike GFP_ATOMIC this is allowed under a raw

@@ -17,6 +17,11 @@ int xen_rust_expand_array(void *event_words);
 int xen_rust_unmask(evtchn_port_t port);
 void xen_rust_relink(evtchn_port_t port);
 
+#ifdef CONFIG_FAULT_INJECTION
+/* True if a test has no page be there for the event array. Any context. */
+bool xen_rust_page_fails(void);
+#endif
+
 /* A page of zeroes, or NULL. Any context but that of an interrupt. */
 void *xen_rust_page_nolock(void);
 /* Fills the reserve of pages for the event array, in Rust. May sleep. */

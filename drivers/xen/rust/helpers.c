@@ -32,6 +32,7 @@
 #include <asm/xen/hypervisor.h>
 #endif
 
+#include "call_failure.h"
 #include "helpers.h"
 
 /* SERIES 7.2/7.3: the place of this in a Rust crate differs. */
@@ -104,6 +105,8 @@ u64 xen_rust_pte_machine_address(pte_t *pte)
 
 int xen_rust_grant_table_op(unsigned int command, void *operations, unsigned int count)
 {
+	if (xen_rust_call_fails())
+		return -EFAULT;
 	return HYPERVISOR_grant_table_op(command, operations, count);
 }
 

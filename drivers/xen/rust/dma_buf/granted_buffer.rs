@@ -7,10 +7,13 @@
 use super::import::MappedBuffer;
 use crate::xen::{
     bindings,
-    grant::deferred::{
-        self,
-        Deferred,
-        Link, //
+    grant::{
+        deferred::{
+            self,
+            Deferred,
+            Link, //
+        },
+        failing_call, //
     },
     kernel::errno,
     totals::{
@@ -188,7 +191,7 @@ impl ReferencePool {
         }
         let mut head = 0;
         // SAFETY: `head` can be written.
-        to_result(unsafe { bindings::gnttab_alloc_grant_references(length, &mut head) })?;
+        to_result(unsafe { failing_call::gnttab_alloc_grant_references(length, &mut head) })?;
         // INVARIANT: The function made the list.
         Ok(Self { head, left: count })
     }

@@ -50,6 +50,19 @@ fn page_nolock() -> Option<SharedPage> {
     Some(unsafe { SharedPage::from_raw(words.cast()) })
 }
 
+/// Returns true if a test has no page be there, neither in the reserve nor elsewhere.
+#[cfg(CONFIG_FAULT_INJECTION)]
+fn page_fails() -> bool {
+    // SAFETY: The function may be called from any context.
+    unsafe { bindings::xen_rust_page_fails() }
+}
+
+/// A kernel without fault injection has no such tests.
+#[cfg(not(CONFIG_FAULT_INJECTION))]
+const fn page_fails() -> bool {
+    false
+}
+
 /// The hypervisor that this kernel runs on.
 pub(crate) struct Xen;
 
@@ -61,7 +74,11 @@ impl Hypervisor for Xen {
     fn take_page(&mut self) -> Option<SharedPage> {
         // The reserve is empty if many ports were set up before the work item could run, or if a
         // port has a number far beyond all others.
-        let page = RESERVE.take().or_else(page_nolock);
+        let page = if page_fails() {
+            None
+        } else {
+            RESERVE.take().or_else(page_nolock)
+        };
         // SAFETY: Work can be scheduled from any context.
         unsafe { bindings::xen_rust_schedule_page_reserve() };
         page

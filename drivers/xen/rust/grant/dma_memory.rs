@@ -15,7 +15,10 @@
 //! C headers: `include/xen/mem-reservation.h`,
 //! [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h).
 
-use super::gfn::XEN_PAGE_SIZE;
+use super::{
+    failing_call,
+    gfn::XEN_PAGE_SIZE, //
+};
 use crate::xen::{
     bindings,
     kernel::{
@@ -109,8 +112,9 @@ impl DmaMemory {
 
         // SAFETY: `frames` is an array of `count` frames that this function owns, and nothing uses
         // their memory.
-        let given =
-            unsafe { bindings::xenmem_reservation_decrease(count as c_int, frames.as_mut_ptr()) };
+        let given = unsafe {
+            failing_call::xenmem_reservation_decrease(count as c_int, frames.as_mut_ptr())
+        };
         let given = usize::try_from(given).unwrap_or(0).min(count);
         if given < count {
             // Frames from index `given` on still have their old memory.
@@ -205,7 +209,7 @@ fn populate(
     // SAFETY: `frames` is an array of at least `count` elements; the number fits in an `int`,
     // because it did when the pages were allocated.
     let populated =
-        unsafe { bindings::xenmem_reservation_increase(count as c_int, frames.as_mut_ptr()) };
+        unsafe { failing_call::xenmem_reservation_increase(count as c_int, frames.as_mut_ptr()) };
     if usize::try_from(populated) != Ok(count) {
         pr_err!("Xen gave {populated} of {count} pages back: all of them are lost\n");
         return Err(ENOMEM);

@@ -10,6 +10,7 @@
 //! C header: `include/xen/grant_table.h`.
 
 use super::{
+    failing_call,
     operation::{
         self,
         is_full,
@@ -72,7 +73,7 @@ pub(super) unsafe fn map_at_frames(
         // frames are unused, so that nothing is lost when the hypervisor maps other pages at them.
         // The C function writes to the pages, but not to the array of pointers.
         || unsafe {
-            bindings::gnttab_map_refs(
+            failing_call::gnttab_map_refs(
                 operations.as_mut_ptr(),
                 ptr::null_mut(),
                 pages.as_ptr().cast_mut(),
@@ -121,7 +122,7 @@ pub(super) unsafe fn unmap_from_frames(
         // SAFETY: Both are arrays of at least this length; the rest by this function's safety
         // requirements. The C function does not write to the array of pointers.
         || unsafe {
-            bindings::gnttab_unmap_refs(
+            failing_call::gnttab_unmap_refs(
                 operations.as_mut_ptr(),
                 ptr::null_mut(),
                 pages.as_ptr().cast_mut(),

@@ -20,6 +20,7 @@
 //!   frames             frames that grants are mapped at, of either kind:
 //!   unpopulated_pages    frames without memory of their own
 //!   dma_memory           frames for DMA whose memory was given to the hypervisor
+//!   failing_call       C functions that a test can have fail
 //!   gfn                numbers that the hypervisor gives to frames
 //!   domain             kind of the Xen domain that this kernel runs in
 //! ```
@@ -33,6 +34,7 @@ pub(crate) mod copy;
 pub(crate) mod deferred;
 pub(crate) mod dma_memory;
 pub(crate) mod domain;
+pub(crate) mod failing_call;
 pub(crate) mod frames;
 pub(crate) mod gfn;
 pub(crate) mod hypercall;

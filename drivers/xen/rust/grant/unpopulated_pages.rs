@@ -4,6 +4,7 @@
 //!
 //! C header: `include/xen/grant_table.h`.
 
+use super::failing_call;
 use crate::xen::{
     bindings,
     kernel::page_array::PageArray,
@@ -50,7 +51,7 @@ impl UnpopulatedPages {
             KVVec::from_elem(ptr::null_mut(), count, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
 
         // SAFETY: `pages` has room for `length` pointers.
-        let result = unsafe { bindings::gnttab_alloc_pages(length, pages.as_mut_ptr()) };
+        let result = unsafe { failing_call::gnttab_alloc_pages(length, pages.as_mut_ptr()) };
         if result != 0 {
             return Err(ENOMEM);
         }
