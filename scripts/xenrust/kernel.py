@@ -20,10 +20,11 @@ CONFIGS = REPOSITORY / "qemu-test" / "configs"
 FRAGMENTS = {
     "dom0": ("dom0.config",),
     "lockdep": ("dom0.config", "lockdep.config"),
+    "fault": ("dom0.config", "fault.config"),
     "arm64": ("arm64.config",),
 }
 # Those that can be booted. The others are only looked at by clippy.
-BOOTED = ("dom0", "lockdep")
+BOOTED = ("dom0", "lockdep", "fault")
 # Make's names of the architectures of kernels that are not for x86.
 ARCHITECTURES = {"arm64": "arm64"}
 
