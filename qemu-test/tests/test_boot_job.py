@@ -3,6 +3,8 @@
 
 import pathlib
 import re
+import subprocess
+import tempfile
 import unittest
 from unittest import mock
 
@@ -102,6 +104,23 @@ class Resuming(unittest.TestCase):
         tests, boots = self.run_job((1, BootEnd.TIMEOUT))
         self.assertEqual(boots, 1)
         self.assertIn(("the machine", FAILED), tests)
+
+
+class NewStart(unittest.TestCase):
+    def test_it_comes_after_the_suite_whose_status_counts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            seen = pathlib.Path(folder, "seen")
+            program = pathlib.Path(folder, boot_job.STATE)
+            program.write_text(f"#!/bin/sh\necho state $* >>{seen}\necho counters\n",
+                               encoding="utf-8")
+            program.chmod(0o755)
+            command = boot_job.with_new_start(f"FIRST=1; echo suite $FIRST >>{seen}; (exit 3)")
+            ended = subprocess.run(["sh", "-c", f"PATH={folder}:$PATH {command}"], text=True,
+                                   stdout=subprocess.PIPE, check=False, timeout=60)
+            self.assertEqual(ended.returncode, 3)
+            self.assertEqual(ended.stdout, "")
+            self.assertEqual(seen.read_text(encoding="utf-8").splitlines(),
+                             ["suite 1", f"state keep {boot_job.KEPT}"])
 
 
 class Loads(unittest.TestCase):
