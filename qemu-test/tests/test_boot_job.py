@@ -47,7 +47,7 @@ class Resuming(unittest.TestCase):
             last, end = endings[len(scripts)]
             scripts.append(spec.run)
             first = int(re.search(r"FIRST_CASE=(\d+) one-program", spec.run)[1])
-            texts = [ktap.begin_mark("one"), "KTAP version 1", "1..3",
+            texts = [ktap.begin_mark("one"), "KTAP version 1", "1..3", "# figures: 5 of 5",
                      *(f"ok {number} rule {number}" for number in range(first, last + 1))]
             if end == BootEnd.EXIT:
                 texts += [ktap.end_mark("one", 0), "driver_files 1", ktap.begin_mark("accounting"),
@@ -75,6 +75,7 @@ class Resuming(unittest.TestCase):
         tests, boots = self.run_job((3, BootEnd.EXIT))
         self.assertEqual((tests, boots), ([*self.PASSES, *self.CLEAN], 1))
         self.assertEqual(self.reporter.tests, tests)
+        self.assertIn("5 of 5", self.reporter.notes)
 
     def test_the_emulator_dies_and_the_results_stay(self):
         tests, boots = self.run_job((1, BootEnd.EMULATOR), (2, BootEnd.EMULATOR),

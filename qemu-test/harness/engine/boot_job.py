@@ -42,6 +42,8 @@ STATE = "xen-accounting"
 KEPT = "/run/xen-accounting"
 ACCOUNTING = "accounting"
 
+# Begin of a line of a suite's program that belongs to the results.
+FIGURES = "# figures: "
 
 # Processors of the host that each thread of an emulator keeps busy. A thread waits now and then
 # for a device or for time to pass. With these figures two host processors run one machine of two
@@ -174,6 +176,8 @@ class _Live:
     def take(self, chunk: bytes) -> None:
         """Take the next bytes of the command's output."""
         for line in self._splitter.lines(chunk):
+            if line.startswith(FIGURES):
+                self._reporter.note(line.removeprefix(FIGURES).rstrip())
             test = self._output.feed(line)
             if test:
                 self._reporter.test(test)
