@@ -94,7 +94,8 @@ clean:
 #: MIRROR=URL     the Debian mirror to make the build root from (default: that of this machine)
 #: DEBUG=lockdep  test, fuzz, soak, kernel, module: the kernel that checks locks, memory and the
 #:                arithmetic of Rust code
-#: CONFIG=NAME    run, fuzz, soak: a kernel of qemu-test/configs, dom0 or lockdep, built here
+#: DEBUG=fault    test, kernel, module: the kernel that has calls of the driver fail
+#: CONFIG=NAME    run, fuzz, soak: a kernel of qemu-test/configs, dom0, lockdep or fault, built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the
 #:                number of processors)

@@ -26,6 +26,7 @@ class Lists(unittest.TestCase):
             "samples-pvh", "debian"])
         self.assertEqual(list(suites_of(SuiteList.LOCKDEP)),
                          ["kunit", "pv", "bounce", "events", "catch"])
+        self.assertEqual(list(suites_of(SuiteList.FAULT)), ["kunit", "faults", "faults-pvh"])
 
     def test_the_quick_list_is_a_choice_of_the_usual_one(self):
         usual = suites_of(SuiteList.DOM0)

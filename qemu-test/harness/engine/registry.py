@@ -25,6 +25,7 @@ class SuiteList(enum.StrEnum):
     DOM0 = "dom0"
     QUICK = "quick"
     LOCKDEP = "lockdep"
+    FAULT = "fault"
     DEBIAN = "debian"
     PACKAGE = "package"
     LONG = "long"
@@ -37,6 +38,8 @@ class SuiteList(enum.StrEnum):
                 return "dom0"
             case SuiteList.LOCKDEP:
                 return "lockdep"
+            case SuiteList.FAULT:
+                return "fault"
             case SuiteList.DEBIAN | SuiteList.PACKAGE:
                 return "debian"
 
@@ -46,7 +49,8 @@ class SuiteList(enum.StrEnum):
         return {
             SuiteList.DOM0: "suites of the normal kernel",
             SuiteList.QUICK: "a choice of them that takes minutes, for each change",
-            SuiteList.LOCKDEP: "suites of the debug kernel",
+            SuiteList.LOCKDEP: "suites of the kernel that checks locks and memory",
+            SuiteList.FAULT: "suites of the kernel that injects failures",
             SuiteList.DEBIAN: "suites of Debian's own kernel, with the module built for it",
             SuiteList.PACKAGE: "suites of the package for Debian machines",
             SuiteList.LONG: "long suites, on the normal kernel",

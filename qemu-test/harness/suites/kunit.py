@@ -29,7 +29,8 @@ OUTCOMES = {"PASS": PASSED, "SKIP": SKIPPED}
 REPORT = re.compile(r"^(?=(?:\[ *\d+\.\d+\] )?KTAP version \d)", re.M)
 
 
-@suite("kunit", order=30, lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP))
+@suite("kunit", order=30,
+       lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP, SuiteList.FAULT))
 def kunit(context: Context) -> list[Job]:
     """KUnit suites of the kernel code, on the kernel without Xen."""
     load = " && ".join(f"insmod /lib/modules/{module}.ko" for module in MODULES)

@@ -14,6 +14,7 @@ pub mod counters;
 pub mod descriptor_passing;
 pub mod domain_list;
 pub mod event_channel;
+pub mod fault_injection;
 pub mod fence;
 pub mod foreign_memory;
 pub mod free_memory;

@@ -12,6 +12,7 @@
 
 pub mod argument;
 pub mod cases;
+pub mod faults;
 pub mod granter;
 pub mod limit;
 pub mod local;

@@ -126,12 +126,25 @@ impl Rule {
 /// driver's totals, fails. The program's argument, if any, selects the rules whose text contains
 /// it.
 pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
+    run_checked(name, source, rules, |driver| {
+        let mut leaks = LeakCheck::new(driver)?;
+        Ok(move || leaks.check())
+    })
+}
+
+/// Tries `rules`, and after each of them what `checks` returns for the driver that is tested.
+fn run_checked<C: FnMut() -> Result<(), String>>(
+    name: &str,
+    source: Source,
+    rules: &[&Rule],
+    checks: impl FnOnce(Driver) -> io::Result<C>,
+) -> ExitCode {
     let wanted = env::args().nth(1).unwrap_or_default();
     let setting = || -> io::Result<_> {
         let driver = Driver::current()?;
-        Ok((LeakCheck::new(driver)?, driver, MemoryModel::current()?))
+        Ok((checks(driver)?, driver, MemoryModel::current()?))
     };
-    let (mut leaks, driver, model) = match setting() {
+    let (after_each, driver, model) = match setting() {
         Ok(setting) => setting,
         Err(error) => {
             println!("Bail out! {name} cannot begin: {error}");
@@ -150,13 +163,24 @@ pub fn run(name: &str, source: Source, rules: &[&Rule]) -> ExitCode {
             body: Box::new(|| (rule.check)(&mut World::new(source)?)),
         })
         .collect();
-    ktap::run(name, cases, || leaks.check())
+    ktap::run(name, cases, after_each)
 }
 
 /// As [`run`], on the grants of the domU that the harness started.
 pub fn run_on_domu(name: &str, rules: &[&Rule]) -> ExitCode {
+    with_domu(name, |source| run(name, source, rules))
+}
+
+/// As [`run_on_domu`], for rules about losses: they check themselves that nothing else is left.
+pub fn run_losing_on_domu(name: &str, rules: &[&Rule]) -> ExitCode {
+    with_domu(name, |source| {
+        run_checked(name, source, rules, |_| Ok(|| Ok(())))
+    })
+}
+
+fn with_domu(name: &str, run: impl FnOnce(Source) -> ExitCode) -> ExitCode {
     match RemoteGranter::domid_of_domu() {
-        Ok(domid) => run(name, Source::Domu(domid), rules),
+        Ok(domid) => run(Source::Domu(domid)),
         Err(error) => {
             println!("Bail out! {name} needs a domU: {error}");
             ExitCode::FAILURE

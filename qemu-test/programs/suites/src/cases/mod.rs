@@ -9,6 +9,7 @@ pub mod compat;
 pub mod data;
 pub mod dmabuf;
 pub mod failures;
+pub mod faults;
 pub mod full_table;
 pub mod grant_copy;
 pub mod kernel_users;

@@ -16,7 +16,7 @@ pub mod mapping;
 pub mod notice;
 pub mod offset;
 pub mod peer;
-mod pictures;
+pub(super) mod pictures;
 pub mod references;
 pub mod threads;
 pub mod totals;

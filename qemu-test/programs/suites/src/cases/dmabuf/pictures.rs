@@ -26,7 +26,7 @@ pub(super) const ULTRA_HD: usize = 8160;
 const PAGES_OF_SHARE: usize = 255;
 
 /// Pages of a granter, more than one share has. Each share has a pattern of its own.
-pub(super) struct Picture {
+pub(in crate::cases) struct Picture {
     shares: Vec<Share>,
     seed: u32,
 }
@@ -34,7 +34,7 @@ pub(super) struct Picture {
 impl Picture {
     /// Gets `pages` pages granted and fills the shares with the patterns of `seed` and the numbers
     /// after it.
-    pub(super) fn new(world: &mut World, pages: usize, seed: u32) -> io::Result<Self> {
+    pub(in crate::cases) fn new(world: &mut World, pages: usize, seed: u32) -> io::Result<Self> {
         let mut shares = Vec::new();
         let mut left = pages;
         while left > 0 {
@@ -47,7 +47,12 @@ impl Picture {
     }
 
     /// Exports all pages as a dma-buf.
-    pub(super) fn export(&self, world: &World, device: &Gntdev, flags: u32) -> io::Result<DmaBuf> {
+    pub(in crate::cases) fn export(
+        &self,
+        world: &World,
+        device: &Gntdev,
+        flags: u32,
+    ) -> io::Result<DmaBuf> {
         let references: Vec<u32> = self.shares.iter().flat_map(Share::references).collect();
         device.export(flags, world.granter.domid(), &references)
     }
@@ -97,7 +102,7 @@ impl Picture {
 }
 
 /// Regions that leave the kernel without contiguous free frames, as after weeks of use.
-pub(super) struct Fragmented {
+pub(in crate::cases) struct Fragmented {
     _regions: Vec<Mapping>,
     _device: Gntdev,
     _share: Share,
@@ -106,7 +111,7 @@ pub(super) struct Fragmented {
 impl Fragmented {
     /// Maps 300 regions and unmaps every second of them. The kernel hands their frames out next.
     /// Xen allows 255 mappings of a grant, so the regions have different ones.
-    pub(super) fn new(world: &mut World) -> io::Result<Self> {
+    pub(in crate::cases) fn new(world: &mut World) -> io::Result<Self> {
         const REGIONS: usize = 300;
         const PAGES: usize = 5;
         const DIFFERENT: usize = 12;

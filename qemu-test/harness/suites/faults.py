@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The suites of failures that the kernel injects."""
+
+from .. import limits
+from ..choices import GuestType
+from ..engine import boot_job, needs
+from ..engine.context import Context
+from ..engine.job import Job
+from ..engine.registry import SuiteList, suite
+from ..spec import Spec
+
+PROGRAMS = ("gntdev-faults", "gntdev-losses")
+
+
+@suite("faults", order=45, lists=(SuiteList.FAULT,))
+def paravirtual(context: Context) -> list[Job]:
+    """Each call of the device fails at each point where it can, in a PV dom0 that maps the grants
+    of a PV domU."""
+    return [_faults(context, GuestType.PV, 200)]
+
+
+@suite("faults-pvh", order=56, lists=(SuiteList.FAULT,))
+def auto_translated(context: Context) -> list[Job]:
+    """The same in a PVH dom0 that maps the grants of a PVH domU."""
+    return [_faults(context, GuestType.PVH, 300)]
+
+
+def _faults(context: Context, guests: GuestType, seconds: float) -> Job:
+    """The programs in a dom0 with a domU that grants, both of one type, for about SECONDS."""
+    spec = Spec(dom0=guests, domu=guests, domu_run="granter", limits=limits.suite(context.family),
+                add=needs.additions(context, *PROGRAMS),
+                domu_add=needs.additions(context, "granter"))
+    commands = {
+        "gntdev-faults": "gntdev-faults",
+        # The rules of this program count what they lose.
+        "gntdev-losses": boot_job.with_new_start("gntdev-losses"),
+    }
+    return boot_job.boot_job(context, spec, commands, seconds)
