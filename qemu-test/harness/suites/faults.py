@@ -9,28 +9,35 @@ from ..engine.job import Job
 from ..engine.registry import SuiteList, suite
 from ..spec import Spec
 
-PROGRAMS = ("gntdev-faults", "gntdev-losses")
+PROGRAMS = ("event-faults", "gntdev-faults", "gntdev-losses")
+# The second processor comes up when the program says so. A PV kernel would forget it.
+NEW_PROCESSOR = "event-faults new-processor"
+ONE_PROCESSOR = "maxcpus=1"
 
 
 @suite("faults", order=45, lists=(SuiteList.FAULT,))
 def paravirtual(context: Context) -> list[Job]:
     """Each call of the device fails at each point where it can, in a PV dom0 that maps the grants
-    of a PV domU."""
+    of a PV domU; the event array cannot grow."""
     return [_faults(context, GuestType.PV, 200)]
 
 
 @suite("faults-pvh", order=56, lists=(SuiteList.FAULT,))
 def auto_translated(context: Context) -> list[Job]:
-    """The same in a PVH dom0 that maps the grants of a PVH domU."""
-    return [_faults(context, GuestType.PVH, 300)]
+    """The same in a PVH dom0 that maps the grants of a PVH domU; a processor cannot come up."""
+    return [_faults(context, GuestType.PVH, 300, NEW_PROCESSOR, ONE_PROCESSOR)]
 
 
-def _faults(context: Context, guests: GuestType, seconds: float) -> Job:
-    """The programs in a dom0 with a domU that grants, both of one type, for about SECONDS."""
-    spec = Spec(dom0=guests, domu=guests, domu_run="granter", limits=limits.suite(context.family),
+def _faults(context: Context, guests: GuestType, seconds: float,
+            events: str = "event-faults", cmdline: str = "") -> Job:
+    """The programs in a dom0 with a domU that grants, both of one type, for about SECONDS. EVENTS
+    is the command for the event channels."""
+    spec = Spec(dom0=guests, domu=guests, domu_run="granter", cmdline=cmdline,
+                limits=limits.suite(context.family),
                 add=needs.additions(context, *PROGRAMS),
                 domu_add=needs.additions(context, "granter"))
     commands = {
+        "event-faults": events,
         "gntdev-faults": "gntdev-faults",
         # The rules of this program count what they lose.
         "gntdev-losses": boot_job.with_new_start("gntdev-losses"),

@@ -147,6 +147,11 @@ fn attract(processor: u32) -> io::Result<()> {
     .ok_or_else(|| io::Error::other(format!("no event comes to processor {processor}")))
 }
 
+/// Tries to have `processor` run, and returns the kernel's own error.
+pub fn bring_up(processor: u32) -> io::Result<()> {
+    fs::write(file(processor, "online"), "1")
+}
+
 fn set_online(processor: u32, online: bool) -> io::Result<()> {
     let state = if online { "1" } else { "0" };
     fs::write(file(processor, "online"), state).map_err(|error| {

@@ -2,11 +2,15 @@
 
 //! Event channels of this domain to itself, and the ports that are open.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::Duration;
 
 use xen_grants::event_channel::EventChannels;
+
+use crate::call::check;
 
 /// Event channel from this domain to itself.
 #[derive(Debug)]
@@ -75,6 +79,31 @@ fn received(channels: &EventChannels, expected: u32, limit: Duration) -> io::Res
         Some(port) => Err(io::Error::other(format!(
             "an event on port {port}, not {expected}"
         ))),
+    }
+}
+
+/// `IOCTL_EVTCHN_BIND_STATIC`.
+const BIND_STATIC: u32 = 0x0004_4507;
+
+/// An open file of the event channel device, for ports that the kernel has not opened.
+#[derive(Debug)]
+pub struct StaticPorts {
+    file: File,
+}
+
+impl StaticPorts {
+    /// Opens the device.
+    pub fn open() -> io::Result<Self> {
+        let mut options = File::options();
+        let file = options.read(true).write(true).open("/dev/xen/evtchn")?;
+        Ok(Self { file })
+    }
+
+    /// Has the kernel receive the events of `port` for this file. If that fails, the kernel closes
+    /// the port; otherwise it stays open after the end of the file.
+    pub fn bind(&self, port: u32) -> io::Result<()> {
+        // SAFETY: The request reads one number.
+        check(unsafe { libc::ioctl(self.file.as_raw_fd(), BIND_STATIC.into(), &raw const port) })
     }
 }
 

@@ -10,11 +10,18 @@ use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Write;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The number of the point that is to fail, and of those that are left.
 const NTH: &str = "/proc/thread-self/fail-nth";
+
+/// Addresses at which x86-64 kernels have modules. The kernel itself is below.
+const MODULES: Range<u64> = 0xffff_ffff_a000_0000..0xffff_ffff_ff00_0000;
+
+/// Distance of two functions that do not belong to one group.
+const FARTHEST: u64 = 0x10000;
 
 /// Folder of the kernel's capabilities.
 const DEBUGFS: &str = "/sys/kernel/debug";
@@ -52,6 +59,18 @@ impl FaultInjection {
     /// makes are counted in any case.
     pub fn of_module(module: &str) -> io::Result<Self> {
         let (start, end) = text_of(&fs::read_to_string("/proc/modules")?, module)?;
+        Self::with_filter(start, end)
+    }
+
+    /// As [`Self::of_module`], for any module, also one that is not loaded yet.
+    pub fn of_any_module() -> io::Result<Self> {
+        Self::with_filter(MODULES.start, MODULES.end)
+    }
+
+    /// As [`Self::of_module`], for the code in the kernel itself that has functions with `part` in
+    /// their names.
+    pub fn of_kernel_code(part: &str) -> io::Result<Self> {
+        let (start, end) = range_of(&fs::read_to_string("/proc/kallsyms")?, part)?;
         Self::with_filter(start, end)
     }
 
@@ -124,6 +143,39 @@ fn text_of(modules: &str, module: &str) -> io::Result<(u64, u64)> {
     }
 }
 
+/// Returns the range of the code of which the functions in `/proc/kallsyms` have `part` in their
+/// names: the address of the first one, and that of the function after the last one.
+///
+/// The compiler puts a few functions elsewhere, those that it expects to be called rarely or at
+/// boot only. Code of others is between, so that only the largest group counts.
+fn range_of(symbols: &str, part: &str) -> io::Result<(u64, u64)> {
+    let absent = || io::Error::other(format!("/proc/kallsyms does not tell where {part} is"));
+    let mut functions: Vec<(u64, &str)> = symbols
+        .lines()
+        .filter_map(|line| {
+            let (address, rest) = line.split_once(' ')?;
+            let name = rest.strip_prefix(['t', 'T'])?.trim_start();
+            Some((u64::from_str_radix(address, 16).ok()?, name))
+        })
+        .collect();
+    functions.sort_unstable();
+    let ours: Vec<u64> = functions
+        .iter()
+        .filter(|(_, name)| name.contains(part))
+        .map(|(address, _)| *address)
+        .collect();
+    let group = ours
+        .chunk_by(|one, next| next - one < FARTHEST)
+        .max_by_key(|group| group.len())
+        .ok_or_else(absent)?;
+    let (first, last) = (group[0], group[group.len() - 1]);
+    let after = functions.iter().map(|(address, _)| *address);
+    let end = after.filter(|address| *address > last).min();
+    end.filter(|_| first != 0)
+        .map(|end| (first, end))
+        .ok_or_else(absent)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +190,22 @@ xen_gntalloc 16384 0 - Live 0x0000000000000000
     fn a_module_has_a_range_of_addresses() {
         let expected = (0xffff_ffff_c020_0000, 0xffff_ffff_c021_e000);
         assert_eq!(text_of(MODULES, "xen_gntdev_rust").unwrap(), expected);
+    }
+
+    #[test]
+    fn code_in_the_kernel_ends_where_other_code_begins() {
+        let symbols = "\
+ffffffff81000000 T _text
+ffffffff81a00040 t _RNvNtCs1_11fifo_events9port_ops5start
+ffffffff81200010 t _RNvNtCs1_11fifo_events8port_ops6report
+ffffffff81a00010 t _RNvNtCs1_11fifo_events4view5write
+ffffffff82000000 d _RNvNtCs1_11fifo_events4view4FILE
+ffffffff81a00100 T after
+";
+        let range = range_of(symbols, "11fifo_events").unwrap();
+        assert_eq!(range, (0xffff_ffff_81a0_0010, 0xffff_ffff_81a0_0100));
+        assert!(range_of(symbols, "12other_events").is_err());
+        assert!(range_of("0000000000000000 t hidden\n", "hidden").is_err());
     }
 
     #[test]
