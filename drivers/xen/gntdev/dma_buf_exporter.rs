@@ -191,7 +191,8 @@ impl VmaOwner for ProcessView {
     }
 
     fn pages(&self) -> Option<&MappedFrames> {
-        Some(self.pages.buffer().frames())
+        let frames = || self.pages.buffer().frames();
+        self.user.is_intact().then(frames)
     }
 
     fn first_page(&self) -> usize {

@@ -71,6 +71,11 @@ impl ParavirtualMapping {
         self.user.other()
     }
 
+    /// See [`UserMapping::is_intact`].
+    pub(crate) fn is_intact(&self) -> bool {
+        self.user.is_intact()
+    }
+
     /// See [`UserMapping::map_again`].
     pub(crate) fn map_again(&self, fault: &Fault<'_>) -> Result {
         self.user.map_again(fault)

@@ -223,7 +223,7 @@ impl VmaOwner for Region {
     }
 
     fn pages(&self) -> Option<&MappedFrames> {
-        Some(self.mapped.as_ref()?.mapping.kernel().frames())
+        self.mapped.as_ref()?.mapping.frames_of_entries()
     }
 
     fn first_page(&self) -> usize {

@@ -15,7 +15,10 @@ use crate::{
         grant::{
             domain,
             map::MapOperations,
-            mapping::GrantMapping,
+            mapping::{
+                GrantMapping,
+                MappedFrames, //
+            },
             operation::{
                 Access,
                 GrantReference, //
@@ -131,6 +134,16 @@ impl RegionMapping {
         match self {
             Self::AutoTranslated(_) => Err(EFAULT),
             Self::Paravirtual(mapping) => mapping.map_again(fault),
+        }
+    }
+
+    /// Returns the frames behind page-table entries whose frame numbers do not lead to them, which
+    /// paravirtual domains have. `None` once the hypervisor has kept an entry: see
+    /// [`UserMapping::is_intact`](crate::xen::grant::user_mapping::UserMapping::is_intact).
+    pub(crate) fn frames_of_entries(&self) -> Option<&MappedFrames> {
+        match self {
+            Self::AutoTranslated(_) => None,
+            Self::Paravirtual(mapping) => mapping.is_intact().then(|| mapping.kernel().frames()),
         }
     }
 

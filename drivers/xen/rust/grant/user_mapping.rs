@@ -54,6 +54,10 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -104,6 +108,8 @@ struct Guard<T> {
     /// inside of MMU notifiers: nothing is allocated while it is held.
     #[pin]
     entries: Mutex<Option<Entries>>,
+    /// True once the hypervisor has not unmapped an entry that the kernel was about to change.
+    kept: Atomic<bool>,
     other: T,
 }
 
@@ -217,6 +223,7 @@ impl<T: UnmapCallbacks> UserMapping<T> {
             vma,
             pin_init!(Guard {
                 entries <- new_mutex!(None, "UserMapping::entries"),
+                kept: Atomic::new(false),
                 other,
             }),
         )?;
@@ -264,6 +271,13 @@ impl<T: UnmapCallbacks> UserMapping<T> {
         }
     }
 
+    /// Returns false once the hypervisor has refused to unmap an entry before the kernel changed
+    /// it. The kernel must then find no frame behind the entries of this mapping: it would drop a
+    /// reference, and an entry holds none. Never sleeps.
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.notifier.target().kept.load(Relaxed)
+    }
+
     /// Returns the actions that [`Self::new`] was given.
     pub(crate) fn other(&self) -> &T {
         &self.notifier.target().other
@@ -287,7 +301,10 @@ impl<T: UnmapCallbacks> Invalidate for Guard<T> {
             let mut entries = self.entries.lock();
             invalidation.announce();
             if let Some(entries) = &mut *entries {
-                entries.unmap(pages.clone());
+                if entries.unmap(pages.clone()) != 0 {
+                    // The kernel looks at the entries after this, in the same thread.
+                    self.kept.store(true, Relaxed);
+                }
                 if event == Event::Protection {
                     entries.forget_refused(pages.clone());
                 } else {
@@ -483,15 +500,19 @@ impl Entries {
         }
     }
 
-    /// Unmaps the grants at the pages of `range`, some of which may already be unmapped. On return
-    /// no CPU has a translation to these pages. May sleep, allocates nothing.
-    fn unmap(&mut self, range: Range<usize>) {
-        self.arrays
-            .unmap
+    /// Unmaps the grants at the pages of `range`, some of which may already be unmapped, and
+    /// returns the number of those that the hypervisor refused. On return no CPU has a translation
+    /// to the other pages. May sleep, allocates nothing.
+    fn unmap(&mut self, range: Range<usize>) -> usize {
+        let mut all_refused = 0;
+        let unmap = &mut self.arrays.unmap;
+        unmap.for_each_mapped_run(range, |_, operations| {
             // SAFETY: By the type invariants.
-            .for_each_mapped_run(range, |_, operations| unsafe {
-                hypercall::unmap_from_entries(operations)
-            });
+            let refused = unsafe { hypercall::unmap_from_entries(operations) };
+            all_refused += refused;
+            refused
+        });
+        all_refused
     }
 }
 
