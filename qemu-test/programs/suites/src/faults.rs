@@ -102,7 +102,7 @@ impl Row {
             .map(|(failure, count)| format!("{count} {failure}"))
             .collect();
         if self.survived > 0 {
-            results.push(format!("{} without effect", self.survived));
+            results.push(format!("{} survived", self.survived));
         }
         print_row(call, &self.points, &results.join(", "));
     }
@@ -113,7 +113,7 @@ impl Row {
 pub fn print_row(call: &str, points: &[u32], results: &str) {
     let points: Vec<String> = points.iter().map(u32::to_string).collect();
     let points = points.join(" + ");
-    println!("# figures: {call:<54} {points:>9} points of failure, all passed: {results}");
+    println!("# figures: {call:<40} {points:>9} points of failure, all passed: {results}");
 }
 
 /// Has each point of `call` fail, and fails the case unless

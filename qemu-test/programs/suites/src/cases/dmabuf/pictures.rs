@@ -85,12 +85,15 @@ impl Picture {
     /// Fails the case unless all grants end soon.
     pub(super) fn assert_released(&self) {
         // Each look at the grants prints the table of the hypervisor.
-        let grants: Vec<GrantRef> = self
-            .shares
+        assert_released(&self.grants());
+    }
+
+    /// Returns the grants of all pages.
+    pub(in crate::cases) fn grants(&self) -> Vec<GrantRef> {
+        self.shares
             .iter()
             .flat_map(|share| share.grants.iter().copied())
-            .collect();
-        assert_released(&grants);
+            .collect()
     }
 
     /// Returns the bytes of the first `pages` pages of `buffer`.

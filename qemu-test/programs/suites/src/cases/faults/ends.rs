@@ -10,10 +10,14 @@ use std::io;
 
 use guest_test::gntdev::Gntdev;
 use guest_test::ktap::Verdict;
+use guest_test::mapping::MappingCalls;
 use guest_test::pattern::Pattern;
 use xen_grants::mapping::Protection;
 use xen_grants::GrantRef;
 
+use crate::cases::dmabuf::pictures::Fragmented;
+use crate::cases::dmabuf::pictures::Picture;
+use crate::cases::faults::kernel_users::attached;
 use crate::faults::walk_end;
 use crate::granter::BEYOND_TABLE;
 use crate::suite::rules;
@@ -23,6 +27,10 @@ use crate::world::World;
 
 /// Number of pages of the regions and of the buffers.
 const PAGES: usize = 2;
+
+/// Number of pages of a buffer that the kernel maps once more: more than there are adjacent frames
+/// after [`Fragmented`].
+const PAGES_OF_VIEW: usize = 16;
 
 rules![
     #[rule("grants that munmap() of an export cannot unmap are counted as lost")]
@@ -84,12 +92,54 @@ rules![
         works(world)
     },
 
+    /// The kernel changes the entry all the same, and the end of the region unmaps it there.
+    #[rule("grants that mprotect() cannot unmap are unmapped at the end of the region")]
+    #[long]
+    fn protect_region(world: &mut World) -> Verdict {
+        if !world.is_paravirtual() {
+            return skip_case("an auto-translated mapping keeps its pages");
+        }
+        let losses = walk_end(
+            "mprotect of a region",
+            || {
+                let held = world.mapped(PAGES, 613)?;
+                Ok(((held.device, held.mapping), held.share.grants))
+            },
+            |(_, mapping)| mapping.protect(Protection::Read).expect("mprotect()"),
+            |grants| in_use(&grants),
+        )?;
+        assert!(losses.refused > 0, "no point refused an unmap");
+        works(world)
+    },
+
+    #[rule("grants that the end of dma_buf_vmap() cannot unmap are counted as lost")]
+    #[long]
+    fn unmap_view(world: &mut World) -> Verdict {
+        if !world.is_paravirtual() {
+            return skip_case("an auto-translated kernel maps the frames, not the grants");
+        }
+        let _fragmented = Fragmented::new(world)?;
+        let losses = walk_end(
+            "end of dma_buf_vmap() of an export",
+            || {
+                let picture = Picture::new(world, PAGES_OF_VIEW, 614)?;
+                let importer = attached(world, &picture)?;
+                importer.read_by_cpu(1)?;
+                Ok((importer, picture.grants()))
+            },
+            drop,
+            |grants| in_use(&grants),
+        )?;
+        assert!(losses.handles > 0, "no point lost a handle");
+        works(world)
+    },
+
     /// The unmapping is repeated at the end of the region, and then succeeds.
     #[rule("grants that a failed mmap() cannot unmap are unmapped at the end of the region")]
     #[long]
     fn undo_kernel(world: &mut World) -> Verdict {
         let losses = walk_end(
-            "failed mmap of a region, and its end",
+            "failed mmap of a region, in the kernel",
             || {
                 let share = world.share(PAGES)?;
                 let bad = GrantRef {
@@ -107,8 +157,8 @@ rules![
         works(world)
     },
 
-    /// Xen allows 255 mappings of a grant. The kernel's are below that, those of the process exceed
-    /// it, and those that succeeded cannot be unmapped at one point.
+    /// Xen allows at least 128 mappings of a grant, and no 256. So it allows those of the kernel,
+    /// and the first one of the process, which cannot be unmapped at one point.
     #[rule("grants that a failed mmap() cannot unmap from the process are counted as lost")]
     #[long]
     fn undo_process(world: &mut World) -> Verdict {
@@ -116,11 +166,12 @@ rules![
             return skip_case("the grants of an auto-translated process are those of the kernel");
         }
         let losses = walk_end(
-            "failed mmap of a region, mapped in the kernel, and its end",
+            "failed mmap of a region, in the process",
             || {
-                let share = world.share(1)?;
-                let regions = inserted(&[share.grants[0]; 200])?;
-                Ok((regions, share.grants))
+                let share = world.share(2)?;
+                let mut grants = vec![share.grants[1]; 128];
+                grants.insert(0, share.grants[0]);
+                Ok((inserted(&grants)?, share.grants))
             },
             fail_to_map,
             |grants| in_use(&grants),

@@ -58,7 +58,7 @@ rules![
 ];
 
 /// An export of the pages of `picture`, attached to the importer, which keeps it.
-fn attached(world: &World, picture: &Picture) -> Result<Importer, Stop> {
+pub(super) fn attached(world: &World, picture: &Picture) -> Result<Importer, Stop> {
     let buffer = picture.export(world, &Gntdev::open()?, 0)?;
     Ok(Importer::attach(&buffer)?)
 }
