@@ -10,6 +10,8 @@ from ..engine.registry import SuiteList, suite
 from ..spec import Spec
 
 PROGRAMS = ("event-faults", "gntdev-faults", "gntdev-losses")
+# The toolstack would keep the device open.
+ALONE = "gntdev-load-faults"
 # The second processor comes up when the program says so. A PV kernel would forget it.
 NEW_PROCESSOR = "event-faults new-processor"
 ONE_PROCESSOR = "maxcpus=1"
@@ -18,8 +20,8 @@ ONE_PROCESSOR = "maxcpus=1"
 @suite("faults", order=45, lists=(SuiteList.FAULT,))
 def paravirtual(context: Context) -> list[Job]:
     """Each call of the device fails at each point where it can, in a PV dom0 that maps the grants
-    of a PV domU; the event array cannot grow."""
-    return [_faults(context, GuestType.PV, 200)]
+    of a PV domU; the event array cannot grow, and the module cannot be loaded."""
+    return [_faults(context, GuestType.PV, 200), _loading(context)]
 
 
 @suite("faults-pvh", order=56, lists=(SuiteList.FAULT,))
@@ -43,3 +45,10 @@ def _faults(context: Context, guests: GuestType, seconds: float,
         "gntdev-losses": boot_job.with_new_start("gntdev-losses"),
     }
     return boot_job.boot_job(context, spec, commands, seconds)
+
+
+def _loading(context: Context) -> Job:
+    """The module, in a dom0 that nothing else runs in."""
+    spec = Spec(toolstack=False, limits=limits.suite(context.family),
+                add=needs.additions(context, ALONE))
+    return boot_job.boot_job(context, spec, {ALONE: ALONE}, 20, title="no toolstack")

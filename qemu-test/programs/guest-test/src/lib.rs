@@ -46,8 +46,8 @@ mod xenctrl;
 
 /// Error numbers that the grant device returns.
 pub mod errno {
-    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOTTY};
-    pub use libc::{ENOMEM, ENOSPC, EOPNOTSUPP, EOVERFLOW, ETIMEDOUT};
+    pub use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, EMFILE, ENODEV, ENOENT};
+    pub use libc::{ENOMEM, ENOSPC, ENOTTY, EOPNOTSUPP, EOVERFLOW, ETIMEDOUT};
 }
 
 /// Signals that end a program.

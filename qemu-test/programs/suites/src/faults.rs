@@ -15,6 +15,8 @@ use std::io;
 use guest_test::counters::Counters;
 use guest_test::errno::EFAULT;
 use guest_test::errno::EINVAL;
+use guest_test::errno::ENODEV;
+use guest_test::errno::ENOENT;
 use guest_test::errno::ENOMEM;
 use guest_test::errno::ENOSPC;
 use guest_test::fault_injection::FaultInjection;
@@ -61,6 +63,10 @@ impl Failure {
     pub const REFUSED: Self = Self::Errno(EINVAL);
     /// No grant references are left.
     pub const NO_SPACE: Self = Self::Errno(ENOSPC);
+    /// A device of the driver cannot be registered.
+    pub const NO_DEVICE: Self = Self::Errno(ENODEV);
+    /// There is no node of the device.
+    pub const NO_ENTRY: Self = Self::Errno(ENOENT);
 
     /// The failure that `error` stands for.
     pub fn of(error: impl Into<io::Error>) -> Self {
@@ -77,6 +83,8 @@ impl fmt::Display for Failure {
             Self::FAULT => write!(f, "EFAULT"),
             Self::REFUSED => write!(f, "EINVAL"),
             Self::NO_SPACE => write!(f, "ENOSPC"),
+            Self::NO_DEVICE => write!(f, "ENODEV"),
+            Self::NO_ENTRY => write!(f, "ENOENT"),
             Self::Errno(number) => write!(f, "{}", io::Error::from_raw_os_error(number)),
             Self::Status(status) => write!(f, "status {status}"),
             Self::PollError => write!(f, "POLLERR"),
@@ -84,18 +92,38 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Results of the points of a walk.
+/// Results of the points of a call.
 #[derive(Default)]
-struct Row {
+pub struct Row {
     /// Number of points of each walk.
-    points: Vec<u32>,
+    pub points: Vec<u32>,
     failures: BTreeMap<Failure, u32>,
     /// Number of points whose failure had no effect for the caller.
     survived: u32,
 }
 
 impl Row {
-    fn print(&self, call: &str) {
+    /// Adds the result of a point, at which `call` must fail by one of `expected`, or succeed.
+    pub fn add(&mut self, call: &str, point: u32, expected: &[Failure], failure: Option<Failure>) {
+        let Some(failure) = failure else {
+            self.survived += 1;
+            return;
+        };
+        let is_expected = expected.contains(&failure);
+        assert!(
+            is_expected,
+            "{call}, point {point}: {failure} is unexpected"
+        );
+        *self.failures.entry(failure).or_default() += 1;
+    }
+
+    /// Prints the row, once all points of `call` have passed. Fails the case unless each of
+    /// `expected` has occurred.
+    pub fn end(&self, call: &str, expected: &[Failure]) {
+        for failure in expected {
+            let seen = self.failures.contains_key(failure);
+            assert!(seen, "{call}: no failure at any point was {failure}");
+        }
         let mut results: Vec<String> = self
             .failures
             .iter()
@@ -141,14 +169,15 @@ pub fn walk<S, T>(
             let (answer, injected) = injection.fail(point, || call(&state))?;
             let result = match answer {
                 Ok(result) => {
-                    row.survived += u32::from(injected);
+                    if injected {
+                        row.add(name, point, expected, None);
+                    }
                     result
                 }
                 Err(failure) => {
                     assert!(injected, "{name}: {failure} without an injected failure");
+                    row.add(name, point, expected, Some(failure));
                     let place = format!("{name}, point {point}: {failure}");
-                    assert!(expected.contains(&failure), "{place} is unexpected");
-                    *row.failures.entry(failure).or_default() += 1;
                     before.assert_now(&place)?;
                     let again = call(&state);
                     again.unwrap_or_else(|failure| panic!("{place}, and then {failure}"))
@@ -159,11 +188,7 @@ pub fn walk<S, T>(
         })?;
         row.points.push(points);
     }
-    for failure in expected {
-        let seen = row.failures.contains_key(failure);
-        assert!(seen, "{name}: no failure at any point was {failure}");
-    }
-    row.print(name);
+    row.end(name, expected);
     Ok(())
 }
 
