@@ -47,6 +47,21 @@ class SourceTest(unittest.TestCase):
                 (FakeCache.linux / name).mkdir()
             self.assertEqual(kernel_source.ensure(FakeCache).name, "7.2.12")
 
+    def test_copy_of_a_tree_has_its_files_and_is_made_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            class FakeCache:
+                linux = pathlib.Path(folder)
+            tree = FakeCache.linux / "7.2.9"
+            (tree / "arch").mkdir(parents=True)
+            (tree / "arch/setup.c").write_text("one", encoding="utf-8")
+            copy = kernel_source.copy(FakeCache, tree, "kasan")
+            self.assertEqual((copy / "arch/setup.c").read_text("utf-8"), "one")
+            self.assertEqual(kernel_source.ensure(FakeCache), tree)
+            (copy / "arch/own.c").touch()
+            self.assertEqual(kernel_source.copy(FakeCache, tree, "kasan"), copy)
+            self.assertTrue((copy / "arch/own.c").exists())
+            self.assertFalse((tree / "arch/own.c").exists())
+
     def test_package_is_of_a_supported_series(self):
         names = [f"linux-source-{series} - Linux kernel source" for series in ("7.1", "7.3", "7.4")]
         with mock.patch.object(kernel_source.build_root, "output", return_value="\n".join(names)):

@@ -47,6 +47,16 @@ class OverlayTest(unittest.TestCase):
     def overlay(self):
         return overlay.Overlay(self.tree, self.repository)
 
+    def overlay_with_line(self, line):
+        """The overlay with a file and LINE beyond it in a tree that has a place for them."""
+        setup = self.tree / "arch/setup.c"
+        if not setup.exists():
+            write(setup, "end();\n")
+        write(self.repository / "kernels/debug/arch/early.c", "int early;\n")
+        hook = overlay.Hook("arch/setup.c", line, "end();\n", "arch/early.c")
+        return overlay.Overlay(self.tree, self.repository,
+                               overlay.Addition("kernels/debug", (hook,)))
+
     def text(self, path):
         return (self.tree / path).read_text(encoding="utf-8")
 
@@ -70,7 +80,7 @@ class OverlayTest(unittest.TestCase):
     def test_apply_twice_writes_nothing_and_keeps_time_stamps(self):
         self.overlay().apply()
         files = [path for path in self.tree.rglob("*")
-                 if path.is_file() and path.name != "manifest.json"]
+                 if path.is_file() and path.parent.name != ".xen-rust-overlay"]
         for path in files:
             os.utime(path, (1, 1))
         before = snapshot(self.tree)
@@ -112,6 +122,50 @@ class OverlayTest(unittest.TestCase):
         shutil.rmtree(self.repository / "drivers/xen/gntdev")
         self.overlay().apply()
         self.assertEqual(self.text("drivers/xen/Kconfig"), KCONFIG)
+
+    def test_addition_is_put_in_and_taken_out(self):
+        write(self.tree / "arch/setup.c", "start();\nend();\n")
+        pristine = snapshot(self.tree)
+        place = self.overlay_with_line("early();\n")
+        place.apply()
+        self.assertEqual(self.text("arch/early.c"), "int early;\n")
+        self.assertEqual(self.text("arch/setup.c"), "start();\nearly();\nend();\n")
+        self.assertTrue((self.tree / "drivers/xen/rust/mod.rs").exists())
+        self.assertEqual(place.status(), (overlay.State.CURRENT, []))
+        place.remove()
+        self.assertEqual(snapshot(self.tree), pristine)
+
+    def test_line_that_left_the_addition_leaves_the_tree(self):
+        for line in ("early();\n", "earlier();\n"):
+            self.overlay_with_line(line).apply()
+            self.assertEqual(self.text("arch/setup.c"), f"{line}end();\n")
+        self.overlay().remove()
+        self.assertEqual(self.text("arch/setup.c"), "end();\n")
+
+    def test_status_finds_a_line_that_left_the_addition(self):
+        place = self.overlay_with_line("early();\n")
+        place.apply()
+        place.addition = overlay.Addition(place.addition.folder, ())
+        self.assertEqual(place.status(), (overlay.State.OUTDATED, ["arch/setup.c"]))
+        place.apply()
+        self.assertEqual(place.status(), (overlay.State.CURRENT, []))
+
+    def test_tree_without_a_record_of_its_lines_loses_them(self):
+        place = self.overlay()
+        place.apply()
+        place.hooks_file.unlink()
+        self.overlay().remove()
+        self.assertEqual(snapshot(self.tree), self.pristine)
+
+    def test_digest_depends_on_files_and_lines(self):
+        digests = set()
+        for line in ("early();\n", "earlier();\n"):
+            place = self.overlay_with_line(line)
+            place.apply()
+            digests.add(place.digest())
+        self.overlay().apply()
+        digests.add(self.overlay().digest())
+        self.assertEqual(len(digests), 3)
 
     def test_own_lines_in_hooked_files_are_kept(self):
         self.overlay().apply()

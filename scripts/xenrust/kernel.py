@@ -28,6 +28,9 @@ BOOTED = ("dom0", "lockdep", "fault")
 # Make's names of the architectures of kernels that are not for x86.
 ARCHITECTURES = {"arm64": "arm64"}
 
+# Those that boot only with code of their own in the kernel; such a kernel has a tree of its own.
+ADDITIONS: dict[str, overlay.Addition] = {}
+
 IMAGE = "arch/x86/boot/bzImage"
 SYMBOLS = "System.map"
 MODULES = ("drivers/xen/gntdev/xen_gntdev_rust.ko", "drivers/xen/gntdev/xen_gntdev_rust_kunit.ko",
@@ -44,7 +47,7 @@ def ensure(cache: Cache, config: str = "dom0", tree: str | pathlib.Path | None =
     TREE is a person's own kernel tree. ONLY_MODULE leaves the rest of a kernel that was built
     before as it is.
     """
-    applied = _overlaid_tree(cache, tree)
+    applied = _overlaid_tree(cache, config, tree)
     # A tree of one's own gets folders of its own, so that neither disturbs the other.
     name = f"{config}-{applied.tree.name}-{_hash(str(applied.tree))[:8]}" if tree else config
     build = Build(cache, applied.tree, config, name)
@@ -57,20 +60,28 @@ def clippy(cache: Cache, config: str) -> None:
     """Run clippy on the overlay as the kernel CONFIG has it, in a build folder of its own; any
     warning is a failure."""
     name = f"clippy-{config}"
-    build = Build(cache, _overlaid_tree(cache).tree, config, name)
+    build = Build(cache, _overlaid_tree(cache, config).tree, config, name)
     with cache.lock(f"kernel-{name}"):
         build.configure()
         build.make(["drivers/xen/gntdev/", "drivers/xen/events/"], variables=["CLIPPY=1", "W=e"],
                    failed="clippy has complaints about the overlay")
 
 
-def _overlaid_tree(cache: Cache, tree: str | pathlib.Path | None = None) -> overlay.Overlay:
+def _overlaid_tree(cache: Cache, config: str,
+                   tree: str | pathlib.Path | None = None) -> overlay.Overlay:
     """Bring the overlay in TREE, or in our own tree, up to date and return it."""
+    addition = ADDITIONS.get(config, overlay.NOTHING)
+    if tree and addition != overlay.NOTHING:
+        raise Failure(f"the kernel {config} needs changes in the kernel itself, which are made in "
+                      "a tree of the cache alone; leave KDIR= out")
     build_root.ensure(cache)
-    place = overlay.Overlay(tree or kernel_source.ensure(cache))
-    if tree:
-        place.require_supported()
+    source = tree or kernel_source.ensure(cache)
     with cache.lock("overlay"):
+        if addition != overlay.NOTHING:
+            source = kernel_source.copy(cache, pathlib.Path(source), config)
+        place = overlay.Overlay(source, addition=addition)
+        if tree:
+            place.require_supported()
         written = place.apply()
     if written:
         say(f"overlay: {written} files written to {place.tree}")

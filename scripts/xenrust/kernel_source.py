@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel tree: Debian's linux-source package, fetched by apt, which checks its signature."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -23,6 +24,18 @@ def ensure(cache: Cache) -> pathlib.Path:
     with cache.lock("linux"):
         present = _newest(cache)
         return present or _fetch(cache)
+
+
+def copy(cache: Cache, tree: pathlib.Path, name: str) -> pathlib.Path:
+    """Copy of TREE, a tree of the cache, for the kernel NAME alone. Its files are links to those of
+    TREE: whoever changes one must replace it."""
+    place = cache.linux / f"{tree.name}-{name}"
+    if not place.exists():
+        partial = place.with_name(f"{place.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(tree, partial, symlinks=True, copy_function=os.link)
+        partial.rename(place)
+    return place
 
 
 def version(tree: str | pathlib.Path) -> str:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Overlay of a kernel tree: this repository's folders are put into it and taken out again.
 
-The tree keeps a manifest of the files put there, and the originals of files that were replaced, so
-that taking out restores the tree byte for byte. The manifest is written before the files: an
-interrupted run is finished, or undone, by the next one.
+The tree keeps a manifest of the files put there, the lines put into files of the kernel, and the
+originals of files that were replaced, so that taking out restores the tree byte for byte. Each is
+recorded before it is written: an interrupted run is finished, or undone, by the next one.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import enum
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from . import kernel_source
 from .cache import REPOSITORY
@@ -65,17 +66,30 @@ HOOKS = (
          "drivers/xen/events/Makefile.fifo_rust"),
 )
 
+
+@dataclass(frozen=True)
+class Addition:
+    """Code that a kernel for tests needs beyond the overlay: the files below `folder` of the
+    repository, which go to the same places in the tree, and lines in files of the kernel."""
+    folder: str
+    hooks: tuple[Hook, ...]
+
+
+NOTHING = Addition("", ())
+
 FOLDER_OF_STATE = pathlib.PurePath(".xen-rust-overlay")
 
 
 class Overlay:
-    """The overlay of one kernel tree."""
+    """The overlay of one kernel tree, with an addition for tests if there is one."""
 
-    def __init__(self, tree: str | pathlib.Path,
-                 repository: str | pathlib.Path = REPOSITORY) -> None:
+    def __init__(self, tree: str | pathlib.Path, repository: str | pathlib.Path = REPOSITORY,
+                 addition: Addition = NOTHING) -> None:
         self.tree = pathlib.Path(tree).absolute()
         self.repository = pathlib.Path(repository)
+        self.addition = addition
         self.manifest_file = self.tree / FOLDER_OF_STATE / "manifest.json"
+        self.hooks_file = self.tree / FOLDER_OF_STATE / "hooks.json"
         self.originals = self.tree / FOLDER_OF_STATE / "original"
         kernel_source.version(self.tree)
 
@@ -87,8 +101,8 @@ class Overlay:
                           f"{' and '.join(kernel_source.SUPPORTED_SERIES)}")
 
     def digest(self) -> str:
-        """Hash of all files that the last apply() put into the tree."""
-        return _hash(self.manifest_file.read_bytes())
+        """Hash of all that the last apply() put into the tree."""
+        return _hash(self.manifest_file.read_bytes() + self.hooks_file.read_bytes())
 
     def status(self) -> tuple[State, list[str]]:
         """State of the overlay, and the paths that differ if it is outdated."""
@@ -99,7 +113,10 @@ class Overlay:
         differing = [path for path, content in wanted.items()
                      if self._read(path) != content]
         differing += [path for path in manifest if path not in wanted]
-        differing += [hook.file for hook in self._hooks(wanted) if not self._is_hooked(hook)]
+        hooks = self._hooks(wanted)
+        differing += [hook.file for hook in hooks if not self._is_hooked(hook)]
+        differing += [hook.file for hook in self._recorded_hooks()
+                      if hook not in hooks and self._is_hooked(hook)]
         return (State.OUTDATED, differing) if differing else (State.CURRENT, [])
 
     def apply(self) -> int:
@@ -119,11 +136,12 @@ class Overlay:
                 self._take_out(path, before[path])
                 written += 1
         hooks = self._hooks(wanted)
-        for hook in HOOKS:
-            if hook in hooks:
-                self._hook(hook)
-            else:
+        for hook in self._recorded_hooks():
+            if hook not in hooks:
                 self._unhook(hook)
+        self._write_hooks(hooks)
+        for hook in hooks:
+            self._hook(hook)
         self._write_manifest({path: _entry(content, (self.originals / path).exists())
                               for path, content in wanted.items()})
         return written
@@ -132,7 +150,7 @@ class Overlay:
         """Take the overlay out again; return how many files were taken out or restored."""
         manifest = self._read_manifest()
         self._refuse_foreign_changes(manifest, {})
-        for hook in HOOKS:
+        for hook in self._recorded_hooks():
             self._unhook(hook)
         for path, entry in manifest.items():
             self._take_out(path, entry)
@@ -143,15 +161,14 @@ class Overlay:
         """Map each path of the overlay to its content, in a fixed order."""
         found = {}
         for folder in FOLDERS:
-            for place, folders, files in os.walk(self.repository / folder):
-                folders[:] = sorted(name for name in folders if name[0] != "." and
-                                    name != "__pycache__")
-                for name in sorted(files):
-                    hidden = name[0] == "." and name not in HIDDEN_BUT_OURS
-                    if not hidden and not name.endswith(LITTER):
-                        file = pathlib.Path(place, name)
-                        found[str(file.relative_to(self.repository))] = file.read_bytes()
+            found.update(_files(self.repository / folder, self.repository))
+        if self.addition.folder:
+            added = self.repository / self.addition.folder
+            found.update(_files(added, added))
         return found
+
+    def _all_hooks(self) -> tuple[Hook, ...]:
+        return HOOKS + self.addition.hooks
 
     def _read(self, path: str) -> bytes | None:
         try:
@@ -160,14 +177,20 @@ class Overlay:
             return None
 
     def _read_manifest(self) -> Manifest:
-        try:
-            manifest: Manifest = json.loads(self.manifest_file.read_text(encoding="utf-8"))
-            return manifest
-        except FileNotFoundError:
-            return {}
+        manifest: Manifest = _read_json(self.manifest_file) or {}
+        return manifest
 
     def _write_manifest(self, manifest: Manifest) -> None:
-        _write(self.manifest_file, (json.dumps(manifest, indent=1) + "\n").encode())
+        _write_json(self.manifest_file, manifest)
+
+    def _recorded_hooks(self) -> list[Hook]:
+        """Hooks whose lines may be in the tree."""
+        recorded = _read_json(self.hooks_file)
+        # A tree that an older state of these scripts has written to has no record.
+        return list(HOOKS) if recorded is None else [Hook(**fields) for fields in recorded]
+
+    def _write_hooks(self, hooks: list[Hook]) -> None:
+        _write_json(self.hooks_file, [dataclasses.asdict(hook) for hook in hooks])
 
     def _refuse_foreign_changes(self, manifest: Manifest, wanted: Mapping[str, bytes]) -> None:
         """Stop if files of the overlay were edited in the tree: the edits would be lost."""
@@ -215,7 +238,7 @@ class Overlay:
                 break
 
     def _hooks(self, wanted: Mapping[str, bytes]) -> list[Hook]:
-        return [hook for hook in HOOKS if hook.needs in wanted]
+        return [hook for hook in self._all_hooks() if hook.needs in wanted]
 
     def _is_hooked(self, hook: Hook) -> bool:
         return hook.line in self._hook_lines(hook)
@@ -246,12 +269,37 @@ class Overlay:
             _write(self.tree / hook.file, "".join(lines).encode())
 
 
+def _files(folder: pathlib.Path, top: pathlib.Path) -> dict[str, bytes]:
+    """Map the paths of the files in FOLDER, as seen from TOP, to their content."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != "." and name != "__pycache__")
+        for name in sorted(files):
+            hidden = name[0] == "." and name not in HIDDEN_BUT_OURS
+            if not hidden and not name.endswith(LITTER):
+                file = pathlib.Path(place, name)
+                found[str(file.relative_to(top))] = file.read_bytes()
+    return found
+
+
 def _entry(content: bytes, replaced: bool) -> Entry:
     return {"hashes": [_hash(content)], "replaced": replaced}
 
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    """Content of a file that _write_json() wrote, or None if there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _write_json(path: pathlib.Path, content: object) -> None:
+    _write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _write(path: pathlib.Path, content: bytes) -> None:
