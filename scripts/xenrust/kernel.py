@@ -8,7 +8,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from . import build_root, kernel_source, overlay
+from . import build_root, kasan, kernel_source, overlay
 from .cache import REPOSITORY, Cache
 from .failure import Failure
 from .kbuild import MakeProgress, merge, missing
@@ -21,15 +21,16 @@ FRAGMENTS = {
     "dom0": ("dom0.config",),
     "lockdep": ("dom0.config", "lockdep.config"),
     "fault": ("dom0.config", "fault.config"),
+    "kasan": ("dom0.config", "kasan.config"),
     "arm64": ("arm64.config",),
 }
 # Those that can be booted. The others are only looked at by clippy.
-BOOTED = ("dom0", "lockdep", "fault")
+BOOTED = ("dom0", "lockdep", "fault", "kasan")
 # Make's names of the architectures of kernels that are not for x86.
 ARCHITECTURES = {"arm64": "arm64"}
 
 # Those that boot only with code of their own in the kernel; such a kernel has a tree of its own.
-ADDITIONS: dict[str, overlay.Addition] = {}
+ADDITIONS = {"kasan": kasan.ADDITION}
 
 IMAGE = "arch/x86/boot/bzImage"
 SYMBOLS = "System.map"
