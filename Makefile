@@ -95,7 +95,9 @@ clean:
 #: DEBUG=lockdep  test, fuzz, soak, kernel, module: the kernel that checks locks, memory and the
 #:                arithmetic of Rust code
 #: DEBUG=fault    test, kernel, module: the kernel that has calls of the driver fail
-#: CONFIG=NAME    run, fuzz, soak: a kernel of qemu-test/configs, dom0, lockdep or fault, built here
+#: DEBUG=kasan    test, fuzz, soak, kernel, module: the kernel that checks each access to memory
+#: CONFIG=NAME    run, fuzz, soak: a kernel of qemu-test/configs, dom0, lockdep, fault or kasan,
+#:                built here
 #: UPDATE=1       module KERNEL=...: ask the archive even if the cache has such a kernel
 #: JOBS=N         test...: keep N threads of the host busy; most boots count as one (default: the
 #:                number of processors)

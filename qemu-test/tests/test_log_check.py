@@ -22,6 +22,7 @@ REPORTS = {
     "sleeping": "BUG: sleeping function called from invalid context at mm/slab.h:3",
     "scheduling": "BUG: scheduling while atomic: prog/7/0x00000002",
     "KFENCE": "BUG: KFENCE: use-after-free read in some_function+0x1/0x2",
+    "KASAN": "BUG: KASAN: slab-use-after-free in some_function+0x1/0x2",
     "a bad pointer": "BUG: unable to handle page fault for address: ffff888000000000",
     "an oops": "Oops: 0002 [#1] SMP",
     "a protection fault": "Oops: general protection fault, probably for non-canonical address",

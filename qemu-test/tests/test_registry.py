@@ -27,6 +27,8 @@ class Lists(unittest.TestCase):
         self.assertEqual(list(suites_of(SuiteList.LOCKDEP)),
                          ["kunit", "pv", "bounce", "events", "catch"])
         self.assertEqual(list(suites_of(SuiteList.FAULT)), ["kunit", "faults", "faults-pvh"])
+        self.assertEqual(list(suites_of(SuiteList.KASAN)),
+                         ["kunit", "pv", "pvh", "bounce", "events", "catch"])
 
     def test_the_quick_list_is_a_choice_of_the_usual_one(self):
         usual = suites_of(SuiteList.DOM0)

@@ -26,6 +26,7 @@ class SuiteList(enum.StrEnum):
     QUICK = "quick"
     LOCKDEP = "lockdep"
     FAULT = "fault"
+    KASAN = "kasan"
     DEBIAN = "debian"
     PACKAGE = "package"
     LONG = "long"
@@ -36,10 +37,8 @@ class SuiteList(enum.StrEnum):
         match self:
             case SuiteList.DOM0 | SuiteList.QUICK | SuiteList.LONG:
                 return "dom0"
-            case SuiteList.LOCKDEP:
-                return "lockdep"
-            case SuiteList.FAULT:
-                return "fault"
+            case SuiteList.LOCKDEP | SuiteList.FAULT | SuiteList.KASAN:
+                return self.value
             case SuiteList.DEBIAN | SuiteList.PACKAGE:
                 return "debian"
 
@@ -51,6 +50,7 @@ class SuiteList(enum.StrEnum):
             SuiteList.QUICK: "a choice of them that takes minutes, for each change",
             SuiteList.LOCKDEP: "suites of the kernel that checks locks and memory",
             SuiteList.FAULT: "suites of the kernel that injects failures",
+            SuiteList.KASAN: "suites of the kernel that checks each access to memory",
             SuiteList.DEBIAN: "suites of Debian's own kernel, with the module built for it",
             SuiteList.PACKAGE: "suites of the package for Debian machines",
             SuiteList.LONG: "long suites, on the normal kernel",

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The proof that the debug kernel's log is read."""
+"""The proofs that the logs of the debug kernels are read: each boot has a fault, which the log
+check must find."""
 
 import functools
 import re
 
-from .. import limits, log_check
+from .. import guest_kernel, limits, log_check
 from ..boot import boot
 from ..choices import Driver
 from ..engine import boot_job, needs
@@ -15,26 +16,60 @@ from ..engine.registry import SuiteList, suite
 from ..results import Test, check
 from ..spec import Spec
 
-FAULT = re.compile(r"possible circular locking dependency")
+LOCK_ORDER = re.compile(r"possible circular locking dependency")
+USE_AFTER_FREE = re.compile(r"KASAN: slab-use-after-free in kasan_test_rust_uaf\+")
+
+# The kernel's own tests of KASAN. One of them has Rust code read memory that it has freed.
+KASAN_TESTS = "kasan_test"
+RUST_TEST = "kunit.filter_glob=kasan.rust_uaf"
+# The driver's modules, and a function that the compiler calls in all code that KASAN checks.
+CHECKED = ("xen_gntdev_rust", "xen_gntdev_rust_kunit", "xen_evtchn_fifo_rust_kunit")
+CHECK_FUNCTION = b"__asan_load8_noabort"
 
 
 @suite("catch", order=130, lists=(SuiteList.LOCKDEP,))
-def catch(context: Context) -> list[Job]:
+def lock_order(context: Context) -> list[Job]:
     """The log check finds the fault of the C driver, whose first mapping can deadlock. It proves
     that such a fault of the Rust driver would be found."""
     spec = Spec(gntdev=Driver.C, config=context.config, run="gntdev-self 'one page'",
                 add=needs.additions(context, "gntdev-self"), limits=limits.suite(context.family))
-    return [FunctionJob(functools.partial(run, context, spec),
-                        needs=(needs.programs(context), needs.kernel(context)),
-                        load=boot_job.load_of(spec, 40))]
+    return [_job(context, spec, functools.partial(
+        _boot, context, spec, "the log check catches the C driver's lock order", LOCK_ORDER))]
 
 
-def run(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
-    """Boot SPEC, which has the fault, and look for it."""
+@suite("catch", order=130, lists=(SuiteList.KASAN,))
+def use_after_free(context: Context) -> list[Job]:
+    """The log check finds that Rust code reads memory that it has freed, in a PV dom0, and the
+    driver is checked as that code is."""
+    spec = Spec(config=context.config, run=f"insmod /lib/modules/{KASAN_TESTS}.ko",
+                cmdline=RUST_TEST, limits=limits.suite(context.family))
+    return [_job(context, spec, functools.partial(_use_after_free, context, spec))]
+
+
+def _job(context: Context, spec: Spec, work: functools.partial[list[Test]]) -> Job:
+    return FunctionJob(work, needs=(needs.programs(context), needs.kernel(context)),
+                       load=boot_job.load_of(spec, 40))
+
+
+def _use_after_free(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
+    modules = {file.stem: file for file in
+               guest_kernel.find(context.cache, context.config).modules}
+    tests = []
+    for name in CHECKED:
+        tests.append(check(f"{name} is built with checks",
+                           CHECK_FUNCTION in modules[name].read_bytes(),
+                           f"{modules[name]} does not call {CHECK_FUNCTION.decode()}"))
+        reporter.test(tests[-1])
+    return tests + _boot(context, spec, "the log check catches a use after free in Rust",
+                         USE_AFTER_FREE, reporter)
+
+
+def _boot(context: Context, spec: Spec, name: str, fault: re.Pattern[str],
+          reporter: Reporter) -> list[Test]:
+    """Boot SPEC, which has the FAULT, and look for it."""
     result = boot(spec, on_progress=reporter.progress)
     reports = log_check.unexplained(result.lines, baseline(context))
-    found = any(FAULT.search(line) for report in reports for line in report.lines)
-    test = check("the log check catches the C driver's lock order", found,
-                 f"none of {len(reports)} reports is that; log {result.log}")
+    found = any(fault.search(line) for report in reports for line in report.lines)
+    test = check(name, found, f"none of {len(reports)} reports is that; log {result.log}")
     reporter.test(test)
     return [test]

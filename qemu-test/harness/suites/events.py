@@ -31,7 +31,7 @@ FEW_CYCLES = "event-channels --cycles 32"
 # The same work as the long ones, in tests that are short.
 PARTED_STORM = f"{LONG_STORM} --parts 6"
 PARTED_CYCLES = f"{ALL_CYCLES} --parts 8"
-# The kernel that checks its locks takes its time.
+# A kernel that checks its locks or its memory takes its time.
 CHECKED_STORM = "event-storm --ports 300 --seconds 6"
 CHECKED_CYCLES = "event-channels --cycles 8"
 # A link in the event page of a PVH domU is overwritten.
@@ -91,7 +91,7 @@ def long_auto_translated(context: Context) -> list[Job]:
         "event-storm": PARTED_STORM, "event-channels": PARTED_CYCLES})]
 
 
-@suite("events", order=70, lists=(SuiteList.LOCKDEP,))
+@suite("events", order=70, lists=(SuiteList.LOCKDEP, SuiteList.KASAN))
 def with_checks(context: Context) -> list[Job]:
     """300 event channels between a PV dom0 and a PV domU, of 2 vCPUs, and processors that go and
     come back."""

@@ -19,7 +19,8 @@ BOUNCE = "swiotlb=force"
 
 
 @suite("pv", order=40,
-       lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP, SuiteList.DEBIAN))
+       lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP, SuiteList.KASAN,
+              SuiteList.DEBIAN))
 def paravirtual(context: Context) -> list[Job]:
     """A PV dom0 maps its own grants, and those of a PV domU, and makes dma-bufs of both."""
     # The last rule of gntdev-domu ends the domU.
@@ -27,13 +28,13 @@ def paravirtual(context: Context) -> list[Job]:
                         "gntdev-fuzz", "gntdev-domu")]
 
 
-@suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.DEBIAN))
+@suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.KASAN, SuiteList.DEBIAN))
 def auto_translated(context: Context) -> list[Job]:
     """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
     return [gntdev_boot(context, GuestType.PVH, 400, "dmabuf-domu", "gntdev-fuzz", "gntdev-domu")]
 
 
-@suite("bounce", order=52, lists=(SuiteList.DOM0, SuiteList.LOCKDEP))
+@suite("bounce", order=52, lists=(SuiteList.DOM0, SuiteList.LOCKDEP, SuiteList.KASAN))
 def bounces_of_paravirtual(context: Context) -> list[Job]:
     """A device that takes bounce buffers imports dma-bufs of a PV domU's grants in a PV dom0."""
     return [gntdev_boot(context, GuestType.PV, 40, "dmabuf-importer", cmdline=BOUNCE)]

@@ -30,7 +30,8 @@ REPORT = re.compile(r"^(?=(?:\[ *\d+\.\d+\] )?KTAP version \d)", re.M)
 
 
 @suite("kunit", order=30,
-       lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP, SuiteList.FAULT))
+       lists=(SuiteList.DOM0, SuiteList.QUICK, SuiteList.LOCKDEP, SuiteList.FAULT,
+              SuiteList.KASAN))
 def kunit(context: Context) -> list[Job]:
     """KUnit suites of the kernel code, on the kernel without Xen."""
     load = " && ".join(f"insmod /lib/modules/{module}.ko" for module in MODULES)
