@@ -4,11 +4,6 @@
 import enum
 
 
-class Processor(enum.StrEnum):
-    """Processor of the emulator; the package `architecture` has all that depends on it."""
-    X86_64 = "x86_64"
-
-
 class GuestType(enum.StrEnum):
     """Type of a domain."""
     NONE = "none"

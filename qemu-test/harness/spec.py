@@ -3,7 +3,9 @@
 
 from dataclasses import dataclass
 
-from .choices import Driver, EventOperations, GuestType, Processor
+from xenrust.processor import Processor
+
+from .choices import Driver, EventOperations, GuestType
 from .limits import BootLimits
 
 # A file or folder of the host, and its place in the guest; None for the usual place.

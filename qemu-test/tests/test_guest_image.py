@@ -9,8 +9,8 @@ import tempfile
 import unittest
 
 from harness import architecture, elf, guest_image, newc
-from harness.choices import Processor
 from xenrust.failure import Failure
+from xenrust.processor import Processor
 
 X86 = architecture.of(Processor.X86_64)
 LIBRARIES = X86.library_folder

@@ -5,10 +5,10 @@ import unittest
 
 from harness import architecture, boot_log, ktap
 from harness.boot_log import Source
-from harness.choices import Processor
 from harness.engine import boot_job
 from harness.results import FAILED, PASSED, SKIPPED
 from harness.suites import kunit, programs
+from xenrust.processor import Processor
 
 GOOD = """\
 KTAP version 1

@@ -10,10 +10,10 @@ import unittest
 
 from harness import architecture, inspection, limits
 from harness.boot_log import Writer, read
-from harness.choices import Processor
 from harness.coverage import blocks
 from harness.limits import BootLimits
 from harness.machine import Listeners, Machine
+from xenrust.processor import Processor
 
 from .processes import has_ended, wait_until
 from .test_nested_interrupt import DISABLED, ENABLED, INTERRUPT, SYMBOLS, stack
@@ -326,9 +326,9 @@ class Run(unittest.TestCase):
                 "import sys\n"
                 "from harness import architecture\n"
                 "from harness.boot_log import Writer\n"
-                "from harness.choices import Processor\n"
                 "from harness.limits import BootLimits\n"
                 "from harness.machine import Machine\n"
+                "from xenrust.processor import Processor\n"
                 f"log = Writer({str(self.path)!r})\n"
                 "x86 = architecture.of(Processor.X86_64)\n"
                 "Machine(x86, log, 'w', BootLimits(50)).run("

@@ -8,9 +8,10 @@ import unittest
 from harness import architecture, verdict
 from harness.architecture.x86 import emulator_death, nested_interrupt
 from harness.boot_log import Line, Source
-from harness.choices import GuestType, Processor
+from harness.choices import GuestType
 from harness.ending import MachineEnd, MachineRun
 from harness.spec import Spec
+from xenrust.processor import Processor
 
 SYMBOLS = """\
 ffffffff81000c40 T asm_common_interrupt

@@ -139,13 +139,13 @@ INTERRUPTED = """
 import pathlib, sys, tempfile
 from harness import architecture
 from harness.boot_log import Writer
-from harness.choices import Processor
 from harness.engine.job import Load
 from harness.engine.resources import Resources
 from harness.engine.scheduler import Scheduler, Task
 from harness.limits import BootLimits
 from harness.machine import Machine
 from xenrust import failure
+from xenrust.processor import Processor
 
 folder = pathlib.Path(sys.argv[1])
 tempfile.tempdir = str(folder)

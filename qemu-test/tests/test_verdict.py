@@ -6,9 +6,10 @@ import unittest
 from harness import architecture, verdict
 from harness.architecture.x86 import emulator_death
 from harness.boot_log import Line, Source
-from harness.choices import GuestType, Processor
+from harness.choices import GuestType
 from harness.ending import MachineEnd, MachineRun
 from harness.spec import Spec
+from xenrust.processor import Processor
 
 TRIPLE_FAULT = "(XEN) d0v1 Triple fault - invoking HVM shutdown action 1"
 DOMU_TRIPLE_FAULT = "(XEN) d1v0 Triple fault - invoking HVM shutdown action 1"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Emulated machines, by the processor that they have: one folder or file for each."""
 
-from ..choices import Processor
+from xenrust.processor import Processor
+
 from .base import Architecture
 from .x86 import X86
 

@@ -6,10 +6,10 @@ import pathlib
 
 from xenrust import build_root, kernel, line_tables
 from xenrust.cache import REPOSITORY, Cache
+from xenrust.processor import Processor
 from xenrust.progress import say
 
 from .. import architecture, suites
-from ..choices import Processor
 from ..coverage import blocks, report
 from ..coverage.measure import Measure
 from ..engine import registry, resources, run
