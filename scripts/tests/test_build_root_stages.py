@@ -10,6 +10,8 @@ from unittest import mock
 from xenrust import build_root, graph
 from xenrust.build_root import Purpose
 from xenrust.cache import Cache
+from xenrust.failure import Failure
+from xenrust.processor import Processor
 
 
 class Stages(unittest.TestCase):
@@ -21,7 +23,8 @@ class Stages(unittest.TestCase):
         self.calls = []
         for name, double in (("bootstrap", self.bootstrap), ("apt_get", self.apt_get),
                              ("_namespace", lambda: ["env"]), ("_require_namespaces", mock.Mock()),
-                             ("host", mock.Mock()), ("_roots_with_indexes", set())):
+                             ("host", mock.Mock()), ("_roots_with_indexes", set()),
+                             ("of_this_machine", lambda: Processor.X86_64)):
             patch = mock.patch.object(build_root, name, double)
             patch.start()
             self.addCleanup(patch.stop)
@@ -31,7 +34,7 @@ class Stages(unittest.TestCase):
         self.calls.append(("bootstrap", *packages))
         (folder / "etc").mkdir(parents=True)
 
-    def apt_get(self, _cache, _title, arguments, failed, cwd="/"):
+    def apt_get(self, _cache, _title, arguments, failed, cwd="/", processor=None):
         self.calls.append(tuple(word for word in arguments if word != "--yes"))
 
     def stamp(self):
@@ -39,7 +42,9 @@ class Stages(unittest.TestCase):
         return json.loads(file.read_text(encoding="utf-8"))
 
     def packages(self, *purposes):
-        return sorted(name for purpose in purposes for name in build_root.PACKAGES[purpose])
+        return sorted(name for purpose in purposes for packages in
+                      (build_root.PACKAGES, build_root.NATIVE_PACKAGES[Processor.X86_64])
+                      for name in packages.get(purpose, ()))
 
     def test_only_what_is_needed_is_installed(self):
         build_root.ensure(self.cache, Purpose.FETCH)
@@ -75,6 +80,29 @@ class Stages(unittest.TestCase):
             build_root.ensure(self.cache)
         self.assertEqual(self.calls[-1], ("install", "new"))
         self.assertIn("new", self.stamp()["packages"])
+
+    def test_tools_for_another_processor_are_installed_only_for_its_guests(self):
+        foreign = build_root.FOREIGN_PACKAGES[Processor.ARM64]
+        build_root.ensure(self.cache)
+        self.assertFalse(set(foreign) & set(self.stamp()["packages"]))
+        build_root.ensure(self.cache, Purpose.BOOT, Processor.ARM64)
+        self.assertEqual(self.calls[-1], ("install", *foreign))
+        done = list(self.calls)
+        build_root.ensure(self.cache)
+        build_root.ensure(self.cache, Purpose.BOOT, Processor.ARM64)
+        self.assertEqual(self.calls, done)
+
+    def test_this_machine_s_tools_are_those_of_its_processor(self):
+        with mock.patch.object(build_root, "of_this_machine", lambda: Processor.ARM64):
+            packages = build_root.packages_for(Purpose.ALL, Processor.ARM64)
+            self.assertIn("xen-hypervisor-4.20-arm64", packages)
+            self.assertIn("qemu-system-arm", packages)
+            self.assertFalse({"gcc-aarch64-linux-gnu", "qemu-system-x86", "qemu-system-xen",
+                              "xen-hypervisor-4.20-amd64"} & set(packages))
+            with self.assertRaisesRegex(Failure, "x86_64 do not run on arm64"):
+                build_root.packages_for(Purpose.BOOT, Processor.X86_64)
+            # Sources have no processor.
+            build_root.packages_for(Purpose.FETCH, Processor.X86_64)
 
     def test_a_root_of_another_suite_is_made_anew(self):
         build_root.ensure(self.cache, Purpose.FETCH)

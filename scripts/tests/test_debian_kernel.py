@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Choice among Debian's kernels, and the parts of their packages that are kept."""
 
+import functools
 import json
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ from unittest import mock
 
 from xenrust import debian_kernel
 from xenrust.failure import Failure
+from xenrust.processor import Processor
 
 AVAILABLE = ["6.12.9+deb13-amd64", "7.2.9+deb13-amd64", "7.2.12+deb13-amd64",
              "7.2.12+deb13-cloud-amd64", "7.2.12+deb13-rt-amd64", "7.3-rc4+deb14-amd64",
@@ -18,6 +20,9 @@ PACKAGES = ([f"linux-headers-{release}" for release in AVAILABLE + ["7.3.4+deb13
             + [f"linux-image-{release}" for release in AVAILABLE]
             + ["linux-headers-7.2.12+deb13-common", "linux-headers-amd64",
                "linux-image-7.2.12+deb13-amd64-dbg"])
+
+ARM64_PACKAGES = [f"linux-{kind}-{release}" for kind in ("headers", "image") for release in (
+    "7.2.9+deb13-arm64", "7.2.12+deb13-arm64", "7.3.4+deb13-arm64-16k", "7.2.13+deb13-rt-arm64")]
 
 
 class Choice(unittest.TestCase):
@@ -67,15 +72,21 @@ class Archive(unittest.TestCase):
         self.fetched = []
         self.upgraded = mock.Mock()
         self.packages = list(PACKAGES)
+        self.guest_root = mock.Mock()
         for target, double in (("build_root.ensure", mock.Mock()),
                                ("build_root.apt_update", mock.Mock()),
                                ("build_root.upgrade_compilers", self.upgraded),
-                               ("build_root.output", lambda *_, **__: "\n".join(self.packages)),
+                               ("build_root.apt_cache", self.apt_cache),
+                               ("guest_root.ensure", self.guest_root),
                                ("_fetch", self.fetch)):
             patch = mock.patch.object(debian_kernel, target) if "." not in target else mock.patch(
                 f"xenrust.debian_kernel.{target}")
             patch.start().side_effect = double
             self.addCleanup(patch.stop)
+
+    def apt_cache(self, _cache, arguments, processor):
+        self.assertEqual(arguments, ["pkgnames", "linux-"])
+        return "\n".join(self.packages if processor is Processor.X86_64 else ARM64_PACKAGES)
 
     def fetch(self, cache, release, names):
         self.fetched.append(release)
@@ -89,6 +100,23 @@ class Archive(unittest.TestCase):
         self.assertEqual(debian_kernel.ensure(self.cache).release, "7.2.9+deb13-amd64")
         self.assertEqual(debian_kernel.ensure(self.cache, "7.2.12").release, "7.2.12+deb13-amd64")
         self.assertEqual(self.fetched[1:], ["7.2.12+deb13-amd64"])
+
+    def test_each_processor_has_kernels_of_its_own(self):
+        arm64 = functools.partial(debian_kernel.ensure, self.cache, processor=Processor.ARM64)
+        x86 = debian_kernel.ensure(self.cache).release
+        with mock.patch("platform.machine", lambda: "x86_64"):
+            self.assertEqual(arm64().release, "7.2.12+deb13-arm64")
+        self.guest_root.assert_called_once_with(self.cache, Processor.ARM64)
+        self.assertEqual(arm64("7.2").release, "7.2.12+deb13-arm64")
+        self.assertIs(arm64().processor, Processor.ARM64)
+        self.assertEqual(debian_kernel.ensure(self.cache).release, x86)
+        # A whole name is one of the wanted processor, too.
+        with self.assertRaises(Failure):
+            debian_kernel.ensure(self.cache, "7.2.12+deb13-arm64")
+        self.assertEqual(arm64("7.3.4+deb13-arm64-16k").release, "7.3.4+deb13-arm64-16k")
+        with mock.patch("platform.machine", lambda: "aarch64"):
+            arm64("7.2.9")
+        self.assertEqual(self.guest_root.call_count, 2)
 
     def test_update(self):
         self.fetch(self.cache, "7.2.9+deb13-amd64", PACKAGES)
@@ -139,10 +167,11 @@ class Archive(unittest.TestCase):
 
 class Source(unittest.TestCase):
     KEPT = ("Makefile", "drivers/xen/Kconfig", "drivers/base/base.h", "arch/arm/crypto/Kconfig",
-            "arch/x86/kernel/x.c", "include/linux/fs/super.h", "include/net/x.h",
-            "scripts/kconfig/conf.c", "rust/kernel/lib.rs", "tools/objtool/check.c",
-            "Documentation/Kconfig", "drivers/xen/Makefile")
+            "arch/x86/kernel/x.c", "arch/arm64/kernel/x.S", "include/linux/fs/super.h",
+            "include/net/x.h", "scripts/kconfig/conf.c", "rust/kernel/lib.rs",
+            "tools/objtool/check.c", "Documentation/Kconfig", "drivers/xen/Makefile")
     LEFT = ("drivers/xen/gntdev.c", "drivers/gpu/drm/amd/x.h", "arch/arm/kernel/x.c",
+            "arch/arm64/boot/dts/a/x.dts", "arch/alpha/x.c", "arch/riscv/x.c",
             "fs/ext4/inode.c", "tools/testing/x/y.c", "tools/perf/x", "Documentation/a/b.rst")
 
     def test_what_is_unpacked(self):

@@ -20,6 +20,7 @@ from typing import TypedDict
 from . import host
 from .cache import REPOSITORY, Cache
 from .failure import Failure
+from .processor import Processor, of_this_machine
 from .progress import Arguments, Step
 
 SUITE = "trixie"
@@ -40,12 +41,28 @@ PACKAGES = {
     Purpose.FETCH: "ca-certificates xz-utils".split(),
     Purpose.BOOT: """
         bc bindgen bison build-essential busybox-static cargo cpio file flex gzip kmod libelf-dev
-        libssl-dev libxen-dev pahole perl pkg-config python3 qemu-system-x86 rust-src rustc
-        xen-hypervisor-4.20-amd64 xen-utils-4.20 xenstore-utils zstd
+        libssl-dev libxen-dev pahole perl pkg-config python3 rust-src rustc xen-utils-4.20
+        xenstore-utils zstd
     """.split(),
     Purpose.ALL: """
-        ccache clang codespell flake8 git lld llvm mypy qemu-system-xen rsync rust-clippy rustfmt
+        ccache clang codespell flake8 git lld llvm mypy rsync rust-clippy rustfmt
     """.split(),
+}
+# Further ones, by the processor of this machine.
+NATIVE_PACKAGES: dict[Processor, dict[Purpose, tuple[str, ...]]] = {
+    Processor.X86_64: {
+        Purpose.BOOT: ("qemu-system-x86", "xen-hypervisor-4.20-amd64"),
+        Purpose.ALL: ("qemu-system-xen",),
+    },
+    Processor.ARM64: {
+        Purpose.BOOT: ("device-tree-compiler", "qemu-system-arm", "xen-hypervisor-4.20-arm64"),
+    },
+}
+# The emulator of another processor and the tools that build for it, from Purpose.BOOT on. They are
+# installed only when a guest of that processor is asked for.
+FOREIGN_PACKAGES = {
+    Processor.ARM64: ("device-tree-compiler", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross",
+                      "qemu-system-arm"),
 }
 
 # Modules for Debian's kernels need the very rustc and bindgen that the kernel was built with. The
@@ -70,16 +87,31 @@ class Stamp(TypedDict):
     packages: list[str]
 
 
-def ensure(cache: Cache, purpose: Purpose = Purpose.ALL) -> None:
-    """Make the build root fit for PURPOSE; at once when there is nothing to do."""
-    if _fits(_read_stamp(cache.build_root), purpose):
+def ensure(cache: Cache, purpose: Purpose = Purpose.ALL,
+           processor: Processor | None = None) -> None:
+    """Make the build root fit for PURPOSE with guests of PROCESSOR, this machine's by default; at
+    once when there is nothing to do."""
+    wanted = packages_for(purpose, processor)
+    if _fits(_read_stamp(cache.build_root), wanted):
         return
     with cache.lock("build-root"):
         present = _read_stamp(cache.build_root)
         if not present or present["suite"] != SUITE:
             present = _make(cache)
-        if not _fits(present, purpose):
-            _install_difference(cache, present, purpose)
+        if not _fits(present, wanted):
+            _install_difference(cache, present, wanted)
+
+
+def packages_for(purpose: Purpose, processor: Processor | None = None) -> list[str]:
+    """Packages of the build root for PURPOSE with guests of PROCESSOR."""
+    native = of_this_machine()
+    wanted = [package for each in Purpose if each <= purpose
+              for package in (*PACKAGES[each], *NATIVE_PACKAGES[native].get(each, ()))]
+    if processor not in (None, native) and purpose >= Purpose.BOOT:
+        if processor not in FOREIGN_PACKAGES:
+            raise Failure(f"guests of the processor {processor} do not run on {native} machines")
+        wanted += FOREIGN_PACKAGES[processor]
+    return sorted(wanted)
 
 
 def run_logged(cache: Cache, step: Step, argv: Arguments, failed: str,
@@ -185,13 +217,8 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _packages(purpose: Purpose) -> list[str]:
-    return sorted(package for each in Purpose if each <= purpose for package in PACKAGES[each])
-
-
-def _fits(stamp: Stamp | None, purpose: Purpose) -> bool:
-    return bool(stamp and stamp["suite"] == SUITE
-                and set(_packages(purpose)) <= set(stamp["packages"]))
+def _fits(stamp: Stamp | None, wanted: Sequence[str]) -> bool:
+    return bool(stamp and stamp["suite"] == SUITE and set(wanted) <= set(stamp["packages"]))
 
 
 def _read_stamp(root: pathlib.Path) -> Stamp | None:
@@ -216,25 +243,31 @@ def _make(cache: Cache) -> Stamp:
     _require_namespaces()
     partial = cache.root / "build-root.partial"
     remove_root(cache.build_root)
-    stamp: Stamp = {"suite": SUITE, "packages": _packages(Purpose.FETCH)}
+    stamp: Stamp = {"suite": SUITE, "packages": packages_for(Purpose.FETCH)}
     bootstrap(cache, partial, "build root", stamp["packages"], keep_indexes=True)
     _write_stamp(partial, stamp)
     partial.rename(cache.build_root)
-    _roots_with_indexes.add(cache.build_root)
+    has_new_indexes(cache.build_root)
     return stamp
 
 
 def bootstrap(cache: Cache, folder: pathlib.Path, title: str,
-              packages: Sequence[str] = (), keep_indexes: bool = False) -> None:
+              packages: Sequence[str] = (), keep_indexes: bool = False,
+              unpack_only: Processor | None = None) -> None:
     """Make FOLDER a Debian system of SUITE with PACKAGES and the essential ones; KEEP_INDEXES lets
-    its apt go on without fetching the archives' indexes again."""
+    its apt go on without fetching the archives' indexes again.
+
+    UNPACK_ONLY names another processor: PACKAGES for it and those that they depend on are unpacked,
+    and nothing of them is run."""
     remove_root(folder)
+    variant = (["--variant=extract", f"--architectures={unpack_only.names.debian}"] if unpack_only
+               else ["--variant=minbase"])
     step = Step(title, cache.log / f"{title.replace(' ', '-')}.log", timeout=3600,
                 follow=_AptProgress())
     proxies = [f"--aptopt={name} \"{value}\"" for name, _, value in
                (option.partition("=") for option in host.apt_proxy_options())]
     step.run(
-        [*_namespace(), "mmdebstrap", "--mode=root", "--variant=minbase", "--verbose",
+        [*_namespace(), "mmdebstrap", "--mode=root", *variant, "--verbose",
          # A root costs less to make anew after a crash than fsync() of each of its files.
          "--dpkgopt=force-unsafe-io",
          f"--keyring={host.KEYRING}", *([f"--include={','.join(packages)}"] if packages else []),
@@ -271,8 +304,8 @@ def _sources_hook() -> str:
     return f"sed -E -i {' '.join(script)} \"$1/etc/apt/sources.list\""
 
 
-def _install_difference(cache: Cache, present: Stamp, purpose: Purpose) -> None:
-    added = sorted(set(_packages(purpose)) - set(present["packages"]))
+def _install_difference(cache: Cache, present: Stamp, wanted: Sequence[str]) -> None:
+    added = sorted(set(wanted) - set(present["packages"]))
     title = f"build root: adding {' '.join(added) if len(added) < 4 else f'{len(added)} packages'}"
     apt_update(cache)
     apt_get(cache, title, ["install", "--yes", *added],
@@ -281,14 +314,21 @@ def _install_difference(cache: Cache, present: Stamp, purpose: Purpose) -> None:
                  {"suite": SUITE, "packages": sorted({*present["packages"], *added})})
 
 
-def apt_update(cache: Cache) -> None:
-    """Fetch the archives' indexes of today, if this process has not done so yet."""
+def has_new_indexes(root: pathlib.Path) -> None:
+    """Note that ROOT was made just now, with the archives' indexes of today."""
+    _roots_with_indexes.add(root)
+
+
+def apt_update(cache: Cache, processor: Processor | None = None) -> None:
+    """Fetch the archives' indexes of today of packages for PROCESSOR, if this process has not done
+    so yet."""
+    root = cache.packages_of(processor or of_this_machine())
     with cache.lock("apt-indexes"):
-        if cache.build_root not in _roots_with_indexes:
+        if root not in _roots_with_indexes:
             apt_get(cache, "archive indexes", ["update"],
                     "apt-get update failed in the build root: is the network up? "
-                    f"To change the mirror, remove {cache.build_root} and set MIRROR=")
-            _roots_with_indexes.add(cache.build_root)
+                    f"To change the mirror, remove {root} and set MIRROR=", processor=processor)
+            has_new_indexes(root)
 
 
 def upgrade_compilers(cache: Cache) -> None:
@@ -300,16 +340,36 @@ def upgrade_compilers(cache: Cache) -> None:
                 failed="could not upgrade the compilers of the build root")
 
 
-def apt_download(cache: Cache, title: str, packages: Sequence[str], folder: pathlib.Path) -> None:
-    """Download packages to FOLDER. Other packages may be installed meanwhile."""
-    apt_get(cache, title, ["download", *packages], cwd=folder,
+def apt_download(cache: Cache, title: str, packages: Sequence[str], folder: pathlib.Path,
+                 processor: Processor | None = None) -> None:
+    """Download packages for PROCESSOR to FOLDER. Other packages may be installed meanwhile."""
+    apt_get(cache, title, ["download", *packages], cwd=folder, processor=processor,
             failed=f"could not download {' '.join(packages)}: is the network up?")
 
 
+def apt_cache(cache: Cache, arguments: Sequence[str],
+              processor: Processor | None = None) -> str | None:
+    """Output of apt-cache about packages for PROCESSOR; None if it fails."""
+    options = [word for option in _apt_options(cache, processor) for word in ("-o", option)]
+    return output(cache, ["apt-cache", *options, *arguments], cwd="/")
+
+
+def _apt_options(cache: Cache, processor: Processor | None) -> list[str]:
+    """Options by which apt has the packages for PROCESSOR. Those for another one than this
+    machine's, and their indexes, are those of a root of their own, whose programs do not run."""
+    if processor is None or processor.is_native:
+        return []
+    name = processor.names.debian
+    return [f"Dir={cache.packages_of(processor)}", f"APT::Architecture={name}",
+            f"APT::Architectures={name}", "Dir::Etc::Trusted=/etc/apt/trusted.gpg",
+            "Dir::Etc::TrustedParts=/etc/apt/trusted.gpg.d"]
+
+
 def apt_get(cache: Cache, title: str, arguments: Sequence[str], failed: str,
-            cwd: str | pathlib.Path = "/") -> None:
-    """Run apt-get in the build root."""
-    options = [word for option in host.apt_proxy_options() for word in ("-o", option)]
+            cwd: str | pathlib.Path = "/", processor: Processor | None = None) -> None:
+    """Run apt-get in the build root, for packages of PROCESSOR."""
+    options = [word for option in (*host.apt_proxy_options(), *_apt_options(cache, processor))
+               for word in ("-o", option)]
     step = Step(title, cache.log / f"apt-get-{arguments[0]}.log", timeout=3600,
                 follow=_AptProgress())
     argv = ["apt-get", *options, *arguments]

@@ -12,6 +12,7 @@ from typing import IO
 
 from . import stopping
 from .failure import Failure
+from .processor import Processor
 from .progress import say
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -52,6 +53,12 @@ class Cache:
             except OSError as error:
                 raise Failure(f"cannot create {folder}: {error.strerror}; "
                               "CACHE= names another folder") from error
+
+    def packages_of(self, processor: Processor) -> pathlib.Path:
+        """Folder that has the programs and the libraries of guests of PROCESSOR at their installed
+        places. Those of another processor than this machine's are of no use in the build root."""
+        return (self.build_root if processor.is_native
+                else self.root / f"guest-root-{processor}")
 
     def require_space(self, gigabytes: float, purpose: str) -> None:
         """Stop before a step that would fill the disk half-way."""

@@ -18,17 +18,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from . import build_root
+from . import build_root, guest_root
 from .build_root import Purpose
 from .cache import Cache
 from .failure import Failure
 from .kernel_source import SUPPORTED_SERIES
+from .processor import Processor
 from .progress import Step, say
 
 # As in 7.2.12+deb13-amd64. Other flavours are taken only if the whole name is given. Another build
 # of the same source has a number of its own, as in +deb13.1.
 USUAL_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-~]rc(\d+))?"
-                           r"(?:\+deb\d+(?:\.(\d+))?)?-amd64")
+                           r"(?:\+deb\d+(?:\.(\d+))?)?-(?:amd64|arm64)")
 INFORMATION = "package.json"
 
 # The packages that the kernel itself comes in: all in one, or the binary and the modules apart.
@@ -40,9 +41,10 @@ UNSIGNED_PACKAGES = ("linux-binary-unsigned-{}", "linux-modules-{}")
 UNREAD_SOURCE = (
     *(f"Documentation/*.{suffix}" for suffix in ("rst", "txt", "yaml", "svg")),
     *(f"{folder}/*.{suffix}"
-      for folder in ("drivers", "fs", "net", "sound", "arch/[!x]*", "arch/xtensa")
+      for folder in ("drivers", "fs", "net", "sound", "arch/[!ax]*", "arch/al*", "arch/arc",
+                     "arch/arm", "arch/xtensa")
       for suffix in ("c", "S", "rs", "dts", "dtsi")),
-    "drivers/gpu/drm/*.h", "tools/testing/*", "tools/perf/*",
+    "arch/arm64/boot/dts/*", "drivers/gpu/drm/*.h", "tools/testing/*", "tools/perf/*",
 )
 
 
@@ -65,6 +67,11 @@ class DebianKernel:
     image: pathlib.Path
     # True if it was in the cache already, so that the archive may have a newer one.
     is_cached: bool = False
+
+    @property
+    def processor(self) -> Processor:
+        """The processor that it is built for."""
+        return processor_of(self.release)
 
     def config(self) -> str:
         """The text of its .config."""
@@ -94,23 +101,26 @@ class DebianKernel:
                       "the kernel fetched again")
 
 
-def ensure(cache: Cache, wanted: str = "debian", update: bool = False) -> DebianKernel:
-    """Kernel WANTED: "debian" for the newest of a supported series, the start of a version, or a
-    release. A kernel of the cache is preferred; with UPDATE the archive is asked.
+def ensure(cache: Cache, wanted: str = "debian", update: bool = False,
+           processor: Processor = Processor.X86_64) -> DebianKernel:
+    """Kernel WANTED for PROCESSOR: "debian" for the newest of a supported series, the start of a
+    version, or a release. A kernel of the cache is preferred; with UPDATE the archive is asked.
 
     Debian publishes a kernel before it is signed. A kernel that is not signed yet is for tests and
     only taken if its release is given.
     """
     build_root.ensure(cache, Purpose.FETCH)
     with cache.lock("debian-kernel"):
-        release = None if update else choose(wanted, _present(cache, wanted))
+        release = None if update else choose(wanted, _present(cache, wanted, processor))
         if release:
             return _read(cache, release, is_cached=True)
-        build_root.apt_update(cache)
         if update:
             # Newer kernels are built with newer compilers.
             build_root.upgrade_compilers(cache)
-        listed = build_root.output(cache, ["apt-cache", "pkgnames", "linux-"], cwd="/")
+        if not processor.is_native:
+            guest_root.ensure(cache, processor)
+        build_root.apt_update(cache, processor)
+        listed = build_root.apt_cache(cache, ["pkgnames", "linux-"], processor)
         names = (listed or "").split()
         with_headers = releases(names, "linux-headers-")
         release = choose(wanted, [name for name in with_headers
@@ -136,6 +146,12 @@ def choose(wanted: str, available: Sequence[str]) -> str | None:
         usual = {name: order for name, order in usual.items()
                  if re.match(re.escape(wanted) + r"(?![\d])", name)}
     return max(usual, key=usual.__getitem__) if usual else None
+
+
+def processor_of(release: str) -> Processor:
+    """The processor of a release, as in 7.2.12+deb13-cloud-amd64."""
+    return next((processor for processor in Processor
+                 if processor.names.debian in release.split("-")), Processor.X86_64)
 
 
 def series(release: str) -> str:
@@ -174,18 +190,18 @@ def _offers(wanted: str, with_headers: Sequence[str], names: Sequence[str]) -> s
     return text
 
 
-def _present(cache: Cache, wanted: str) -> list[str]:
-    """The releases in the cache, of the unsigned ones only the one WANTED."""
+def _present(cache: Cache, wanted: str, processor: Processor) -> list[str]:
+    """The releases for PROCESSOR in the cache, of the unsigned ones only the one WANTED."""
     found = [file.parent.name for file in cache.debian.glob(f"*/{INFORMATION}")]
-    return [release for release in found
-            if release == wanted or _information(cache, release)["signed"]]
+    return [release for release in found if processor_of(release) is processor
+            and (release == wanted or _information(cache, release)["signed"])]
 
 
 def _is_wanting(cache: Cache, release: str, names: Sequence[str]) -> bool:
     """True if the release is to be fetched. An unsigned one in the cache is fetched again once the
     archive has it signed: otherwise the newest kernel would be one now, and another by the cache
     next time."""
-    if release not in _present(cache, release):
+    if release not in _present(cache, release, processor_of(release)):
         return True
     return not _information(cache, release)["signed"] and f"linux-image-{release}" in names
 
@@ -205,8 +221,9 @@ def _read(cache: Cache, release: str, is_cached: bool = False) -> DebianKernel:
 def _fetch(cache: Cache, release: str, names: Sequence[str]) -> None:
     cache.require_space(4, f"Debian's kernel {release}")
     title = f"Debian kernel {release}"
+    processor = processor_of(release)
     headers = f"linux-headers-{release}"
-    version = _field(cache, headers, "Version")
+    version = _field(cache, headers, "Version", processor)
     source = f"linux-source-{series(release)}"
     _require_source(cache, source, version, release)
     signed = f"linux-image-{release}" in names
@@ -222,7 +239,7 @@ def _fetch(cache: Cache, release: str, names: Sequence[str]) -> None:
     for leftover in (partial, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir(parents=True)
-    build_root.apt_download(cache, f"{title}: packages", packages, partial)
+    build_root.apt_download(cache, f"{title}: packages", packages, partial, processor)
     log = cache.log / f"debian-kernel-{release}.log"
     log.unlink(missing_ok=True)
     build_root.run_logged(cache, Step(f"{title}: unpacking", log, timeout=1800),
@@ -234,8 +251,8 @@ def _fetch(cache: Cache, release: str, names: Sequence[str]) -> None:
     partial.rename(folder)
 
 
-def _field(cache: Cache, package: str, name: str) -> str:
-    shown = build_root.output(cache, ["apt-cache", "show", "--no-all-versions", package], cwd="/")
+def _field(cache: Cache, package: str, name: str, processor: Processor) -> str:
+    shown = build_root.apt_cache(cache, ["show", "--no-all-versions", package], processor)
     found = re.search(rf"^{name}: (.*)$", shown or "", re.M)
     if not found:
         raise Failure(f"the archive says no {name} of {package}")
@@ -243,7 +260,7 @@ def _field(cache: Cache, package: str, name: str) -> str:
 
 
 def _require_source(cache: Cache, source: str, version: str, release: str) -> None:
-    listed = build_root.output(cache, ["apt-cache", "madison", source], cwd="/") or ""
+    listed = build_root.apt_cache(cache, ["madison", source], processor_of(release)) or ""
     versions = re.findall(rf"^ *{re.escape(source)} \| (\S+) \|", listed, re.M)
     if version not in versions:
         raise Failure(f"Debian's kernel {release} is of version {version}, but the archive has "
