@@ -20,7 +20,7 @@ help:
 run:
 	@qemu-test/run $(if $(NAMED),--config $(NAMED),$(addprefix --kernel ,$(KERNEL)))
 test:
-	@$(RUN_SUITES) --config $(BUILT)
+	@$(RUN_SUITES) --config $(or $(filter-out x86_64,$(ARCH)),$(BUILT))
 test-quick:
 	@$(RUN_SUITES) --config quick
 test-debian:
@@ -44,7 +44,7 @@ check:
 kernel:
 	@scripts/build-kernel --config $(BUILT) $(TREE)
 module:
-	@$(if $(KERNEL),scripts/build-module $(if $(UPDATE),--update) $(KERNEL),scripts/build-kernel --config $(BUILT) $(TREE) --only-module)
+	@$(if $(KERNEL),scripts/build-module $(addprefix --arch ,$(ARCH)) $(if $(UPDATE),--update) $(KERNEL),scripts/build-kernel --config $(BUILT) $(TREE) --only-module)
 deb:
 	@scripts/build-deb
 clean:

@@ -22,7 +22,7 @@ class FakeTools:
         self.made = []
         self.says = {"rustc": fitting_kernel.RUSTC, "bindgen": "bindgen 0.71.1",
                      "x86_64-linux-gnu-gcc-14": fitting_kernel.CC,
-                     "nm": "    U gnttab_map_refs\n"}
+                     "x86_64-linux-gnu-nm": "    U gnttab_map_refs\n"}
         self.release = RELEASE
         self.config = fitting_kernel.CONFIG
         self.module = fitting_kernel.module()
@@ -32,7 +32,7 @@ class FakeTools:
 
     def run(self, _step, argv, failed, cwd="/"):
         variables = dict(word.split("=", 1) for word in argv if "=" in str(word))
-        if argv[0] == "objcopy":
+        if argv[0].endswith("-linux-gnu-objcopy"):
             pathlib.Path(argv[-1]).write_bytes(pathlib.Path(argv[-2]).read_bytes())
         elif argv[-1] == "modules":
             self.made.append("module")
@@ -94,6 +94,20 @@ class Build(unittest.TestCase):
         self.assertEqual(self.tools.variables["CC"], "x86_64-linux-gnu-gcc-14")
         self.assertEqual(self.tools.variables["CROSS_COMPILE"], "x86_64-linux-gnu-")
 
+    def test_a_kernel_for_another_processor(self):
+        self.build()
+        self.assertEqual(self.tools.variables["ARCH"], "x86")
+        self.tools.config = fitting_kernel.CONFIG.replace("x86_64-linux", "aarch64-linux")
+        self.tools.config += "CONFIG_ARM64=y\n"
+        (self.kernel.headers / ".config").write_text(self.tools.config, encoding="utf-8")
+        self.tools.says = {name.replace("x86_64-", "aarch64-"): text.replace("x86_64-", "aarch64-")
+                           for name, text in self.tools.says.items()}
+        self.build()
+        for variables in (self.tools.variables, self.tools.variables_of_module):
+            self.assertEqual(variables["ARCH"], "arm64")
+            self.assertEqual(variables["CC"], "aarch64-linux-gnu-gcc-14")
+            self.assertEqual(variables["CROSS_COMPILE"], "aarch64-linux-gnu-")
+
     def test_missing_symbols_are_left_to_our_own_check(self):
         self.build()
         self.assertEqual(self.tools.variables_of_module["KBUILD_MODPOST_WARN"], "1")
@@ -125,11 +139,11 @@ class Build(unittest.TestCase):
         self.assert_stops("CONFIG_RANDSTRUCT is n in the kernel, but would be y here")
 
     def test_symbol_that_the_kernel_lacks(self):
-        self.tools.says["nm"] += "    U _RNvNtCs_6kernel\n"
+        self.tools.says["x86_64-linux-gnu-nm"] += "    U _RNvNtCs_6kernel\n"
         self.assert_stops("the module needs _RNvNtCs_6kernel")
 
     def test_tool_that_shows_no_symbols(self):
-        self.tools.says["nm"] = None
+        self.tools.says["x86_64-linux-gnu-nm"] = None
         self.assert_stops("0 undefined symbols")
 
     def test_other_version_magic(self):

@@ -61,7 +61,7 @@ class ExternalModule:
         self._check_built(built, shipped)
         # Debug symbols are a hundred times the size of the loaded module.
         self.tools.run(Step(self.title, self.log, timeout=60),
-                       ["objcopy", "--strip-debug", built, self.file],
+                       [self._tool("objcopy"), "--strip-debug", built, self.file],
                        failed="the module cannot be stripped")
         return self.file
 
@@ -120,14 +120,20 @@ class ExternalModule:
     def _make(self, targets: Sequence[str], variables: Sequence[str], title: str,
               failed: str) -> None:
         compiler = kernel_fit.compiler(self.kernel.config())
-        prefix = re.match(r"(.*-)?(?=gcc|clang)", compiler)
+        names = kernel_fit.processor(self.kernel.config()).names
         step = Step(title, self.log, timeout=3600, follow=MakeProgress())
-        self.tools.run(step, ["make", f"-j{os.cpu_count()}", f"O={self.metadata}", f"CC={compiler}",
-                              f"CROSS_COMPILE={prefix[0] if prefix else ''}", *variables, *targets],
+        self.tools.run(step, ["make", f"-j{os.cpu_count()}", f"O={self.metadata}",
+                              f"ARCH={names.kernel}", f"CC={compiler}",
+                              f"CROSS_COMPILE={self._tool('')}", *variables, *targets],
                        failed=failed, cwd=self.kernel.source)
 
+    def _tool(self, name: str) -> str:
+        """The tool NAME of the same kind as the compiler, as in aarch64-linux-gnu-nm."""
+        prefix = re.match(r"(.*-)?(?=gcc|clang)", kernel_fit.compiler(self.kernel.config()))
+        return f"{prefix[0] if prefix else ''}{name}"
+
     def _check_built(self, built: pathlib.Path, shipped: bytes | None) -> None:
-        undefined = self.tools.output(["nm", "--undefined-only", str(built)])
+        undefined = self.tools.output([self._tool("nm"), "--undefined-only", str(built)])
         self._stop_at(kernel_fit.symbol_problems(undefined or "", self.kernel.symvers())
                       + kernel_fit.vermagic_problems(built.read_bytes(), self.kernel.release,
                                                      shipped))

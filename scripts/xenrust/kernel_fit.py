@@ -7,6 +7,7 @@ Each function lists problems as texts that name both values; an empty list means
 import re
 
 from .kbuild import merge
+from .processor import Processor
 
 # Options that the driver needs: those that its Kconfig file depends on and selects.
 NEEDED_OPTIONS = {
@@ -47,6 +48,11 @@ def config_differences(shipped: str, made: str) -> list[str]:
             for name in sorted(before.keys() | after.keys())
             if before.get(name, "n") != after.get(name, "n")
             and not OPTIONS_OF_TOOLS.fullmatch(name)]
+
+
+def processor(config: str) -> Processor:
+    """The processor that the kernel is built for."""
+    return Processor.ARM64 if merge([config]).get("CONFIG_ARM64") == "y" else Processor.X86_64
 
 
 def compiler(config: str) -> str:
