@@ -4,12 +4,13 @@
 import os
 import pathlib
 import tempfile
+import tomllib
 import unittest
 from unittest import mock
 
 from xenrust import guest
-from xenrust.build_root import Purpose
 from xenrust.cache import Cache
+from xenrust.processor import Processor
 
 CONFIG = """[build]
 rustflags = ["-C", "target-cpu=native"]
@@ -52,7 +53,7 @@ class NetworkSettingsTest(unittest.TestCase):
 class Selection(unittest.TestCase):
     """Cargo builds all programs, or those that were asked for."""
 
-    def built(self, *arguments):
+    def built(self, *arguments, processor=Processor.X86_64):
         """Command and workspace of each run of cargo."""
         runs = []
 
@@ -61,10 +62,12 @@ class Selection(unittest.TestCase):
 
         with tempfile.TemporaryDirectory() as folder, \
                 mock.patch.dict(os.environ, {"CACHE": f"{folder}/cache"}), \
-                mock.patch("xenrust.build_root.ensure") as ensure, \
+                mock.patch("platform.machine", lambda: "x86_64"), \
+                mock.patch("xenrust.guest_root.ensure") as ensure, \
                 mock.patch("xenrust.build_root.run_logged", run):
-            guest.ensure(Cache(), *arguments)
-        ensure.assert_called_once_with(mock.ANY, Purpose.BOOT)
+            self.cache = Cache()
+            self.folder = guest.ensure(self.cache, *arguments, processor=processor)
+        ensure.assert_called_once_with(self.cache, processor)
         return runs
 
     def test_all(self):
@@ -78,6 +81,20 @@ class Selection(unittest.TestCase):
             [argv[3:] for _, argv in self.built(wanted)],
             [["--release", "--bin", "read-pages", "--bin", "share-pages"],
              ["--release", "--bin", "show-frame"]])
+
+    def test_for_another_processor(self):
+        _, argv = self.built({guest.LIBRARY: ()}, processor=Processor.ARM64)[0]
+        target = "aarch64-unknown-linux-gnu"
+        self.assertEqual(argv[3:6], ["--release", "--target", target])
+        settings = tomllib.loads("\n".join(
+            argv[at + 1] for at, word in enumerate(argv) if word == "--config"))["target"][target]
+        self.assertEqual(settings["linker"], "aarch64-linux-gnu-gcc")
+        libraries = self.cache.root / "guest-root-arm64/usr/lib"
+        self.assertIn(f"-L{libraries / 'aarch64-linux-gnu'}", settings["rustflags"])
+        self.assertIn(f"-L{libraries / 'rustlib' / target / 'lib'}", settings["rustflags"])
+        self.assertEqual(self.folder, self.cache.target / target / "release")
+        self.built({}, processor=Processor.X86_64)
+        self.assertEqual(self.folder, self.cache.target / "release")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """Build of the programs that run in the guests."""
 
+import json
 import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from . import build_root
-from .build_root import Purpose
+from . import build_root, guest_root
 from .cache import REPOSITORY, Cache
+from .processor import Processor
 from .progress import Step
 
 # Cargo's workspaces, built into one folder: the library with the samples, and the programs and the
@@ -21,19 +22,41 @@ WORKSPACES = (LIBRARY, TEST_PROGRAMS)
 NETWORK_TABLE = re.compile(r"\[+ *(source|registry|registries|http|net)\b")
 
 
-def ensure(cache: Cache, programs: Mapping[pathlib.Path, Sequence[str]] | None = None
-           ) -> pathlib.Path:
-    """Folder of the guest programs, which are built if need be: all of them, or those that
-    PROGRAMS names for each workspace."""
-    build_root.ensure(cache, Purpose.BOOT)
+def ensure(cache: Cache, programs: Mapping[pathlib.Path, Sequence[str]] | None = None,
+           processor: Processor = Processor.X86_64) -> pathlib.Path:
+    """Folder of the programs for guests of PROCESSOR, which are built if need be: all of them, or
+    those that PROGRAMS names for each workspace."""
+    guest_root.ensure(cache, processor)
     wanted = {workspace: () for workspace in WORKSPACES} if programs is None else programs
     with cache.lock("guest"):
         _prepare(cache)
         for workspace, names in wanted.items():
             chosen = [word for name in names for word in ("--bin", name)]
-            _run_cargo(cache, "programs", workspace, ["build", "--release", *chosen],
+            _run_cargo(cache, "programs", workspace,
+                       ["build", "--release", *cross_options(cache, processor), *chosen],
                        failed="the guest programs do not build")
-    return cache.target / "release"
+    return folder(cache, processor)
+
+
+def folder(cache: Cache, processor: Processor) -> pathlib.Path:
+    """Folder of the programs for guests of PROCESSOR, which need not be there yet."""
+    target = cache.target if processor.is_native else cache.target / processor.names.rust
+    return target / "release"
+
+
+def cross_options(cache: Cache, processor: Processor) -> list[str]:
+    """Options of cargo that build for PROCESSOR; none if it is this machine's."""
+    if processor.is_native:
+        return []
+    names = processor.names
+    packages = cache.packages_of(processor) / "usr/lib"
+    libraries = packages / names.gnu
+    flags = [f"-L{packages / 'rustlib' / names.rust / 'lib'}", f"-L{libraries}",
+             # Libraries that the libraries need in turn.
+             f"-Clink-arg=-Wl,-rpath-link={libraries}"]
+    return ["--target", names.rust,
+            "--config", f'target.{names.rust}.linker="{names.gnu}-gcc"',
+            "--config", f"target.{names.rust}.rustflags={json.dumps(flags)}"]
 
 
 def cargo(cache: Cache, title: str, arguments: Sequence[str], failed: str) -> None:
