@@ -82,9 +82,8 @@ load_modules() {
 		for module; do insmod "/lib/modules/$module.ko" || exit; done' - "$@"
 }
 
-# The second serial port is the command's alone. It is raw: the command's output arrives byte for
+# The serial port $RUN_PORT is the command's alone. It is raw: the command's output arrives byte for
 # byte.
-RUN_PORT=/dev/ttyS1
 
 run_command() {
 	stty -F $RUN_PORT 115200 raw -echo || give_up "no serial port $RUN_PORT"

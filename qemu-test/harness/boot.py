@@ -15,7 +15,7 @@ from xenrust.cache import Cache
 from xenrust.failure import Failure
 
 from . import (architecture, children, guest_arguments, guest_image, guest_kernel, kernel_modules,
-               picture)
+               package_folder, picture)
 from .architecture.base import Architecture, Files
 from .boot_log import Lines, Source, Writer
 from .choices import Driver, GuestType
@@ -179,7 +179,7 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
              folder: pathlib.Path) -> Files:
     """Put together all files that the machine starts from."""
     kernel = (guest_kernel.find_installed(pathlib.Path(spec.system), spec.config) if spec.system
-              else guest_kernel.find(cache, spec.config))
+              else guest_kernel.find(cache, spec.config, spec.processor))
     files = Files(folder, kernel.image, folder / "initramfs", folder / "xen", kernel.symbols)
     modules, display_modules = (kernel.modules, []) if spec.system else _modules(kernel, spec)
     settings = {
@@ -188,6 +188,7 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
         "EVENTS": str(spec.events), "EVENTS_ARGUMENTS": spec.events.kernel_argument,
         # For the domains that the command makes.
         "DOMU_MEMORY": str(kernel.domu_memory),
+        "RUN_PORT": processor.run_device, "DOMU_PORT": processor.domu_device,
         "SHELL_WANTED": "yes" if spec.shell else "no",
         "TOOLSTACK": "yes" if spec.toolstack else "no",
         "PLATFORM_MODULES": " ".join(kernel.platform_modules),
@@ -196,22 +197,23 @@ def _prepare(cache: Cache, spec: Spec, processor: Architecture, word: str,
     contents = guest_image.Contents(
         settings, modules + display_modules,
         spec.run or STATUS_COMMAND[spec.xen and spec.toolstack], spec.add)
+    packages = package_folder.of(cache, spec.processor)
     if spec.xen:
-        files.xen.write_bytes(processor.hypervisor(cache.build_root))
+        files.xen.write_bytes(processor.hypervisor(packages.root))
     if spec.system:
-        image = guest_image.build_system(cache.build_root, processor, contents)
+        image = guest_image.build_system(packages, processor, contents)
     elif spec.xen:
         domu = None
         if spec.has_domu:
             domu = guest_image.DomU(
                 guest_arguments.domu_configuration(spec, spec.domu_mem or kernel.domu_memory),
                 files.kernel,
-                guest_image.build_domu(cache.build_root, processor, guest_image.Contents(
+                guest_image.build_domu(packages, processor, guest_image.Contents(
                     settings, modules, spec.domu_run, spec.domu_add)),
                 spec.domu == GuestType.HVM)
-        image = guest_image.build_dom0(cache.build_root, processor, contents, domu)
+        image = guest_image.build_dom0(packages, processor, contents, domu)
     else:
-        image = guest_image.build_without_xen(cache.build_root, processor, contents)
+        image = guest_image.build_without_xen(packages, processor, contents)
     files.initramfs.write_bytes(image)
     return files
 

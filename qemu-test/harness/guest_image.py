@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """The initramfs images that the guests run from: busybox, Xen's toolstack, added files.
 
-Everything comes from the build root, except what the user adds. The image is not compressed:
-copying ten megabytes is cheaper for an emulated machine than unpacking three.
+Everything comes from packages for the guests' processor, except what the user adds. The image is
+not compressed: copying ten megabytes is cheaper for an emulated machine than unpacking three.
 """
 
 import os
 import pathlib
 import shlex
-import subprocess
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from xenrust.failure import Failure
 
 from . import elf, newc
 from .architecture.base import Architecture
+from .package_folder import BUSYBOX, PackageFolder
 from .spec import Addition
 
 GUEST_SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "guest"
@@ -24,11 +24,8 @@ GUEST_SCRIPTS = pathlib.Path(__file__).resolve().parent.parent / "guest"
 # As on Debian, these names in the root folder are links into /usr.
 MERGED_FOLDERS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
-BUSYBOX = "usr/bin/busybox"
-# Names that would only be in the way: the image has its own init and no packages.
-FOREIGN_APPLETS = {"busybox", "init", "linuxrc", "dpkg", "dpkg-deb", "rpm"}
 DOM0_DAEMONS = ("xenstored", "xenconsoled", "xen-init-dom0", "xl")
-DOM0_TOOLS = ("libxl-save-helper", "xenconsole", "lsevtchn", "test-resource", "test-xenstore",
+DOM0_TOOLS = ("libxl-save-helper", "xenconsole", "test-resource", "test-xenstore",
               "vchan-socket-proxy", "xen-diag", "xenperf", "xentrace")
 XENSTORE_TOOLS = ("chmod", "exists", "list", "ls", "read", "rm", "watch", "write")
 # QEMU as a back end of disks, and a file that it does not start without even when it shows nothing.
@@ -64,14 +61,14 @@ class _File:
 class Image:
     """The files of one guest; finish() adds the libraries that they need and packs them."""
 
-    def __init__(self, build_root: pathlib.Path, architecture: Architecture) -> None:
-        self._build_root = build_root
+    def __init__(self, packages: PackageFolder, architecture: Architecture) -> None:
+        self._packages = packages
         self._architecture = architecture
         self._entries: dict[str, _Folder | _Symlink | _File] = {}
         # Files of the host that were added, by their place in the image.
         self._host_sources: dict[str, pathlib.Path] = {}
         library_folder = architecture.library_folder
-        # Search path of the guest's dynamic loader; also the order of search in the build root.
+        # Search path of the guest's dynamic loader; also the order of search in the packages.
         self._library_folders = (library_folder, "usr/lib", "usr/lib64")
         triplet = library_folder.rpartition("/")[2]
         self._host_library_folders = (
@@ -91,11 +88,11 @@ class Image:
         """Make PLACE a link to TARGET."""
         self._entries[place] = _Symlink(target)
 
-    def add_from_build_root(self, source: str, place: str | None = None) -> None:
-        """Copy a file of the build root to the same PLACE, or to another."""
-        data = self._read_from_build_root(source)
+    def add_from_packages(self, source: str, place: str | None = None) -> None:
+        """Copy a file of the packages to the same PLACE, or to another."""
+        data = self._packages.read(source)
         if data is None:
-            raise Failure(f"the build root lacks /{source}; "
+            raise Failure(f"{self._packages.root} lacks /{source}; "
                           "run scripts/build-root to bring it up to date")
         self.write(place or source, data, executable=True)
 
@@ -133,8 +130,8 @@ class Image:
         return archive.finish()
 
     def _add_busybox(self) -> None:
-        self.add_from_build_root(BUSYBOX)
-        for applet in _applets(self._build_root / BUSYBOX):
+        self.add_from_packages(BUSYBOX)
+        for applet in self._packages.applets():
             self.symlink(f"usr/bin/{applet}", "busybox")
 
     def _add_folder(self, source: pathlib.Path, place: str) -> None:
@@ -190,7 +187,8 @@ class Image:
         target = _canonical(interpreter)
         if target in self._entries:
             return []
-        data = self._read_from_build_root(interpreter)
+        # The folder of unpacked packages has no links of the merged /usr.
+        data = self._packages.read(target)
         if data is None and os.path.isfile(interpreter):
             data = pathlib.Path(interpreter).read_bytes()
         if data is None:
@@ -206,7 +204,7 @@ class Image:
         return self._add_interpreter(place, words[0])
 
     def _add_library(self, library: str, wanted_by: str, search: Sequence[str]) -> list[str]:
-        """Find LIBRARY for the file at WANTED_BY; libraries of the build root come first, so
+        """Find LIBRARY for the file at WANTED_BY; libraries of the packages come first, so
         that all programs in the image share one C library."""
         origin = os.path.dirname(wanted_by)
         guest_folders = [_canonical(folder.replace("$ORIGIN", origin).replace("${ORIGIN}", origin))
@@ -214,7 +212,7 @@ class Image:
         if any(f"{folder}/{library}" in self._entries for folder in guest_folders):
             return []
         for folder in guest_folders:
-            data = self._read_from_build_root(f"{folder}/{library}")
+            data = self._packages.read(f"{folder}/{library}")
             if data is not None:
                 self.write(f"{folder}/{library}", data)
                 return [f"{folder}/{library}"]
@@ -232,13 +230,9 @@ class Image:
                 return [place]
         name = source or f"/{wanted_by}"
         raise Failure(
-            f"{name} needs the library {library}, which neither the build root nor this machine "
+            f"{name} needs the library {library}, which neither the packages nor this machine "
             "has where its loader looks; add it too: "
             f"--add /path/of/{library}:/{self._architecture.library_folder}/{library}")
-
-    def _read_from_build_root(self, place: str) -> bytes | None:
-        found = _resolve(self._build_root, place)
-        return found.read_bytes() if found and found.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -264,18 +258,18 @@ class DomU:
     has_device_model: bool
 
 
-def build_dom0(build_root: pathlib.Path, architecture: Architecture, contents: Contents,
+def build_dom0(packages: PackageFolder, architecture: Architecture, contents: Contents,
                domu: DomU | None) -> bytes:
     """The image of dom0."""
-    image = Image(build_root, architecture)
+    image = Image(packages, architecture)
     _add_scripts(image, "dom0-init", contents)
     image.write("etc/boot/wait-for-domu.sh", (GUEST_SCRIPTS / "wait-for-domu.sh").read_bytes())
     _add_screen_tool(image)
-    xen_tools = _xen_tool_folder(build_root)
+    xen_tools = _xen_tool_folder(packages.root)
     for name in DOM0_DAEMONS:
-        image.add_from_build_root(f"{xen_tools}/{name}", f"usr/sbin/{name}")
-    for name in DOM0_TOOLS:
-        image.add_from_build_root(f"{xen_tools}/{name}", f"usr/bin/{name}")
+        image.add_from_packages(f"{xen_tools}/{name}", f"usr/sbin/{name}")
+    for name in (*DOM0_TOOLS, *architecture.own_tools):
+        image.add_from_packages(f"{xen_tools}/{name}", f"usr/bin/{name}")
     # The folder of the programs that xl starts itself.
     image.symlink(xen_tools, "/usr/bin")
     _add_xenstore_tools(image)
@@ -290,28 +284,28 @@ def build_dom0(build_root: pathlib.Path, architecture: Architecture, contents: C
     return image.finish()
 
 
-def build_system(build_root: pathlib.Path, architecture: Architecture,
+def build_system(packages: PackageFolder, architecture: Architecture,
                  contents: Contents) -> bytes:
     """The image from which an installed system starts, whose root folder dom0 mounts."""
-    image = Image(build_root, architecture)
+    image = Image(packages, architecture)
     _add_scripts(image, "system-init", contents)
     for name in ("system-command", "run-command.service"):
         image.write(f"etc/boot/{name}", (GUEST_SCRIPTS / name).read_bytes())
     return image.finish()
 
 
-def build_domu(build_root: pathlib.Path, architecture: Architecture, contents: Contents) -> bytes:
+def build_domu(packages: PackageFolder, architecture: Architecture, contents: Contents) -> bytes:
     """The image of the domU."""
-    image = Image(build_root, architecture)
+    image = Image(packages, architecture)
     _add_scripts(image, "domu-init", contents)
     _add_xenstore_tools(image)
     return image.finish()
 
 
-def build_without_xen(build_root: pathlib.Path, architecture: Architecture,
+def build_without_xen(packages: PackageFolder, architecture: Architecture,
                       contents: Contents) -> bytes:
     """The image of a machine that runs the kernel alone."""
-    image = Image(build_root, architecture)
+    image = Image(packages, architecture)
     _add_scripts(image, "kernel-init", contents)
     _add_screen_tool(image)
     return image.finish()
@@ -337,24 +331,24 @@ def _add_screen_tool(image: Image) -> None:
 
 
 def _add_device_model(image: Image, xen_tools: str) -> None:
-    image.add_from_build_root(f"{os.path.dirname(xen_tools)}/{LOADER}")
+    image.add_from_packages(f"{os.path.dirname(xen_tools)}/{LOADER}")
     for place in QEMU + FIRMWARE:
-        image.add_from_build_root(place)
+        image.add_from_packages(place)
 
 
 def _add_xenstore_tools(image: Image) -> None:
-    image.add_from_build_root("usr/bin/xenstore-read", "usr/bin/xenstore")
+    image.add_from_packages("usr/bin/xenstore-read", "usr/bin/xenstore")
     for tool in XENSTORE_TOOLS:
         image.symlink(f"usr/bin/xenstore-{tool}", "xenstore")
 
 
-def _xen_tool_folder(build_root: pathlib.Path) -> str:
+def _xen_tool_folder(root: pathlib.Path) -> str:
     """The toolstack of the hypervisor's version; Debian keeps each version in its own folder."""
-    folders = sorted((build_root / "usr/lib").glob("xen-[0-9]*/bin/xenstored"))
+    folders = sorted((root / "usr/lib").glob("xen-[0-9]*/bin/xenstored"))
     if not folders:
-        raise Failure("the build root has no Xen toolstack; "
+        raise Failure(f"{root} has no Xen toolstack; "
                       "run scripts/build-root to bring it up to date")
-    return str(folders[-1].parent.relative_to(build_root))
+    return str(folders[-1].parent.relative_to(root))
 
 
 def _canonical(place: str) -> str:
@@ -362,29 +356,3 @@ def _canonical(place: str) -> str:
     place = os.path.normpath("/" + place).lstrip("/")
     first, slash, rest = place.partition("/")
     return MERGED_FOLDERS[first] + slash + rest if first in MERGED_FOLDERS and rest else place
-
-
-def _resolve(root: pathlib.Path, place: str, depth: int = 0) -> pathlib.Path | None:
-    """The host path of PLACE inside ROOT; links are followed as a process in ROOT would."""
-    found = root
-    parts = [part for part in pathlib.PurePosixPath(place).parts if part != "/"]
-    for index, part in enumerate(parts):
-        if part == "..":
-            found = found if found == root else found.parent
-            continue
-        found = found / part
-        if found.is_symlink():
-            if depth > 40:
-                return None
-            target = os.readlink(found)
-            base = "/" if target.startswith("/") else f"/{found.parent.relative_to(root)}"
-            rest = "/".join(parts[index + 1:])
-            return _resolve(root, f"{base}/{target}/{rest}", depth + 1)
-    return found if found.exists() else None
-
-
-def _applets(busybox: pathlib.Path) -> set[str]:
-    """The names that BUSYBOX answers to. It is linked statically, so it runs on any host."""
-    listing = subprocess.run([busybox, "--list"], stdout=subprocess.PIPE, text=True, timeout=10,
-                             check=True).stdout
-    return set(listing.split()) - FOREIGN_APPLETS

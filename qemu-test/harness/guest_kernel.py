@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from xenrust import debian_kernel, debian_module, external_module, kernel, module_file
 from xenrust.cache import Cache
 from xenrust.failure import Failure
+from xenrust.processor import Processor
 
 from . import kernel_modules
 
@@ -49,18 +50,22 @@ def is_debian(config: str) -> bool:
     return re.fullmatch(r"debian(-.+)?", config) is not None
 
 
-def ensure(cache: Cache, config: str) -> None:
-    """Fetch and build all that a boot of the kernel CONFIG takes; at once when nothing is
-    missing."""
+def ensure(cache: Cache, config: str, processor: Processor = Processor.X86_64) -> None:
+    """Fetch and build the kernel CONFIG for PROCESSOR and the driver for it; at once when nothing
+    is missing."""
     if is_debian(config):
-        debian_module.ensure(cache, _which(config))
+        debian_module.ensure(cache, _which(config), processor=processor)
+    elif processor is not Processor.X86_64:
+        raise Failure(f"the kernel {config} is not built for {processor}; --kernel debian names "
+                      "one of Debian's")
     else:
         kernel.ensure(cache, config)
 
 
-def find(cache: Cache, config: str) -> GuestKernel:
-    """The kernel CONFIG as ensure() left it."""
-    return _find_debian(cache, config) if is_debian(config) else _find_own(cache, config)
+def find(cache: Cache, config: str, processor: Processor = Processor.X86_64) -> GuestKernel:
+    """The kernel CONFIG for PROCESSOR as ensure() left it."""
+    return (_find_debian(cache, config, processor) if is_debian(config)
+            else _find_own(cache, config))
 
 
 def _find_own(cache: Cache, config: str) -> GuestKernel:
@@ -73,8 +78,8 @@ def _find_own(cache: Cache, config: str) -> GuestKernel:
                        folder / kernel.SYMBOLS)
 
 
-def _find_debian(cache: Cache, config: str) -> GuestKernel:
-    found = debian_kernel.ensure(cache, _which(config))
+def _find_debian(cache: Cache, config: str, processor: Processor) -> GuestKernel:
+    found = debian_kernel.ensure(cache, _which(config), processor=processor)
     module = cache.debian / found.release / external_module.FILE
     if not module.is_file():
         raise Failure(f"there is no module for Debian's kernel {found.release}; "

@@ -76,7 +76,8 @@ class Spec:
         """One line for messages: the guests, and all that is not the usual."""
         if not self.xen:
             return f"kernel {self.config} without Xen"
-        guests = f"{self.dom0.upper()} dom0"
+        processor = "" if self.processor is Processor.X86_64 else f"{self.processor} "
+        guests = f"{processor}{self.dom0.upper()} dom0"
         if self.has_domu:
             guests += f" and {self.domu.upper()} domU"
         kernel = "" if self.config == "dom0" else f", {self.config} kernel"

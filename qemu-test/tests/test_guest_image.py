@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 from harness import architecture, elf, guest_image, newc
+from harness.package_folder import PackageFolder
 from xenrust.failure import Failure
 from xenrust.processor import Processor
 
@@ -93,7 +94,8 @@ class Image(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.home = pathlib.Path(folder.name)
-        self.root = self.home / "root"
+        self.root = self.programs = self.home / "root"
+        self.processor = X86
         self.in_root("usr/bin/busybox", b"#!/bin/sh\necho sh\necho ls\n").chmod(0o755)
         for library in guest_image.ALWAYS_LIBRARIES:
             self.in_root(f"{LIBRARIES}/{library}", b"always")
@@ -115,10 +117,32 @@ class Image(unittest.TestCase):
         return path
 
     def image(self, *additions):
-        image = guest_image.Image(self.root, X86)
+        image = guest_image.Image(PackageFolder(self.root, self.programs), self.processor)
         for addition in additions:
             image.add(*addition)
         return unpack(image.finish())
+
+    def test_packages_whose_programs_do_not_run_here(self):
+        self.processor = architecture.of(Processor.ARM64)
+        folder = self.processor.library_folder
+        for library in guest_image.ALWAYS_LIBRARIES:
+            self.in_root(f"{folder}/{library}", program(elf_machine=183))
+        self.programs = self.home / "programs"
+        names = self.on_host("programs/usr/bin/busybox", b"#!/bin/sh\necho cp\n", True)
+        self.in_root("usr/bin/busybox", b"of another processor")
+        entries = self.image()
+        self.assertTrue(names.exists())
+        self.assertEqual(entries["usr/bin/busybox"][1], b"of another processor")
+        self.assertEqual(entries["usr/bin/cp"][1], b"busybox")
+        self.assertNotIn("usr/bin/ls", entries)
+        self.assertIn(f"{folder}/libgcc_s.so.1", entries)
+        # No link leads from /lib to the loader.
+        self.in_root("usr/lib/ld-linux-aarch64.so.1", b"loader")
+        tool = self.on_host("tool", program(interpreter="/lib/ld-linux-aarch64.so.1",
+                                            elf_machine=183), True)
+        self.assertEqual(self.image((tool,))["usr/lib/ld-linux-aarch64.so.1"][1], b"loader")
+        tool = self.on_host("tool", program("libc.so.6"), True)
+        self.assertRegex(self.refused((tool,)), "another machine; build it for arm64")
 
     def test_what_is_always_there(self):
         entries = self.image()

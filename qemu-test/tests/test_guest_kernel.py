@@ -10,6 +10,7 @@ from unittest import mock
 from harness import guest_kernel
 from xenrust import debian_kernel
 from xenrust.failure import Failure
+from xenrust.processor import Processor
 
 RELEASE = "7.2.12+deb13-amd64"
 NEEDS = {"xenfs": "xen-privcmd", "bochs": "drm", "drm": "", "9p": "9pnet",
@@ -59,8 +60,14 @@ class DebianKernel(unittest.TestCase):
             self.assertEqual(guest_kernel.debian_config(wanted), config)
             self.assertTrue(guest_kernel.is_debian(config))
             guest_kernel.find(self.cache, config)
-            self.ensure.assert_called_with(self.cache, wanted)
+            self.ensure.assert_called_with(self.cache, wanted, processor=Processor.X86_64)
         self.assertFalse(guest_kernel.is_debian("dom0"))
+
+    def test_kernels_of_another_processor(self):
+        guest_kernel.find(self.cache, "debian", Processor.ARM64)
+        self.ensure.assert_called_with(self.cache, "debian", processor=Processor.ARM64)
+        with self.assertRaisesRegex(Failure, "dom0 is not built for arm64"):
+            guest_kernel.ensure(self.cache, "dom0", Processor.ARM64)
 
     def test_an_installed_system_gets_the_modules_that_mount_its_root(self):
         root = self.cache.debian / RELEASE / "image"

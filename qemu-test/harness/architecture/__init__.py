@@ -3,10 +3,11 @@
 
 from xenrust.processor import Processor
 
+from .arm64 import Arm64
 from .base import Architecture
 from .x86 import X86
 
-ARCHITECTURES: dict[Processor, Architecture] = {Processor.X86_64: X86()}
+ARCHITECTURES: dict[Processor, Architecture] = {Processor.X86_64: X86(), Processor.ARM64: Arm64()}
 
 
 def of(processor: Processor) -> Architecture:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..boot_log import Lines
+from ..choices import GuestType
 from ..ending import MachineRun
 from ..monitor import Monitor
 from ..spec import Place, Spec
@@ -58,6 +59,14 @@ class Architecture(abc.ABC):
     library_folder: str
     # Addresses at which kernels have modules.
     module_area: Place
+    # Types of dom0, the usual one first, and of a domU.
+    dom0_types: tuple[GuestType, ...]
+    domu_types: tuple[GuestType, ...]
+    # Serial ports of dom0 that Port.RUN and Port.DOMU are.
+    run_device: str
+    domu_device: str
+    # Programs of dom0 that Debian's toolstack has for this processor only.
+    own_tools: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def hypervisor(self, root: pathlib.Path) -> bytes:

@@ -8,11 +8,12 @@ import shlex
 import signal
 import sys
 
-from xenrust import build_root, kernel
+from xenrust import build_root, guest_root, kernel
 from xenrust.cache import Cache
 from xenrust.failure import Failure
+from xenrust.processor import Processor
 
-from .. import guest_kernel
+from .. import architecture, guest_kernel
 from ..architecture.base import DEFAULT_MEMORY, DOM0_MEMORY
 from ..boot import KEPT_LOGS, MACHINE_DIED, Result, boot
 from ..choices import Driver, EventOperations, GuestType
@@ -66,7 +67,11 @@ def parse_arguments() -> argparse.Namespace:
         prog="qemu-test/boot", description=__doc__, epilog=DETAILS,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dom0", choices=("pv", "pvh"), default="pv", help="type of dom0 (default: %(default)s)")
+    add("--arch", choices=[*map(str, Processor)], default=str(Processor.X86_64),
+        help="processor of the machine; arm64 takes --kernel (default: %(default)s)")
+    add("--dom0", choices=("pv", "pvh"),
+        help="type of dom0 (default: pv, and on arm64 pvh, which is the only type of all domains "
+             "there)")
     add("--domu", choices=("none", "pv", "pvh", "hvm"), default="none",
         help="type of the domU; an hvm one has firmware and devices that QEMU emulates in dom0 "
              "(default: %(default)s)")
@@ -124,6 +129,12 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.kernel:
         options.config = guest_kernel.debian_config(options.kernel)
+    processor = architecture.of(Processor(options.arch))
+    options.dom0 = options.dom0 or str(processor.dom0_types[0])
+    if options.dom0 not in processor.dom0_types:
+        parser.error(f"on {processor.title} there is no {options.dom0} dom0")
+    if options.domu not in (GuestType.NONE, *processor.domu_types):
+        parser.error(f"on {processor.title} there is no {options.domu} domU")
     if options.shell and options.run:
         parser.error("--shell takes the place of --run")
     if options.shell and not sys.stdin.isatty():
@@ -154,7 +165,8 @@ def make_spec(options: argparse.Namespace) -> Spec:
     """The boot that the command line asks for."""
     total = options.timeout or (None if options.shell else DEFAULT_LIMIT)
     return Spec(
-        dom0=GuestType(options.dom0), domu=GuestType(options.domu), gntdev=Driver(options.gntdev),
+        processor=Processor(options.arch), dom0=GuestType(options.dom0),
+        domu=GuestType(options.domu), gntdev=Driver(options.gntdev),
         events=EventOperations(options.events), config=options.config, xen=not options.no_xen,
         toolstack=not options.no_toolstack, smp=options.smp, dom0_vcpus=options.dom0_vcpus,
         domu_vcpus=options.domu_vcpus, mem=options.mem, domu_mem=options.domu_mem,
@@ -170,7 +182,8 @@ def main() -> int:
     try:
         cache = Cache()
         build_root.ensure(cache)
-        guest_kernel.ensure(cache, spec.config)
+        guest_root.ensure(cache, spec.processor)
+        guest_kernel.ensure(cache, spec.config, spec.processor)
         say(spec.describe())
         with Terminal() if spec.shell else contextlib.nullcontext() as terminal:
             result = boot(spec, write_output, say, terminal)

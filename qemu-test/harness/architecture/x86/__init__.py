@@ -8,6 +8,7 @@ from collections.abc import Callable
 from xenrust.failure import Failure
 
 from ...boot_log import Lines
+from ...choices import GuestType
 from ...ending import MachineRun
 from ...monitor import Monitor
 from ...spec import Spec
@@ -26,6 +27,11 @@ class X86(Architecture):
     library_folder = "usr/lib/x86_64-linux-gnu"
     # From the end of a kernel's image of 512 MiB, which is not moved, to the fixed mappings.
     module_area = (0xffffffffa0000000, 0x5f000000)
+    dom0_types = (GuestType.PV, GuestType.PVH)
+    domu_types = (GuestType.PV, GuestType.PVH, GuestType.HVM)
+    run_device = "/dev/ttyS1"
+    domu_device = "/dev/ttyS2"
+    own_tools = ("lsevtchn",)
 
     def hypervisor(self, root: pathlib.Path) -> bytes:
         images = sorted((root / "boot").glob(XEN_IMAGE))
