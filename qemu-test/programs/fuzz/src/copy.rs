@@ -286,7 +286,7 @@ mod tests {
             reference: 8,
         };
         grants.share(0, &[grant], writable, 3);
-        State::new(true, grants)
+        State::new(true, true, grants)
     }
 
     fn granted_page(offset: u16) -> CopyEnd {

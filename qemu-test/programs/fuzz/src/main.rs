@@ -41,6 +41,7 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 
+use guest_test::platform;
 use guest_test::platform::Driver;
 use guest_test::platform::MemoryModel;
 use guest_test::process_memory;
@@ -80,6 +81,7 @@ fn execute(arguments: &[String]) -> io::Result<ExitCode> {
     }
     let setting = Setting {
         paravirtual: MemoryModel::current()? == MemoryModel::Paravirtual,
+        maps_own_grants: platform::maps_own_grants()?,
         domu: RemoteGranter::domid_of_domu().ok(),
         has_process_memory: process_memory::is_there()?,
     };

@@ -28,6 +28,12 @@ impl MemoryModel {
     }
 }
 
+/// Returns `true` if this domain may map its own grants. For an auto-translated one Xen for x86
+/// would take the page away from its usual address.
+pub fn maps_own_grants() -> io::Result<bool> {
+    Ok(!cfg!(target_arch = "x86_64") || MemoryModel::current()? == MemoryModel::Paravirtual)
+}
+
 /// Driver of the grant device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {

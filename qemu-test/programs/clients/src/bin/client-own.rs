@@ -22,8 +22,8 @@ use clients::suite;
 use clients::suite::Rule;
 use clients::vchan_report;
 use guest_test::ktap::Verdict;
+use guest_test::platform;
 use guest_test::platform::Driver;
-use guest_test::platform::MemoryModel;
 use suites::suite::skip_case;
 use suites::wait::until;
 use xen_grants::xenstore::Xenstore;
@@ -67,10 +67,10 @@ enum Outcome {
 
 /// Returns what is to be expected here; `None` if trying it would destroy the kernel's memory.
 fn expected() -> io::Result<Option<Outcome>> {
-    Ok(match (MemoryModel::current()?, Driver::current()?) {
-        (MemoryModel::Paravirtual, _) => Some(Outcome::Mapped),
-        (MemoryModel::AutoTranslated, Driver::Rust) => Some(Outcome::Refused),
-        (MemoryModel::AutoTranslated, Driver::C) => None,
+    Ok(match (platform::maps_own_grants()?, Driver::current()?) {
+        (true, _) => Some(Outcome::Mapped),
+        (false, Driver::Rust) => Some(Outcome::Refused),
+        (false, Driver::C) => None,
     })
 }
 

@@ -65,7 +65,7 @@ impl Model {
         Self {
             setting,
             domu_has_ended: false,
-            state: State::new(setting.paravirtual, grants),
+            state: State::new(setting.paravirtual, setting.maps_own_grants, grants),
             scratch: Scratch::new(),
         }
     }

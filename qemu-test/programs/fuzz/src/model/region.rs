@@ -63,7 +63,7 @@ pub fn mapping_of(state: &State, grants: &[GrantRef], writing: bool) -> (Expecte
     let mut expected = Expected::success();
     let mut is_refused = false;
     for grant in grants {
-        if !state.is_paravirtual() && grant.domid == DOM0 {
+        if !state.maps_own_grants() && grant.domid == DOM0 {
             expected = expected.or(EOPNOTSUPP);
             is_refused = true;
             continue;

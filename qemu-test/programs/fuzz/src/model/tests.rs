@@ -21,11 +21,13 @@ use crate::argument::Grant;
 const DOMU: u32 = 5;
 const PARAVIRTUAL: Setting = Setting {
     paravirtual: true,
+    maps_own_grants: true,
     domu: Some(DOMU),
     has_process_memory: true,
 };
 const AUTO_TRANSLATED: Setting = Setting {
     paravirtual: false,
+    maps_own_grants: false,
     domu: Some(DOMU),
     has_process_memory: true,
 };
@@ -214,10 +216,15 @@ fn a_removed_region_is_unknown() {
 }
 
 #[test]
-fn a_domain_does_not_map_its_own_pages_unless_it_is_paravirtual() {
+fn some_domains_do_not_map_their_own_pages() {
+    let arm64 = Setting {
+        maps_own_grants: true,
+        ..AUTO_TRANSLATED
+    };
     for (setting, outcome) in [
         (PARAVIRTUAL, Outcome::Done),
         (AUTO_TRANSLATED, Outcome::Error(EOPNOTSUPP)),
+        (arm64, Outcome::Done),
     ] {
         let mut model = with_region(setting, true);
         let own = GrantRef {

@@ -177,6 +177,7 @@ pub struct InPipe {
 #[derive(Debug)]
 pub struct State {
     paravirtual: bool,
+    maps_own_grants: bool,
     /// Granted pages.
     pub grants: Grants,
     /// Open files by slot. A file can be in several.
@@ -201,10 +202,12 @@ pub struct State {
 }
 
 impl State {
-    /// State of a program that has nothing, in a domain that is `paravirtual` or not.
-    pub fn new(paravirtual: bool, grants: Grants) -> Self {
+    /// State of a program that has nothing, in a domain that is `paravirtual` or not, and
+    /// `maps_own_grants` or cannot.
+    pub fn new(paravirtual: bool, maps_own_grants: bool, grants: Grants) -> Self {
         Self {
             paravirtual,
+            maps_own_grants,
             grants,
             descriptors: [None; FILES],
             files: Vec::new(),
@@ -223,6 +226,11 @@ impl State {
     /// Returns true in a paravirtual domain.
     pub fn is_paravirtual(&self) -> bool {
         self.paravirtual
+    }
+
+    /// Returns true if the domain may map its own grants.
+    pub fn maps_own_grants(&self) -> bool {
+        self.maps_own_grants
     }
 
     /// Returns an open file.

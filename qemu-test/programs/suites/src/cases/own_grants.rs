@@ -5,6 +5,7 @@
 use guest_test::errno::EOPNOTSUPP;
 use guest_test::ktap::Stop;
 use guest_test::ktap::Verdict;
+use guest_test::platform;
 use guest_test::platform::Driver;
 use guest_test::totals;
 use xen_grants::DOM0;
@@ -37,7 +38,7 @@ rules![
 
 /// Skips the case where own grants can be mapped, and where trying it costs the kernel its memory.
 fn require_refusal(world: &World) -> Result<(), Stop> {
-    if world.is_paravirtual() || !cfg!(target_arch = "x86_64") {
+    if platform::maps_own_grants()? {
         return skip_case("own grants can be mapped here");
     }
     if world.driver == Driver::C {
