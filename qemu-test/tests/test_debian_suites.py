@@ -43,7 +43,7 @@ class DebianSuites(unittest.TestCase):
 
     def test_what_needs_no_kernel_of_our_own_runs_there(self):
         ours = {"host", "programs", "kunit", "bounce", "bounce-pvh", "event-path", "events",
-                "events-pvh", "debian"}
+                "events-pvh", "debian", "arm64"}
         self.assertEqual(set(suites_of(SuiteList.DOM0)) - set(suites_of(SuiteList.DEBIAN)), ours)
 
 

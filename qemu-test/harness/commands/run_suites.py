@@ -53,7 +53,8 @@ def main() -> int:
         if wanted not in known:
             parser.error(f"there is no suite {wanted} of {name}, only {', '.join(known)}")
     chosen = [one for one in known.values() if not options.suite or one.name in options.suite]
-    context = Context(kernel, Driver(options.gntdev), EventOperations(options.events))
+    context = Context(kernel, Driver(options.gntdev), EventOperations(options.events),
+                      name.processor)
     is_well = run.run(chosen, context, resources.of_host(options.jobs))
     return 0 if is_well else 1
 

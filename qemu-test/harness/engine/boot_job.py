@@ -132,6 +132,7 @@ def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds:
     """The boot of SPEC with the kernel and the drivers of CONTEXT, which takes about SECONDS;
     EVENTS overrides the port operations of CONTEXT."""
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
+                               processor=context.processor,
                                events=events or context.events,
                                in_background=spec.instruction_clock, watched=context.watched,
                                add=(*spec.add, *needs.additions(context, STATE)))

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from xenrust.cache import Cache
+from xenrust.processor import Processor
 
 from .. import guest_kernel
 from ..choices import Driver, EventOperations
@@ -17,6 +18,7 @@ class Context:
     config: str
     gntdev: Driver = Driver.RUST
     events: EventOperations = EventOperations.RUST
+    processor: Processor = Processor.X86_64
     # Code whose coverage is measured.
     watched: Watched | None = None
 

@@ -3,8 +3,9 @@
 
 import pathlib
 
-from xenrust import guest, kernel_source
+from xenrust import guest, guest_root, kernel_source
 from xenrust.cache import Cache
+from xenrust.processor import Processor
 
 from .. import guest_kernel
 from ..spec import Addition
@@ -14,8 +15,9 @@ from .job import Need
 
 def kernel(context: Context) -> Need:
     """The kernel of CONTEXT, and the driver as a module for it."""
-    return Need(f"kernel {context.config}",
-                lambda: guest_kernel.ensure(context.cache, context.config))
+    return Need(f"kernel {context.config}{_for(context)}",
+                lambda: guest_kernel.ensure(context.cache, context.config, context.processor),
+                after=_packages(context))
 
 
 def source(context: Context) -> Need:
@@ -25,7 +27,21 @@ def source(context: Context) -> Need:
 
 def programs(context: Context) -> Need:
     """The programs that run in guests."""
-    return Need("guest programs", lambda: guest.ensure(context.cache))
+    return Need(f"guest programs{_for(context)}",
+                lambda: guest.ensure(context.cache, processor=context.processor),
+                after=_packages(context))
+
+
+def _packages(context: Context) -> tuple[Need, ...]:
+    """The packages for guests of another processor. The build root has this machine's."""
+    if context.processor.is_native:
+        return ()
+    return (Need(f"guest packages{_for(context)}",
+                 lambda: guest_root.ensure(context.cache, context.processor)),)
+
+
+def _for(context: Context) -> str:
+    return "" if context.processor is Processor.X86_64 else f" for {context.processor}"
 
 
 def program_tests(context: Context) -> Need:
@@ -42,7 +58,7 @@ def _build_tests(cache: Cache) -> None:
 
 def program_folder(context: Context) -> pathlib.Path:
     """The folder of the programs that run in guests, which need not be there yet."""
-    return context.cache.target / "release"
+    return guest.folder(context.cache, context.processor)
 
 
 def additions(context: Context, *names: str) -> tuple[Addition, ...]:

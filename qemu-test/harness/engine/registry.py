@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 
+from xenrust.processor import Processor
+
 from .context import Context
 from .job import Job
 
@@ -30,6 +32,7 @@ class SuiteList(enum.StrEnum):
     DEBIAN = "debian"
     PACKAGE = "package"
     LONG = "long"
+    ARM64 = "arm64"
 
     @property
     def kernel(self) -> str:
@@ -39,8 +42,13 @@ class SuiteList(enum.StrEnum):
                 return "dom0"
             case SuiteList.LOCKDEP | SuiteList.FAULT | SuiteList.KASAN:
                 return self.value
-            case SuiteList.DEBIAN | SuiteList.PACKAGE:
+            case SuiteList.DEBIAN | SuiteList.PACKAGE | SuiteList.ARM64:
                 return "debian"
+
+    @property
+    def processor(self) -> Processor:
+        """The processor of the machines that the suites of the list boot."""
+        return Processor.ARM64 if self is SuiteList.ARM64 else Processor.X86_64
 
     @property
     def heading(self) -> str:
@@ -54,6 +62,7 @@ class SuiteList(enum.StrEnum):
             SuiteList.DEBIAN: "suites of Debian's own kernel, with the module built for it",
             SuiteList.PACKAGE: "suites of the package for Debian machines",
             SuiteList.LONG: "long suites, on the normal kernel",
+            SuiteList.ARM64: "suites of Debian's own arm64 kernel, with the module built for it",
         }[self]
 
 
