@@ -11,6 +11,12 @@ FUZZ := $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED)) \
 	$(addprefix --operations ,$(OPERATIONS)) $(addprefix --threads ,$(THREADS))
 SOAK := $(addprefix --hours ,$(HOURS)) $(addprefix --dom0 ,$(DOM0)) $(addprefix --seed ,$(SEED))
 
+# Goals that would build for x86 all the same.
+X86_ONLY := $(filter-out help check clean test $(if $(KERNEL),module),$(MAKECMDGOALS)) $(NAMED)
+ifneq ($(and $(filter arm64,$(ARCH)),$(strip $(X86_ONLY))),)
+$(error ARCH=arm64 is for "make test" and "make module KERNEL=debian")
+endif
+
 .PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz soak check \
 	kernel module deb clean
 
@@ -54,6 +60,8 @@ clean:
 #:               domU granted, and has a picture from the domU's memory on its screen. KERNEL names
 #:               one of Debian's kernels as for `make module`; CONFIG=dom0 takes a kernel of ours
 #: make test     run all tests; the last line counts them
+#: make test ARCH=arm64
+#:               run the tests of Debian's arm64 kernel, with the module and the programs cross-built
 #: make test-quick
 #:               run those that take minutes: the unit tests, KUnit, and one boot of gntdev and
 #:               dma-buf. Run it on each change, `make test` before a merge
@@ -92,6 +100,7 @@ clean:
 #:
 #: CACHE=DIR      folder for everything (default: xen-rust in $XDG_CACHE_HOME or ~/.cache)
 #: MIRROR=URL     the Debian mirror to make the build root from (default: that of this machine)
+#: ARCH=arm64     test, module KERNEL=...: the processor (default: x86_64)
 #: DEBUG=lockdep  test, fuzz, soak, kernel, module: the kernel that checks locks, memory and the
 #:                arithmetic of Rust code
 #: DEBUG=fault    test, kernel, module: the kernel that has calls of the driver fail
