@@ -268,7 +268,7 @@ def build_dom0(packages: PackageFolder, architecture: Architecture, contents: Co
     xen_tools = _xen_tool_folder(packages.root)
     for name in DOM0_DAEMONS:
         image.add_from_packages(f"{xen_tools}/{name}", f"usr/sbin/{name}")
-    for name in (*DOM0_TOOLS, *architecture.own_tools):
+    for name in DOM0_TOOLS:
         image.add_from_packages(f"{xen_tools}/{name}", f"usr/bin/{name}")
     # The folder of the programs that xl starts itself.
     image.symlink(xen_tools, "/usr/bin")

@@ -65,8 +65,6 @@ class Architecture(abc.ABC):
     # Serial ports of dom0 that Port.RUN and Port.DOMU are.
     run_device: str
     domu_device: str
-    # Programs of dom0 that Debian's toolstack has for this processor only.
-    own_tools: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def hypervisor(self, root: pathlib.Path) -> bytes:

@@ -31,7 +31,6 @@ class X86(Architecture):
     domu_types = (GuestType.PV, GuestType.PVH, GuestType.HVM)
     run_device = "/dev/ttyS1"
     domu_device = "/dev/ttyS2"
-    own_tools = ("lsevtchn",)
 
     def hypervisor(self, root: pathlib.Path) -> bytes:
         images = sorted((root / "boot").glob(XEN_IMAGE))

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Event channels of this domain to itself, and the ports that are open.
+//! Event channels of this domain to itself.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::process::Command;
 use std::time::Duration;
 
 use xen_grants::event_channel::EventChannels;
@@ -104,53 +103,5 @@ impl StaticPorts {
     pub fn bind(&self, port: u32) -> io::Result<()> {
         // SAFETY: The request reads one number.
         check(unsafe { libc::ioctl(self.file.as_raw_fd(), BIND_STATIC.into(), &raw const port) })
-    }
-}
-
-/// State of a port, as the hypervisor reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// Bound to this virtual interrupt.
-    VirtualIrq(u32),
-    /// Bound to anything else.
-    Other,
-}
-
-/// Returns the open ports of this domain, from the output of the toolstack's `lsevtchn`.
-pub fn open_ports() -> io::Result<Vec<(u32, Use)>> {
-    let output = Command::new("lsevtchn").output()?;
-    if !output.status.success() {
-        return Err(io::Error::other(format!("lsevtchn: {}", output.status)));
-    }
-    Ok(parse(&String::from_utf8_lossy(&output.stdout)))
-}
-
-/// Parses lines such as `   5: VCPU 0: Virtual IRQ 1`.
-fn parse(text: &str) -> Vec<(u32, Use)> {
-    text.lines()
-        .filter_map(|line| {
-            let (port, rest) = line.split_once(':')?;
-            let number = rest
-                .split_once("Virtual IRQ ")
-                .and_then(|(_, number)| number.split(|c: char| !c.is_ascii_digit()).next())
-                .and_then(|number| number.parse().ok());
-            let usage = number.map_or(Use::Other, Use::VirtualIrq);
-            Some((port.trim().parse().ok()?, usage))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_and_their_use_are_read() {
-        let text = "   1: VCPU 0: Interdomain (Connected) - Remote Domain 0, Port 2\n\
-                    \x20 17: VCPU 1: Virtual IRQ 0\n\
-                    \x20 18: VCPU 0: Interdomain (Waiting connection) - Remote Domain 3\n\
-                    something else\n";
-        let expected = [(1, Use::Other), (17, Use::VirtualIrq(0)), (18, Use::Other)];
-        assert_eq!(parse(text), expected);
     }
 }

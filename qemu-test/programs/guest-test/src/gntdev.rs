@@ -126,6 +126,7 @@ impl Request {
     }
 
     /// Returns the number as ioctl(2) takes it.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn number(self) -> u32 {
         self.0
     }

@@ -32,6 +32,7 @@ pub mod page_monitor;
 pub mod pattern;
 pub mod perf_event;
 pub mod platform;
+pub mod port_list;
 pub mod process;
 pub mod process_end;
 pub mod process_memory;

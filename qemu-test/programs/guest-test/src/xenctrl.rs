@@ -33,6 +33,7 @@ extern "C" {
         incremental: c_int,
         index: *mut u32,
     ) -> c_int;
+    pub(crate) fn xc_evtchn_status(handle: *mut Handle, status: *mut c_void) -> c_int;
     pub(crate) fn xc_domain_getinfolist(
         handle: *mut Handle,
         first: u32,

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use guest_test::event_channel::open_ports;
+use guest_test::port_list::open_ports;
 
 use xen_grants::PAGE_SIZE;
 

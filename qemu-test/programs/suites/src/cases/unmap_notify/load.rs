@@ -6,11 +6,11 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use guest_test::event_channel::open_ports;
 use guest_test::event_channel::Loopback;
 use guest_test::gntdev::notify::CLEAR_BYTE;
 use guest_test::gntdev::notify::SEND_EVENT;
 use guest_test::ktap::Verdict;
+use guest_test::port_list::open_ports;
 use guest_test::process::Child;
 use guest_test::process::End;
 use guest_test::signal::SIGKILL;
