@@ -98,6 +98,11 @@ int xen_rust_page_count(struct page *page)
 	return page_count(page);
 }
 
+void xen_rust_clear_page_private(struct page *page)
+{
+	set_page_private(page, 0);
+}
+
 u64 xen_rust_pte_machine_address(pte_t *pte)
 {
 	return arbitrary_virt_to_machine(pte).maddr;

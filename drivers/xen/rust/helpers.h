@@ -38,6 +38,7 @@ unsigned long xen_rust_page_address(struct page *page);
 phys_addr_t xen_rust_page_physical(struct page *page);
 u64 xen_rust_page_gfn(struct page *page);
 int xen_rust_page_count(struct page *page);
+void xen_rust_clear_page_private(struct page *page);
 u64 xen_rust_pte_machine_address(pte_t *pte);
 int xen_rust_grant_table_op(unsigned int command, void *operations, unsigned int count);
 bool xen_rust_range_blockable(const struct mmu_notifier_range *range);

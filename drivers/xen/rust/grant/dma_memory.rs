@@ -184,9 +184,16 @@ impl Drop for DmaMemory {
 
 /// Clears the private data of `pages`, which the grant table functions set on pages that grants are
 /// mapped at.
+///
+/// These functions clear the flag only, and leave the number of the last grant. The page allocator
+/// of series 7.3 does not take a block of pages back that has any.
 fn clear_private(pages: &mut KVVec<*mut bindings::page>) {
     // SAFETY: All callers pass an array of valid pages that they own, as many as fit in an `int`.
     unsafe { bindings::gnttab_pages_clear_private(pages.len() as c_int, pages.as_mut_ptr()) };
+    for page in pages.iter() {
+        // SAFETY: As above; nothing else uses the private data of a page that is about to be freed.
+        unsafe { bindings::xen_rust_clear_page_private(*page) };
+    }
 }
 
 /// Populates the first `count` of `pages` with memory of the hypervisor. May sleep, allocates
