@@ -32,7 +32,7 @@ class Lists(unittest.TestCase):
                          ["kunit", "pv", "pvh", "bounce", "events", "catch"])
 
     def test_suites_of_arm64_boot_arm64(self):
-        self.assertEqual(list(suites_of(SuiteList.ARM64)), ["self", "pvh"])
+        self.assertEqual(list(suites_of(SuiteList.ARM64)), ["self", "domu"])
         context = Context(SuiteList.ARM64.kernel, processor=SuiteList.ARM64.processor)
         jobs = [job for one in suites_of(SuiteList.ARM64).values() for job in one.plan(context)]
         # The short one is told nothing by the list that it is in.

@@ -28,8 +28,7 @@ def paravirtual(context: Context) -> list[Job]:
                         "gntdev-fuzz", "gntdev-domu")]
 
 
-@suite("pvh", order=50,
-       lists=(SuiteList.DOM0, SuiteList.KASAN, SuiteList.DEBIAN, SuiteList.ARM64))
+@suite("pvh", order=50, lists=(SuiteList.DOM0, SuiteList.KASAN, SuiteList.DEBIAN))
 def auto_translated(context: Context) -> list[Job]:
     """A PVH dom0 maps the grants of a PVH domU, and makes dma-bufs of them."""
     return [gntdev_boot(context, GuestType.PVH, 400, "dmabuf-domu", "gntdev-fuzz", "gntdev-domu")]
