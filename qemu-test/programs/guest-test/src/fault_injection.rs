@@ -124,23 +124,28 @@ fn write(file: &Path, value: &str) -> io::Result<()> {
     })
 }
 
-/// Returns the first address of `module` in `/proc/modules`, and the address after its size. The
-/// module's code begins there; its data may be elsewhere, so that the range can be too large.
+/// Returns the range of addresses of `module` in `/proc/modules`: from its first one, where its
+/// code begins, up to another module or to its size. The size counts its data, too, which is
+/// elsewhere.
 fn text_of(modules: &str, module: &str) -> io::Result<(u64, u64)> {
     let absent = || io::Error::other(format!("/proc/modules does not tell where {module} is"));
-    let line = modules
-        .lines()
-        .find(|line| line.split(' ').next() == Some(module))
+    let all: Vec<_> = modules.lines().filter_map(place_of).collect();
+    let (_, start, size) = all
+        .iter()
+        .find(|(name, start, _)| *name == module && *start != 0)
         .ok_or_else(absent)?;
+    let others = all.iter().map(|(_, other, _)| *other);
+    let next = others.filter(|other| other > start).min();
+    let end = start + size;
+    Ok((*start, next.map_or(end, |next| next.min(end))))
+}
+
+/// Returns the name, the first address and the size in a line of `/proc/modules`.
+fn place_of(line: &str) -> Option<(&str, u64, u64)> {
     let mut words = line.split(' ');
-    let size: Option<u64> = words.nth(1).and_then(|word| word.parse().ok());
-    let start = words
-        .find_map(|word| word.strip_prefix("0x"))
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    match (start, size) {
-        (Some(start), Some(size)) if start != 0 => Ok((start, start + size)),
-        _ => Err(absent()),
-    }
+    let (name, size) = (words.next()?, words.next()?.parse().ok()?);
+    let digits = words.find_map(|word| word.strip_prefix("0x"))?;
+    Some((name, u64::from_str_radix(digits, 16).ok()?, size))
 }
 
 /// Returns the range of the code of which the functions in `/proc/kallsyms` have `part` in their
@@ -190,6 +195,9 @@ xen_gntalloc 16384 0 - Live 0x0000000000000000
     fn a_module_has_a_range_of_addresses() {
         let expected = (0xffff_ffff_c020_0000, 0xffff_ffff_c021_e000);
         assert_eq!(text_of(MODULES, "xen_gntdev_rust").unwrap(), expected);
+        let near = MODULES.replace("c0300000", "c0210000");
+        let expected = (0xffff_ffff_c020_0000, 0xffff_ffff_c021_0000);
+        assert_eq!(text_of(&near, "xen_gntdev_rust").unwrap(), expected);
     }
 
     #[test]

@@ -156,10 +156,23 @@ pub fn print_row(call: &str, points: &[u32], results: &str) {
 pub fn walk<S, T>(
     name: &str,
     expected: &[Failure],
+    prepare: impl FnMut() -> Result<S, Stop>,
+    call: impl Fn(&S) -> Result<T, Failure>,
+    end: impl FnMut(S, T) -> Verdict,
+) -> Verdict {
+    walk_with(name, expected, &[], prepare, call, end)
+}
+
+/// As [`walk`], but one of the failures `possible` may be returned as well, and need not occur.
+pub fn walk_with<S, T>(
+    name: &str,
+    expected: &[Failure],
+    possible: &[Failure],
     mut prepare: impl FnMut() -> Result<S, Stop>,
     call: impl Fn(&S) -> Result<T, Failure>,
     mut end: impl FnMut(S, T) -> Verdict,
 ) -> Verdict {
+    let allowed = [expected, possible].concat();
     let injection = FaultInjection::of_module(MODULE)?;
     let mut row = Row::default();
     for _ in 0..2 {
@@ -170,13 +183,13 @@ pub fn walk<S, T>(
             let result = match answer {
                 Ok(result) => {
                     if injected {
-                        row.add(name, point, expected, None);
+                        row.add(name, point, &allowed, None);
                     }
                     result
                 }
                 Err(failure) => {
                     assert!(injected, "{name}: {failure} without an injected failure");
-                    row.add(name, point, expected, Some(failure));
+                    row.add(name, point, &allowed, Some(failure));
                     let place = format!("{name}, point {point}: {failure}");
                     before.assert_now(&place)?;
                     let again = call(&state);
