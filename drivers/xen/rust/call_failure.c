@@ -7,18 +7,27 @@
 #include <linux/errno.h>
 #include <xen/grant_table.h>
 #include <xen/mem-reservation.h>
+#include <xen/xen.h>
 
 #include "call_failure.h"
 
-/* The hypercall fails, and memory for the table of machine frames. */
+/*
+ * The hypercall fails. In a PV domain memory for the machine frame of one page
+ * may be missing: its grant alone is refused then.
+ */
 int xen_rust_gnttab_map_refs(struct gnttab_map_grant_ref *map_ops,
 			     struct gnttab_map_grant_ref *kmap_ops,
 			     struct page **pages, unsigned int count)
 {
 	if (xen_rust_call_fails())
 		return -EFAULT;
-	if (xen_rust_call_fails())
-		return -ENOMEM;
+	if (xen_pv_domain() && xen_rust_call_fails()) {
+		map_ops->status = GNTST_general_error;
+		if (count == 1)
+			return 0;
+		return gnttab_map_refs(map_ops + 1, kmap_ops ? kmap_ops + 1 : NULL,
+				       pages + 1, count - 1);
+	}
 	return gnttab_map_refs(map_ops, kmap_ops, pages, count);
 }
 

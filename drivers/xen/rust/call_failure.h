@@ -7,7 +7,9 @@
 #ifndef _XEN_RUST_CALL_FAILURE_H
 #define _XEN_RUST_CALL_FAILURE_H
 
+#include <linux/atomic.h>
 #include <linux/fault-inject.h>
+#include <linux/limits.h>
 #include <linux/types.h>
 #include <xen/grant_table.h>
 #include <xen/interface/xen.h>
