@@ -3,8 +3,6 @@
 
 import pathlib
 import re
-import subprocess
-import tempfile
 import unittest
 from unittest import mock
 
@@ -107,21 +105,21 @@ class Resuming(unittest.TestCase):
         self.assertIn(("the machine", FAILED), tests)
 
 
-class NewStart(unittest.TestCase):
-    def test_it_comes_after_the_suite_whose_status_counts(self):
-        with tempfile.TemporaryDirectory() as folder:
-            seen = pathlib.Path(folder, "seen")
-            program = pathlib.Path(folder, boot_job.STATE)
-            program.write_text(f"#!/bin/sh\necho state $* >>{seen}\necho counters\n",
-                               encoding="utf-8")
-            program.chmod(0o755)
-            command = boot_job.with_new_start(f"FIRST=1; echo suite $FIRST >>{seen}; (exit 3)")
-            ended = subprocess.run(["sh", "-c", f"PATH={folder}:$PATH {command}"], text=True,
-                                   stdout=subprocess.PIPE, check=False, timeout=60)
-            self.assertEqual(ended.returncode, 3)
-            self.assertEqual(ended.stdout, "")
-            self.assertEqual(seen.read_text(encoding="utf-8").splitlines(),
-                             ["suite 1", f"state keep {boot_job.KEPT}"])
+class Order(unittest.TestCase):
+    def test_only_what_is_not_accounted_for_comes_after_the_accounting(self):
+        job = boot_job.boot_job(CONTEXT, Spec(), {"one": "one-program"}, 1,
+                                unaccounted={"losses": "losses-program"})
+        scripts = []
+
+        def boot(spec, on_output, on_progress, retries):
+            scripts.append(spec.run)
+            return Result(BootEnd.EXIT, 0, b"", pathlib.Path("log"), [], "why")
+
+        with mock.patch.object(boot_job, "boot", boot):
+            job.run(Reporter())
+        programs = re.findall(r"FIRST_CASE=1 (.*?);", scripts[0])
+        self.assertEqual(programs, ["one-program", f"{boot_job.STATE} compare {boot_job.KEPT}",
+                                    "losses-program"])
 
 
 class Loads(unittest.TestCase):

@@ -5,13 +5,13 @@ When the emulator dies, the next boot goes on with the test that it died in; the
 stay. No test is tried more than DEATHS_OF_A_TEST times, so one that kills the machine by itself
 fails.
 
-The log has the resources in use before and after each suite. The last suite of a boot is
-ACCOUNTING, which fails if the driver has more of anything than before the first.
+The log has the resources in use before and after each suite. The suite ACCOUNTING comes after all
+others and fails if the driver has more of anything than before the first. Only suites that leave
+something by intention come after it, and check that themselves.
 """
 
 import collections
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -64,11 +64,13 @@ def load_of(spec: Spec, seconds: float) -> Load:
 
 @dataclass(frozen=True)
 class BootJob:
-    """One boot. COMMANDS are shell commands by the names of their suites, SETUP runs before."""
+    """One boot. COMMANDS are shell commands by the names of their suites, SETUP runs before.
+    Those of UNACCOUNTED run last and may leave something behind."""
     context: Context
     spec: Spec
     commands: Mapping[str, str]
     load: Load
+    unaccounted: Mapping[str, str] = dataclasses.field(default_factory=dict)
     setup: str = "true"
     title: str = ""
     most_deaths: int = MOST_DEATHS
@@ -95,8 +97,8 @@ class BootJob:
 
     @property
     def _all_commands(self) -> dict[str, str]:
-        """The commands of the suites, and of the last one."""
-        return {**self.commands, ACCOUNTING: f"{STATE} compare {KEPT}"}
+        """The commands of all suites, in order."""
+        return {**self.commands, ACCOUNTING: f"{STATE} compare {KEPT}", **self.unaccounted}
 
     def _boot_until_done(self, output: ktap.Output, reporter: Reporter) -> Result:
         """Boot, and again after each death of the emulator; feed OUTPUT. Returns the last boot."""
@@ -127,8 +129,8 @@ class BootJob:
 
 
 def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds: float,
-             setup: str = "true", title: str = "",
-             events: EventOperations | None = None) -> BootJob:
+             setup: str = "true", title: str = "", events: EventOperations | None = None,
+             unaccounted: Mapping[str, str] | None = None) -> BootJob:
     """The boot of SPEC with the kernel and the drivers of CONTEXT, which takes about SECONDS;
     EVENTS overrides the port operations of CONTEXT."""
     spec = dataclasses.replace(spec, gntdev=context.gntdev, config=context.config,
@@ -136,14 +138,7 @@ def boot_job(context: Context, spec: Spec, commands: Mapping[str, str], seconds:
                                events=events or context.events,
                                in_background=spec.instruction_clock, watched=context.watched,
                                add=(*spec.add, *needs.additions(context, STATE)))
-    return BootJob(context, spec, commands, load_of(spec, seconds), setup, title)
-
-
-def with_new_start(command: str) -> str:
-    """COMMAND, followed by a new start of the accounting: for a suite that leaves something by
-    intention, and checks it itself."""
-    steps = f"{command}; status=$?; {STATE} keep {KEPT} >/dev/null; exit $status"
-    return f"sh -c {shlex.quote(steps)}"
+    return BootJob(context, spec, commands, load_of(spec, seconds), unaccounted or {}, setup, title)
 
 
 def script(setup: str, commands: Mapping[str, str], left: list[tuple[str, int]]) -> str:

@@ -38,13 +38,10 @@ def _faults(context: Context, guests: GuestType, seconds: float,
                 limits=limits.suite(context.family),
                 add=needs.additions(context, *PROGRAMS),
                 domu_add=needs.additions(context, "granter"))
-    commands = {
-        "event-faults": events,
-        "gntdev-faults": "gntdev-faults",
-        # The rules of this program count what they lose.
-        "gntdev-losses": boot_job.with_new_start("gntdev-losses"),
-    }
-    return boot_job.boot_job(context, spec, commands, seconds)
+    commands = {"event-faults": events, "gntdev-faults": "gntdev-faults"}
+    # The rules of this program count what they lose.
+    losses = {"gntdev-losses": "gntdev-losses"}
+    return boot_job.boot_job(context, spec, commands, seconds, unaccounted=losses)
 
 
 def _loading(context: Context) -> Job:
