@@ -26,9 +26,9 @@ use xen_grants::mapping::Protection;
 
 use crate::peer;
 
-/// Size of the disk, and the part of it that is checked, in MiB.
+/// Size of the disk, in MiB.
 const DISK: usize = 64;
-/// See [`DISK`].
+/// Part of the disk that is checked, in MiB.
 pub const CHECKED: usize = 8;
 
 /// Pages of the domU's that are mapped when it dies.
@@ -36,7 +36,7 @@ const PAGES: usize = 8;
 
 /// Preloaded, takes grant copy away from QEMU, which then maps the grants of each request.
 const WITHOUT_COPY: &str = "/usr/local/lib/libwithout_grant_copy.so";
-/// Its sign of life.
+/// File that the library makes when it is asked for a grant copy.
 const DENIED: &str = "/run/grant-copy-denied";
 
 /// Longest life of the domU after the I/O has begun, in ms.
@@ -45,6 +45,11 @@ const LONGEST: usize = 500;
 /// The domU fills a part of its disk, by grant copy or by mapping, and dom0 finds the same there.
 /// Then the domU is destroyed while it writes to the disk, and while dom0 writes to pages of it.
 pub fn disk_and_death(seed: u32, by_mapping: bool) -> io::Result<()> {
+    // A round that has failed may have left it.
+    match fs::remove_file(DENIED) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
     let mut plan = peer::plan(disk::plan(Kind::Pv, DISK)?);
     if by_mapping {
         plan = plan.environment("LD_PRELOAD", WITHOUT_COPY);
@@ -74,7 +79,7 @@ pub fn disk_and_death(seed: u32, by_mapping: bool) -> io::Result<()> {
                 mapping.fill(seed);
             }
         });
-        // The answer never comes: it takes longer than the domU lives, or as long as that.
+        // Nobody waits for the answer: the domU dies first.
         let asked = agent.ask(&format!("disk-check /dev/xvda {DISK} {}", seed + 1));
         thread::sleep(life);
         let destroyed = domain.destroy();
@@ -91,15 +96,11 @@ pub fn disk_and_death(seed: u32, by_mapping: bool) -> io::Result<()> {
     mapping.fill(seed + 2);
     if let Some(at) = mapping.first_difference(seed + 2) {
         return Err(io::Error::other(format!(
-            "byte {at} of a dead domU's pages"
+            "byte {at} of a dead domU's pages is another one"
         )));
     }
     mapping.unmap()?;
     drop(device);
     domain::wait_gone(domid)?;
-    fs::remove_file(IMAGE)?;
-    if by_mapping {
-        fs::remove_file(DENIED)?;
-    }
-    Ok(())
+    fs::remove_file(IMAGE)
 }

@@ -23,9 +23,11 @@ impl End {
     pub fn listen() -> io::Result<Self> {
         let end = Self(Arc::default());
         let heard = end.clone();
-        let port = BufReader::new(File::open(PORT)?);
+        let port = File::open(PORT)
+            .map_err(|error| io::Error::new(error.kind(), format!("{PORT}: {error}")))?;
+        let port = BufReader::new(port);
         thread::spawn(move || {
-            // An error would end the run early, which the harness does not take for its end.
+            // After an error the run goes on until the boot's limit, which fails it.
             heard.0.store(says_end(port), Ordering::Relaxed);
         });
         Ok(end)

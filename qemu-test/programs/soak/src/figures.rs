@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -85,14 +86,18 @@ pub fn settled_first(limit: Duration) -> io::Result<Counters> {
 
 /// Removes what is only kept for people to read, or to be faster.
 fn tidy() -> io::Result<()> {
-    for entry in fs::read_dir(LOGS)? {
+    let named = |path: &Path, error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    };
+    for entry in fs::read_dir(LOGS).map_err(|error| named(LOGS.as_ref(), error))? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            fs::remove_file(entry.path())?;
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|error| named(&path, error))?;
         }
     }
     let (path, value) = DROP_CACHES;
-    fs::write(path, value)
+    fs::write(path, value).map_err(|error| named(path.as_ref(), error))
 }
 
 fn lines(text: &str) -> i64 {

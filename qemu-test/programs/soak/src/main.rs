@@ -119,7 +119,13 @@ fn soak(options: &Options) -> io::Result<Vec<String>> {
         reported = changes;
     }
 
-    // What the last round left may still go away.
+    if number == 0 {
+        failures.push("the time ended in round 0, so nothing was compared".into());
+    }
+    if options.plant && planted.is_none() {
+        failures.push("no leak was planted".into());
+    }
+    // Rests of the last round may still go away.
     let changes = record.add(figures::settled(PATIENCE, |now| {
         record.beyond(now).is_empty()
     })?);

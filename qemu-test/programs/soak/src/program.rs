@@ -75,12 +75,20 @@ pub fn events(output: &str) -> io::Result<u64> {
         .sum()
 }
 
-/// Number of operations that `gntdev-fuzz` says it has made.
+/// Number of operations, or of calls of several threads, in the rounds of `gntdev-fuzz` that have
+/// passed.
 pub fn operations(output: &str) -> io::Result<u64> {
-    output
-        .lines()
-        .find_map(|line| line.strip_suffix(" operations, no failure")?.parse().ok())
-        .ok_or_else(|| io::Error::other(format!("no number of operations: {output}")))
+    let of_round = |line: &str| -> Option<u64> {
+        let mut words = line.strip_prefix("ok ")?.split(' ').skip(1);
+        let count = words.next()?.parse().ok()?;
+        matches!(words.next()?, "operations" | "calls").then_some(count)
+    };
+    match output.lines().filter_map(of_round).sum() {
+        0 => Err(io::Error::other(format!(
+            "no number of operations: {output}"
+        ))),
+        sum => Ok(sum),
+    }
 }
 
 #[cfg(test)]
@@ -115,10 +123,14 @@ ok 4 the 2-level ABI ends before port 4096 # SKIP the kernels run the FIFO ABI
     }
 
     #[test]
-    fn operations_are_those_of_the_last_line() {
-        let output = "seed 1, 3000 operations, Setting\n2000 operations\n\
-                      3000 operations, no failure\n";
-        assert_eq!(operations(output).unwrap(), 3000);
-        assert!(operations("3000 operations\n").is_err());
+    fn operations_are_those_of_rounds_that_have_passed() {
+        let output = "\
+1..3
+ok 1 1000 operations of seed 101 have the documented results # 1.0 s
+ok 2 400 calls of seed 151 by 4 threads have documented errors # 2.0 s
+not ok 3 1000 operations of seed 102 have the documented results
+";
+        assert_eq!(operations(output).unwrap(), 1400);
+        assert!(operations("1..1\n3000 operations\n").is_err());
     }
 }

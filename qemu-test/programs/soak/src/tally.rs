@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much work was done, by its kind.
+//! Amounts of work, by kind.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -27,7 +27,7 @@ const FUZZED: &str = "fuzzed";
 const GRANTER: &str = "granter";
 const SENDER: &str = "sender";
 
-/// What all rounds have in common.
+/// Settings of all rounds.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Name of the random choices.

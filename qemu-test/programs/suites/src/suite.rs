@@ -189,7 +189,7 @@ fn with_domu(name: &str, run: impl FnOnce(Source) -> ExitCode) -> ExitCode {
 }
 
 /// Environment variable of programs that run beside others: what is in use at the end of a case may
-/// be the others'. Who started them all looks for what they leave behind.
+/// be the others'. The program that started them all looks for what they leave behind.
 pub const BESIDE_OTHERS: &str = "BESIDE_OTHERS";
 
 /// True if this program runs beside others.
