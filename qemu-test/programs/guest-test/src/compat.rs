@@ -101,7 +101,7 @@ impl Gntdev {
 
     /// Adds `grants` as a region and returns its index.
     pub fn insert_32(&self, grants: &[GrantRef]) -> io::Result<u64> {
-        let mut words = vec![grants.len() as u32, 0, 0, 0];
+        let mut words = vec![grants.len() as u32, 0, u32::MAX, u32::MAX];
         words.extend(
             grants
                 .iter()
@@ -120,7 +120,7 @@ impl Gntdev {
     /// Returns the location in the file of the region that is mapped at `vaddr`.
     pub fn place_of_32(&self, vaddr: usize) -> io::Result<Place> {
         let [low, high] = halves(vaddr as u64);
-        let mut words = [low, high, 0, 0, 0, 0];
+        let mut words = [low, high, u32::MAX, u32::MAX, u32::MAX, 0];
         self.request_32(Request::GET_OFFSET_FOR_VADDR, &mut words)?;
         Ok(Place {
             offset: joined(words[2], words[3]),

@@ -256,8 +256,8 @@ impl Gntdev {
     pub fn place_of(&self, vaddr: usize) -> io::Result<Place> {
         let mut argument = GetOffsetForVaddr {
             vaddr: vaddr as u64,
-            offset: 0,
-            count: 0,
+            offset: u64::MAX,
+            count: u32::MAX,
             pad: 0,
         };
         // SAFETY: The argument has the type of this request.
