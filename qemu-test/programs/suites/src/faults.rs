@@ -214,16 +214,17 @@ pub struct Losses {
 }
 
 /// Has each point fail of `call`, which ends the state that `prepare` makes, and returns the
-/// losses. `in_use` returns the number of grants of the state that Xen lists as mapped after that.
+/// losses. Anything that it returns is dropped after that without a failure. `in_use` returns the
+/// number of grants of the state that Xen lists as mapped in the end.
 ///
 /// Fails the case unless at each point
 ///
 /// - the driver's totals say that nothing is left, or which handles and frames are lost;
 /// - Xen lists grants as mapped if, and only if, handles are lost.
-pub fn walk_end<S, E>(
+pub fn walk_end<S, E, R>(
     name: &str,
     mut prepare: impl FnMut() -> Result<(S, E), Stop>,
-    call: impl Fn(S),
+    call: impl Fn(S) -> R,
     mut in_use: impl FnMut(E) -> io::Result<usize>,
 ) -> Result<Losses, Stop> {
     let injection = FaultInjection::of_module(MODULE)?;
@@ -233,7 +234,8 @@ pub fn walk_end<S, E>(
         let points = walk_once(|point| {
             let before = totals::read()?;
             let (state, grants) = prepare()?;
-            let ((), injected) = injection.fail(point, || call(state))?;
+            let (rest, injected) = injection.fail(point, || call(state))?;
+            drop(rest);
             let place = format!("{name}, point {point}");
             let is_over = |now: &Counters| others(now, &before).is_empty();
             let now = settle(PATIENCE, totals::read, is_over)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ends of mappings at which a grant stays mapped, on a kernel that injects failures. What these
-//! rules lose is lost until the machine ends.
+//! Ends of mappings at which a grant stays mapped, on a kernel that injects failures. Losses of
+//! these rules last until the machine ends.
 
 #![forbid(unsafe_code)]
 

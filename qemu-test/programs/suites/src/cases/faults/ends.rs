@@ -105,7 +105,10 @@ rules![
                 let held = world.mapped(PAGES, 613)?;
                 Ok(((held.device, held.mapping), held.share.grants))
             },
-            |(_, mapping)| mapping.protect(Protection::Read).expect("mprotect()"),
+            |(device, mapping)| {
+                mapping.protect(Protection::Read).expect("mprotect()");
+                (device, mapping)
+            },
             |grants| in_use(&grants),
         )?;
         assert!(losses.refused > 0, "no point refused an unmap");
