@@ -129,6 +129,9 @@ impl Domains {
             done.store(true, SeqCst);
             let served = serving.join().expect("serving does not panic")?;
             println!("note {served:?}");
+            if !harmless && (served.events == 0 || served.bound_again == 0) {
+                return Err(io::Error::other(format!("no attack: {served:?}")));
+            }
             times
         })
     }

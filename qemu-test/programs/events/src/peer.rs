@@ -2,6 +2,7 @@
 
 //! The end in the domU: offers the ports and does what dom0 orders.
 
+use std::collections::HashSet;
 use std::io;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use xen_grants::grant_share::SharedPages;
 use xen_grants::xenstore::Xenstore;
 use xen_grants::DOM0;
 
+use crate::arrivals::ARRIVAL_LIMIT;
 use crate::attack;
 use crate::board::priority_of;
 use crate::board::Board;
@@ -33,9 +35,6 @@ use crate::storm::NAP;
 pub fn node(token: &str) -> String {
     format!("data/event-peer/{token}")
 }
-
-/// The silence after which no event of a connection is still to come.
-const SILENCE: Duration = Duration::from_millis(200);
 
 /// Word of a peer that cannot begin.
 pub const FAILED: &str = "failed: ";
@@ -84,9 +83,17 @@ impl Ports {
             channels.connect(DOM0, board.get(End::Dom0, lane, Field::Port))
         })?;
         // Each has an event as soon as it is connected.
-        let mut taken = vec![0];
-        while !taken.is_empty() {
-            ports.channels.take(&mut taken, SILENCE)?;
+        let mut missing: HashSet<u32> = ports.lanes.keys().copied().collect();
+        let mut taken = Vec::new();
+        while !missing.is_empty() {
+            ports.channels.take(&mut taken, ARRIVAL_LIMIT)?;
+            if taken.is_empty() {
+                let message = format!("{} ports had no event when connected", missing.len());
+                return Err(io::Error::other(message));
+            }
+            for port in &taken {
+                missing.remove(port);
+            }
             ports.channels.unmask(&taken)?;
         }
         Ok(ports)
