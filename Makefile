@@ -13,8 +13,8 @@ SOAK := $(addprefix --hours ,$(HOURS)) $(addprefix --dom0 ,$(DOM0)) $(addprefix 
 
 # Goals that would build for x86 all the same.
 X86_ONLY := $(filter-out help check clean test $(if $(KERNEL),module),$(MAKECMDGOALS)) $(NAMED)
-ifneq ($(and $(filter arm64,$(ARCH)),$(strip $(X86_ONLY))),)
-$(error ARCH=arm64 is for "make test" and "make module KERNEL=debian")
+ifneq ($(and $(filter-out x86_64,$(ARCH)),$(strip $(X86_ONLY))),)
+$(error ARCH=$(ARCH) is for "make test" and "make module KERNEL=debian")
 endif
 
 .PHONY: help run test test-quick test-debian test-deb test-long miri coverage bench fuzz soak check \

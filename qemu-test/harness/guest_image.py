@@ -93,7 +93,7 @@ class Image:
         data = self._packages.read(source)
         if data is None:
             raise Failure(f"{self._packages.root} lacks /{source}; "
-                          "run scripts/build-root to bring it up to date")
+                          "remove it to have it made again")
         self.write(place or source, data, executable=True)
 
     def add(self, name: str | pathlib.Path, place: str | None = None) -> None:
@@ -346,8 +346,7 @@ def _xen_tool_folder(root: pathlib.Path) -> str:
     """The toolstack of the hypervisor's version; Debian keeps each version in its own folder."""
     folders = sorted((root / "usr/lib").glob("xen-[0-9]*/bin/xenstored"))
     if not folders:
-        raise Failure(f"{root} has no Xen toolstack; "
-                      "run scripts/build-root to bring it up to date")
+        raise Failure(f"{root} has no Xen toolstack; remove it to have it made again")
     return str(folders[-1].parent.relative_to(root))
 
 

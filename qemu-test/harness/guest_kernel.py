@@ -83,7 +83,7 @@ def _find_debian(cache: Cache, config: str, processor: Processor) -> GuestKernel
     module = cache.debian / found.release / external_module.FILE
     if not module.is_file():
         raise Failure(f"there is no module for Debian's kernel {found.release}; "
-                      f"scripts/build-module {found.release} builds it")
+                      f"scripts/build-module --arch {processor} {found.release} builds it")
     return _of_debian(found, module, cache.debian / found.release / "unpacked")
 
 

@@ -247,7 +247,7 @@ def _make(cache: Cache) -> Stamp:
     bootstrap(cache, partial, "build root", stamp["packages"], keep_indexes=True)
     _write_stamp(partial, stamp)
     partial.rename(cache.build_root)
-    has_new_indexes(cache.build_root)
+    note_new_indexes(cache.build_root)
     return stamp
 
 
@@ -314,7 +314,7 @@ def _install_difference(cache: Cache, present: Stamp, wanted: Sequence[str]) -> 
                  {"suite": SUITE, "packages": sorted({*present["packages"], *added})})
 
 
-def has_new_indexes(root: pathlib.Path) -> None:
+def note_new_indexes(root: pathlib.Path) -> None:
     """Note that ROOT was made just now, with the archives' indexes of today."""
     _roots_with_indexes.add(root)
 
@@ -328,7 +328,7 @@ def apt_update(cache: Cache, processor: Processor | None = None) -> None:
             apt_get(cache, "archive indexes", ["update"],
                     "apt-get update failed in the build root: is the network up? "
                     f"To change the mirror, remove {root} and set MIRROR=", processor=processor)
-            has_new_indexes(root)
+            note_new_indexes(root)
 
 
 def upgrade_compilers(cache: Cache) -> None:

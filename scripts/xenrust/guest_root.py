@@ -72,7 +72,7 @@ def _make(cache: Cache, processor: Processor, folder: pathlib.Path, wanted: Stam
     title = f"{processor} guest root"
     build_root.bootstrap(cache, folder, title, wanted["packages"], keep_indexes=True,
                          unpack_only=processor)
-    build_root.has_new_indexes(folder)
+    build_root.note_new_indexes(folder)
     fetched = cache.root / f"{folder.name}.fetched"
     shutil.rmtree(fetched, ignore_errors=True)
     fetched.mkdir()

@@ -62,8 +62,13 @@ hypercall, measured by trace events in separate runs.
 The exit status is 0 if everything could be measured, at any speed.
 """
 
-
 CLOCKS = ("instructions", "host")
+
+# Section attacked: rounds in a boot, the programs that run in both domUs, and their memory, which
+# the interrupts of a thousand ports take.
+ROUNDS_IN_A_BOOT = 3
+ATTACKED_PROGRAMS = ("agent", "event-peer")
+ATTACKED_MEMORY = 256
 
 
 def with_clock(spec: Spec, clock: str) -> Spec:
@@ -213,12 +218,6 @@ def measure_attacked(_cache: Cache, programs: pathlib.Path, options: argparse.Na
          f"{ROUNDS_IN_A_BOOT} rounds", "".join(outputs), bench_table.ATTACKED)
     return 0
 
-
-# Section attacked: rounds in a boot, the programs that run in both domUs, and their memory, which
-# the interrupts of a thousand ports take.
-ROUNDS_IN_A_BOOT = 3
-ATTACKED_PROGRAMS = ("agent", "event-peer")
-ATTACKED_MEMORY = 256
 
 One = TypeVar("One")
 Section = Callable[[Cache, pathlib.Path, argparse.Namespace], int]
