@@ -5,7 +5,7 @@ check must find."""
 import functools
 import re
 
-from .. import guest_kernel, limits, log_check
+from .. import limits, log_check
 from ..boot import boot
 from ..choices import Driver
 from ..engine import boot_job, needs
@@ -22,8 +22,9 @@ USE_AFTER_FREE = re.compile(r"KASAN: slab-use-after-free in kasan_test_rust_uaf\
 # The kernel's own tests of KASAN. One of them has Rust code read memory that it has freed.
 KASAN_TESTS = "kasan_test"
 RUST_TEST = "kunit.filter_glob=kasan.rust_uaf"
-# The driver's modules, and a function that the compiler calls in all code that KASAN checks.
-CHECKED = ("xen_gntdev_rust", "xen_gntdev_rust_kunit", "xen_evtchn_fifo_rust_kunit")
+# The objects of Rust code, and a function that the compiler calls in all code that KASAN checks.
+CHECKED = ("gntdev/gntdev.o", "gntdev/gntdev_kunit.o", "events/fifo_events.o",
+           "events/fifo_events_kunit.o")
 CHECK_FUNCTION = b"__asan_load8_noabort"
 
 
@@ -52,13 +53,12 @@ def _job(context: Context, spec: Spec, work: functools.partial[list[Test]]) -> J
 
 
 def _use_after_free(context: Context, spec: Spec, reporter: Reporter) -> list[Test]:
-    modules = {file.stem: file for file in
-               guest_kernel.find(context.cache, context.config).modules}
+    folder = context.cache.kernel / context.config / "drivers/xen"
     tests = []
     for name in CHECKED:
         tests.append(check(f"{name} is built with checks",
-                           CHECK_FUNCTION in modules[name].read_bytes(),
-                           f"{modules[name]} does not call {CHECK_FUNCTION.decode()}"))
+                           CHECK_FUNCTION in (folder / name).read_bytes(),
+                           f"{folder / name} does not call {CHECK_FUNCTION.decode()}"))
         reporter.test(tests[-1])
     return tests + _boot(context, spec, "the log check catches a use after free in Rust",
                          USE_AFTER_FREE, reporter)
