@@ -93,11 +93,12 @@ impl Record {
 /// The table.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAME: &str = "Figure";
         const NUMBERS: [&str; 5] = ["Start", "End", "Least", "Most", "Bound"];
-        let width = self.values.iter().map(|values| values.name.len()).max();
-        let width = width.unwrap_or(0);
+        let names = self.values.iter().map(|values| values.name.len());
+        let width = names.chain([NAME.len()]).max().unwrap_or(0);
         let mut line = "=".repeat(width);
-        let mut title = format!("{:width$}", "Figure");
+        let mut title = format!("{NAME:width$}");
         for number in NUMBERS {
             line.push_str("  ========");
             title.push_str(&format!("  {number:>8}"));
