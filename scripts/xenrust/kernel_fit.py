@@ -22,8 +22,11 @@ NEEDED_OPTIONS = {
 # The kernel must not have Linux's own driver in itself: both provide the same device.
 C_DRIVER = "CONFIG_XEN_GNTDEV"
 
-# Options that only say which tools there are. They are compared as tools, by their own rules.
-OPTIONS_OF_TOOLS = re.compile(r"CONFIG_(\w+_VERSION|\w+_VERSION_TEXT|\w+_MAJOR_VERSION)")
+# Options that only say which tools there are. They are compared as tools, by their own rules. The
+# last ones are those of arm64's vDSO for 32-bit programs, which takes a compiler for these; no
+# structure depends on it.
+OPTIONS_OF_TOOLS = re.compile(r"CONFIG_(\w+_VERSION|\w+_VERSION_TEXT|\w+_MAJOR_VERSION"
+                              r"|(?:THUMB2_)?COMPAT_VDSO)")
 
 MODINFO = re.compile(rb"(?<=\0)vermagic=([^\0]*)\0")
 
