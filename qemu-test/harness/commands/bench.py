@@ -3,6 +3,7 @@
 
 import argparse
 import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -63,6 +64,8 @@ The exit status is 0 if everything could be measured, at any speed.
 """
 
 CLOCKS = ("instructions", "host")
+
+OPERATIONS = (EventOperations.C, EventOperations.RUST)
 
 # Section attacked: rounds in a boot, the programs that run in both domUs, and their memory, which
 # the interrupts of a thousand ports take.
@@ -140,23 +143,20 @@ def measure_drivers(_cache: Cache, programs: pathlib.Path, options: argparse.Nam
 def measure_exports(cache: Cache, programs: pathlib.Path, options: argparse.Namespace) -> int:
     """Measure section export."""
     module = str(c_driver.ensure(cache))
-    outputs = []
-    for number in range(options.export_rounds):
-        say(f"exports, round {number + 1} of {options.export_rounds}")
-        for gntdev in in_turn(number, Driver.C, Driver.RUST):
-            spec = with_clock(Spec(
-                dom0=GuestType.PVH, domu=GuestType.PVH, gntdev=gntdev,
-                c_module=module if gntdev == Driver.C else None,
-                add=program(programs, "gntdev-bench"), run="gntdev-bench exports",
-                domu_add=program(programs, "granter"), domu_run="granter", end_at_death=True),
-                options.clock)
-            say(spec.describe())
-            output = run(spec)
-            if output is None:
-                return 1
-            outputs.append(output)
+
+    def spec_of(gntdev: Driver) -> Spec:
+        return with_clock(Spec(
+            dom0=GuestType.PVH, domu=GuestType.PVH, gntdev=gntdev,
+            c_module=module if gntdev == Driver.C else None,
+            add=program(programs, "gntdev-bench"), run="gntdev-bench exports",
+            domu_add=program(programs, "granter"), domu_run="granter", end_at_death=True),
+            options.clock)
+
+    output = run_in_turn("exports", options.export_rounds, (Driver.C, Driver.RUST), spec_of)
+    if output is None:
+        return 1
     show(f"exports of a PVH domU's grants in a PVH dom0, {options.export_rounds} rounds, the C "
-         "driver changed so that it can export", "".join(outputs), bench_table.EXPORTS)
+         "driver changed so that it can export", output, bench_table.EXPORTS)
     return 0
 
 
@@ -178,45 +178,37 @@ def measure_display(_cache: Cache, programs: pathlib.Path, options: argparse.Nam
 def measure_events(_cache: Cache, programs: pathlib.Path, options: argparse.Namespace) -> int:
     """Measure section events."""
     for dom0 in dom0_types(options):
-        outputs = []
-        for number in range(options.event_rounds):
-            say(f"events, round {number + 1} of {options.event_rounds}")
-            for events in in_turn(number, EventOperations.C, EventOperations.RUST):
-                spec = with_clock(Spec(
-                    dom0=dom0, dom0_vcpus=1, events=events, toolstack=False,
-                    add=program(programs, "gntdev-bench"), run="gntdev-bench events"),
-                    options.clock)
-                say(spec.describe())
-                output = run(spec)
-                if output is None:
-                    return 1
-                outputs.append(output)
+        machine = with_clock(Spec(
+            dom0=dom0, dom0_vcpus=1, toolstack=False, add=program(programs, "gntdev-bench"),
+            run="gntdev-bench events"), options.clock)
+        output = run_in_turn("events", options.event_rounds, OPERATIONS,
+                             functools.partial(_with_operations, machine))
+        if output is None:
+            return 1
         show(f"events in a {dom0.upper()} dom0 of one processor, {options.event_rounds} rounds",
-             "".join(outputs), bench_table.EVENTS)
+             output, bench_table.EVENTS)
     return 0
 
 
 def measure_attacked(_cache: Cache, programs: pathlib.Path, options: argparse.Namespace) -> int:
     """Measure section attacked."""
-    outputs = []
-    for number in range(options.attacked_rounds):
-        say(f"attacked, round {number + 1} of {options.attacked_rounds}")
-        for events in in_turn(number, EventOperations.C, EventOperations.RUST):
-            spec = dataclasses.replace(with_clock(Spec(
-                domu=GuestType.PV, dom0_vcpus=2, events=events,
-                add=program(programs, "gntdev-bench"),
-                run=f"gntdev-bench attacked {ROUNDS_IN_A_BOOT}",
-                domu_add=tuple((str(programs / name), None) for name in ATTACKED_PROGRAMS),
-                domu_run="agent", domu_mem=ATTACKED_MEMORY, limits=BootLimits(1800)),
-                options.clock), smp=5)
-            say(spec.describe())
-            output = run(spec)
-            if output is None:
-                return 1
-            outputs.append(output)
+    machine = dataclasses.replace(with_clock(Spec(
+        domu=GuestType.PV, dom0_vcpus=2, add=program(programs, "gntdev-bench"),
+        run=f"gntdev-bench attacked {ROUNDS_IN_A_BOOT}",
+        domu_add=tuple((str(programs / name), None) for name in ATTACKED_PROGRAMS),
+        domu_run="agent", domu_mem=ATTACKED_MEMORY, limits=BootLimits(1800)),
+        options.clock), smp=5)
+    output = run_in_turn("attacked", options.attacked_rounds, OPERATIONS,
+                         functools.partial(_with_operations, machine))
+    if output is None:
+        return 1
     show(f"events to a domU while another one attacks, {options.attacked_rounds} boots of "
-         f"{ROUNDS_IN_A_BOOT} rounds", "".join(outputs), bench_table.ATTACKED)
+         f"{ROUNDS_IN_A_BOOT} rounds", output, bench_table.ATTACKED)
     return 0
+
+
+def _with_operations(machine: Spec, events: EventOperations) -> Spec:
+    return dataclasses.replace(machine, events=events)
 
 
 One = TypeVar("One")
@@ -226,9 +218,21 @@ SECTIONS: dict[str, Section] = {
     "events": measure_events, "attacked": measure_attacked}
 
 
-def in_turn(number: int, c: One, rust: One) -> tuple[One, One]:
-    """The two in an order that alternates between rounds, so that neither gains by it."""
-    return (rust, c) if number % 2 else (c, rust)
+def run_in_turn(title: str, rounds: int, pair: tuple[One, One],
+                spec_of: Callable[[One], Spec]) -> str | None:
+    """Boot the machines of both of PAIR in each of the ROUNDS, and return the output of all, or
+    None if one did not work. Their order alternates between rounds, so that neither gains by it."""
+    outputs = []
+    for number in range(rounds):
+        say(f"{title}, round {number + 1} of {rounds}")
+        for one in reversed(pair) if number % 2 else pair:
+            spec = spec_of(one)
+            say(spec.describe())
+            output = run(spec)
+            if output is None:
+                return None
+            outputs.append(output)
+    return "".join(outputs)
 
 
 def program(folder: pathlib.Path, name: str) -> tuple[Addition, ...]:
