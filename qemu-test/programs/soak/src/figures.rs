@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use guest_test::domain_list::DomainList;
 use guest_test::free_memory;
 use guest_test::platform::memory_info;
 use guest_test::port_list::open_ports;
+use suites::wait::settle_with;
 
 use crate::bound;
 use crate::bound::Bound;
@@ -46,23 +48,14 @@ pub fn read() -> io::Result<Counters> {
     Ok(figures)
 }
 
-/// First and longest pause between two readings, which take some time themselves.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between two readings, which take some time themselves.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const PAUSES: RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST_PAUSE;
 
 /// Reads all figures until they are as `wanted` or `limit` has passed: work in the background may
 /// still give something back.
 pub fn settled(limit: Duration, wanted: impl Fn(&Counters) -> bool) -> io::Result<Counters> {
-    let deadline = Instant::now() + limit;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let figures = read()?;
-        if wanted(&figures) || Instant::now() >= deadline {
-            return Ok(figures);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+    settle_with(PAUSES, limit, read, wanted)
 }
 
 /// As [`settled`], when it is not known yet how they are to be: those that must be equal at the end
