@@ -25,6 +25,9 @@ extern "C" {
     fn xencall_free_buffer(handle: *mut Handle, buffer: *mut c_void);
 }
 
+/// The domain that makes a hypercall.
+pub const DOMID_SELF: u16 = 0x7ff0;
+
 /// Number of the event channel hypercall.
 const EVENT_CHANNEL_OPERATION: c_uint = 32;
 
@@ -138,9 +141,6 @@ impl Hypercalls {
         Ok(unsafe { buffer.read() })
     }
 }
-
-/// The domain that makes a hypercall.
-const DOMID_SELF: u16 = 0x7ff0;
 
 impl Drop for Hypercalls {
     fn drop(&mut self) {

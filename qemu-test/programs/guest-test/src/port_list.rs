@@ -6,11 +6,9 @@ use std::io;
 
 use crate::call::check;
 use crate::errno::EINVAL;
+use crate::hypercall::DOMID_SELF;
 use crate::xenctrl::xc_evtchn_status;
 use crate::xenctrl::Interface;
-
-/// This domain, for the hypervisor.
-const DOMID_SELF: u16 = 0x7ff0;
 
 /// States of a port that matter here.
 const CLOSED: u32 = 0;

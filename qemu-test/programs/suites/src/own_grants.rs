@@ -4,6 +4,7 @@
 
 use std::io;
 
+use guest_test::hypercall::DOMID_SELF;
 use guest_test::pattern::Pattern;
 use xen_grants::grant_dma_buf::Backing;
 use xen_grants::grant_share::Access;
@@ -16,9 +17,6 @@ use crate::granter::grants_of;
 /// Number of pages that are granted.
 const PAGES: usize = 3;
 
-/// Name of the caller's own domain in hypercalls.
-const DOMID_SELF: u32 = 0x7ff0;
-
 /// Results of all attempts: their error numbers, 0 for success, each once and in ascending order.
 ///
 /// # Errors
@@ -29,7 +27,7 @@ pub fn errors(domid: u32) -> io::Result<Vec<i32>> {
     pages.fill(242);
     let table = GrantTable::open()?;
     let mut errors = Vec::new();
-    for domid in [domid, DOMID_SELF] {
+    for domid in [domid, DOMID_SELF.into()] {
         let grants = grants_of(domid, pages.references());
         for protection in [Protection::Read, Protection::ReadWrite] {
             errors.push(number(table.map_all(&grants, protection)));
