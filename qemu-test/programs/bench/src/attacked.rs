@@ -5,9 +5,6 @@
 //! in both.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::SeqCst;
-use std::thread;
 use std::time::Duration;
 
 use ::events::board::Misuse;
@@ -116,24 +113,15 @@ impl Domains {
             victim: self.measured.domid(),
             harmless,
         };
-        let measured = &self.measured;
         let mut driver = self.other.flooded()?;
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let serving = scope.spawn(|| {
-                let served = driver.serve(misuse, &|_| done.load(SeqCst))?;
-                driver.finish()?;
-                Ok::<_, io::Error>(served)
-            });
-            let times = round_trip::measure(measured, ROUND_TRIPS);
-            done.store(true, SeqCst);
-            let served = serving.join().expect("serving does not panic")?;
-            println!("note {served:?}");
-            if !harmless && (served.events == 0 || served.bound_again == 0) {
-                return Err(io::Error::other(format!("no attack: {served:?}")));
-            }
-            times
-        })
+        let (served, times) =
+            driver.serve_while(misuse, |_| round_trip::measure(&self.measured, ROUND_TRIPS))?;
+        driver.finish()?;
+        println!("note {served:?}");
+        if !harmless && (served.events == 0 || served.bound_again == 0) {
+            return Err(io::Error::other(format!("no attack: {served:?}")));
+        }
+        Ok(times)
     }
 }
 

@@ -4,6 +4,9 @@
 //! events back, and now and then closes a port and connects again.
 
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -74,8 +77,31 @@ impl<'a> Flooded<'a> {
         }
     }
 
+    /// Orders the attack and serves the attacker while `work` is done, which is told how many
+    /// events were received. The attack goes on after that.
+    pub fn serve_while<T>(
+        &mut self,
+        misuse: Misuse,
+        work: impl FnOnce(&AtomicU64) -> io::Result<T>,
+    ) -> io::Result<(Served, T)> {
+        let done = AtomicBool::new(false);
+        let received = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                self.serve(misuse, &|served| {
+                    received.store(served.events, SeqCst);
+                    done.load(SeqCst)
+                })
+            });
+            let worked = work(&received);
+            done.store(true, SeqCst);
+            let served = serving.join().expect("serving does not panic")?;
+            Ok((served, worked?))
+        })
+    }
+
     /// Orders the attack and serves the attacker until `stop` says so, which is told what was done.
-    pub fn serve(&mut self, misuse: Misuse, stop: &dyn Fn(&Served) -> bool) -> io::Result<Served> {
+    fn serve(&mut self, misuse: Misuse, stop: &dyn Fn(&Served) -> bool) -> io::Result<Served> {
         self.board.order(Command::Attack(misuse));
         let mut random = Random::new(misuse.seed.into());
         let mut served = Served::default();

@@ -15,7 +15,6 @@
 use std::env;
 use std::io;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -152,21 +151,8 @@ fn under_attack<T: Send>(
     attack: &mut Link,
     work: impl FnOnce(&AtomicU64) -> io::Result<T> + Send,
 ) -> io::Result<(Served, T)> {
-    let done = AtomicBool::new(false);
-    let received = AtomicU64::new(0);
-    let misuse = misuse(honest);
-    let mut driver = attack.flooded()?;
-    thread::scope(|scope| {
-        let serving = scope.spawn(|| {
-            driver.serve(misuse, &|served| {
-                received.store(served.events, SeqCst);
-                done.load(SeqCst)
-            })
-        });
-        let worked = honest.storm_while(plan(), || work(&received));
-        done.store(true, SeqCst);
-        let served = serving.join().expect("serving does not panic")?;
-        Ok((served, worked?))
+    attack.flooded()?.serve_while(misuse(honest), |received| {
+        honest.storm_while(plan(), || work(received))
     })
 }
 
